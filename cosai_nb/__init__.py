@@ -1,0 +1,7 @@
+"""Tencent Cloud CI AI jobs in a notebook: job IDs in, one DataFrame with timing columns out."""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""A frame or a histogram to summaries. No network, no drawing."""

@@ -1,0 +1,1 @@
+"""Records to a DataFrame. No network in this room."""

@@ -1,0 +1,1 @@
+"""Summaries to eyes: plots, the explorer, the report."""
