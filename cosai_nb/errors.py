@@ -5,6 +5,7 @@
     CosaiError                  everything below; catch this one
     ├── SettingsError           a setting is missing or cannot be right (also a ValueError)
     │   └── CredentialsError    no usable credentials; names the places looked at
+    ├── InvalidIdError          a job ID that is never sent; names its position (also a ValueError)
     ├── ServiceError            the service said no, or nothing
     │   ├── DeniedError         401, 403 or a setup that makes every further request pointless
     │   ├── RefusedError        another 4xx: this request is wrong
@@ -86,6 +87,10 @@ class SettingsError(CosaiError, ValueError):
 
 class CredentialsError(SettingsError):
     """No usable credentials; the message names the places looked at, never a value."""
+
+
+class InvalidIdError(CosaiError, ValueError):
+    """A job ID that is never sent; the message names its position and what is wrong with it."""
 
 
 class ServiceError(CosaiError):

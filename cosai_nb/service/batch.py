@@ -1,0 +1,265 @@
+"""Many job IDs in flight: lists, halving, workers, early ends; nothing lost.
+
+Every admitted ID ends in exactly one record. Worker threads take lists of IDs from one place, ask, and put
+finished records into one queue; only the calling thread reads that queue, so progress bars and stores need no
+locks and Ctrl-C has one place to arrive.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from cosai_nb.errors import AnswerError, CosaiError, DeniedError, RefusedError, UnavailableError
+from cosai_nb.schema import Record
+from cosai_nb.service.parsing import Answer, parse_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cosai_nb.service.client import Client
+
+MAX_LIST = 10
+MAX_JOB_BYTES = 2**20
+_LISTS_REFUSED = frozenset({400, 404, 414})
+
+
+@dataclass
+class Fetched:
+    """What a batch brought home.
+
+    Parameters
+    ----------
+    records : dict
+        ID to its record, for every ID that was asked; complete even where the call ended early.
+    ended : str or None
+        Why the call ended early, None where it did not.
+    failure : CosaiError or None
+        Set where going on would be pointless (denied).
+    interrupted : bool
+        True after Ctrl-C.
+    repairs : dict
+        Sentence about a repaired defect of answers, to how many answers had it.
+    """
+
+    records: dict[str, Record]
+    ended: str | None = None
+    failure: CosaiError | None = None
+    interrupted: bool = False
+    repairs: dict[str, int] = field(default_factory=dict)
+
+
+Message = list[Record] | str | BaseException
+"""What workers send home: finished records, a repair's sentence, or what ends the call."""
+
+
+def fetch_records(
+    client: Client,
+    ids: Sequence[str],
+    *,
+    batch_size: int = MAX_LIST,
+    workers: int = 16,
+    deadline: float | None = None,
+    on_records: Callable[[list[Record]], None] = lambda _: None,
+) -> Fetched:
+    """Ask for many jobs at once.
+
+    Parameters
+    ----------
+    client : Client
+        Whom to ask.
+    ids : sequence of str
+        Distinct IDs, already admitted.
+    batch_size : int
+        IDs a request, 1 to 10; a list that the service refuses is split in halves down to single IDs.
+    workers : int
+        Threads.
+    deadline : float, optional
+        Seconds for the whole call.
+    on_records : callable
+        Called in this thread with finished records, as they come.
+
+    Returns
+    -------
+    Fetched
+        One record an ID, whatever happens; IDs that were not read say why in ``error``.
+    """
+    crew = _Crew(client, ids, batch_size)
+    threads = [
+        threading.Thread(target=crew.work, name=f"cosai-{number}", daemon=True)
+        for number in range(min(workers, -(-len(ids) // batch_size)))
+    ]
+    fetched = Fetched({})
+    until = None if deadline is None else client.clock.monotonic() + deadline
+    for thread in threads:
+        thread.start()
+    try:
+        while len(fetched.records) < len(ids) and fetched.ended is None:
+            _receive(crew, fetched, until, on_records)
+    except KeyboardInterrupt:
+        fetched.ended, fetched.interrupted = "interrupted", True
+    finally:
+        crew.stop.set()
+        for thread in threads:
+            thread.join(timeout=2.0)
+    _drain(crew, fetched, on_records)
+    missing = [job_id for job_id in ids if job_id not in fetched.records]
+    fetched.records.update(
+        (job_id, Record(job_id, "unread", error=f"not asked: {fetched.ended}")) for job_id in missing
+    )
+    return fetched
+
+
+def _receive(
+    crew: _Crew, fetched: Fetched, until: float | None, on_records: Callable[[list[Record]], None]
+) -> None:
+    left = None if until is None else until - crew.client.clock.monotonic()
+    if left is not None and left <= 0:
+        fetched.ended = "the deadline of the call was over"
+        return
+    try:
+        message = crew.messages.get(timeout=left)
+    except Empty:
+        return
+    if isinstance(message, list):
+        fetched.records.update((record.job_id, record) for record in message)
+        on_records(message)
+    elif isinstance(message, str):
+        fetched.repairs[message] = fetched.repairs.get(message, 0) + 1
+    elif isinstance(message, UnavailableError):
+        fetched.ended = str(message)
+    elif isinstance(message, CosaiError):
+        fetched.ended, fetched.failure = str(message), message
+    else:
+        raise message
+
+
+def _drain(crew: _Crew, fetched: Fetched, on_records: Callable[[list[Record]], None]) -> None:
+    """Keep what workers had finished when the call ended."""
+    while True:
+        try:
+            message = crew.messages.get_nowait()
+        except Empty:
+            return
+        if isinstance(message, list):
+            fetched.records.update((record.job_id, record) for record in message)
+            on_records(message)
+
+
+class _Crew:
+    """The workers' shared state."""
+
+    def __init__(self, client: Client, ids: Sequence[str], batch_size: int) -> None:
+        self.client = client
+        self.messages: SimpleQueue[Message] = SimpleQueue()
+        self.stop = threading.Event()
+        self._fresh = deque(ids)
+        self._again: deque[list[str]] = deque()
+        self._batch_size = batch_size
+        self._asking = 0
+        self._failures_in_a_row = 0
+        self._lock = threading.Condition()
+
+    def work(self) -> None:
+        """Ask list after list until none is left or the call ends."""
+        while (ids := self._take()) is not None:
+            try:
+                self._ask(ids)
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the calling thread
+                self.messages.put(error)
+                self.stop.set()
+            finally:
+                with self._lock:
+                    self._asking -= 1
+                    self._lock.notify_all()
+
+    def _take(self) -> list[str] | None:
+        """Return the next list; wait while others may still hand back halves; None at the end."""
+        with self._lock:
+            while not self.stop.is_set():
+                if self._again:
+                    ids = self._again.popleft()
+                    self._asking += 1
+                    return ids
+                if self._fresh:
+                    size = min(self._batch_size, self.client.list_size or MAX_LIST, len(self._fresh))
+                    self._asking += 1
+                    return [self._fresh.popleft() for _ in range(size)]
+                if not self._asking:
+                    return None
+                self._lock.wait(0.1)
+            return None
+
+    def _ask(self, ids: list[str]) -> None:
+        path = f"{self.client.path}/{','.join(ids)}"
+        limit = MAX_JOB_BYTES * len(ids)
+        try:
+            answer, observed_ms = self.client.ask(path, parse_jobs, stop=self.stop, max_bytes=limit)
+        except DeniedError:
+            raise
+        except (RefusedError, AnswerError) as error:
+            self._refused(ids, error)
+        except UnavailableError as error:
+            self._unavailable(ids, error)
+        else:
+            with self._lock:
+                self._failures_in_a_row = 0
+                self.client.accepted_size = max(self.client.accepted_size, len(ids))
+            if answer.repaired:
+                self.messages.put(answer.repaired)
+            self._sort(ids, answer, observed_ms)
+
+    def _refused(self, ids: list[str], error: CosaiError) -> None:
+        """Split a list that was refused or unreadable; a single ID gets its row."""
+        if len(ids) > 1:
+            half = len(ids) // 2
+            if error.status_code in _LISTS_REFUSED and len(ids) > self.client.accepted_size:
+                # a list as long as one that was answered before is refused for its content, not for its length
+                self.client.list_size = min(half, self.client.list_size or half)
+            self._hand_back([ids[:half], ids[half:]])
+        elif error.status_code == 404:  # noqa: PLR2004 - HTTP's number
+            self.messages.put([Record(ids[0], "not_found", error=None)])
+        else:
+            self.messages.put([Record(ids[0], "unread", error=str(error))])
+
+    def _unavailable(self, ids: list[str], error: UnavailableError) -> None:
+        """Give these IDs up; when nothing has come through for long, end the call: it can be resumed."""
+        with self._lock:
+            self._failures_in_a_row += 1
+            hopeless = self._failures_in_a_row >= MAX_LIST
+        self.messages.put([Record(job_id, "unread", error=str(error)) for job_id in ids])
+        if hopeless:
+            raise UnavailableError(
+                f"ended after {MAX_LIST} requests in a row gave up; the last said: {error}"
+            )
+
+    def _hand_back(self, lists: list[list[str]]) -> None:
+        with self._lock:
+            self._again.extend(lists)
+            self._lock.notify_all()
+
+    def _sort(self, ids: list[str], answer: Answer, observed_ms: int) -> None:
+        """Match an answer's jobs with the IDs asked; a job that was not asked for is never kept."""
+        asked = set(ids)
+        jobs = {values[0]: values for values in reversed(answer.jobs) if values[0] in asked}
+        not_found = asked.intersection(answer.not_found) - jobs.keys()
+        records = [Record(job_id, "job", observed_ms, None, jobs[job_id]) for job_id in ids if job_id in jobs]
+        records += [Record(job_id, "not_found", observed_ms) for job_id in ids if job_id in not_found]
+        left = [job_id for job_id in ids if job_id not in jobs and job_id not in not_found]
+        if left and len(ids) > 1:
+            self._hand_back([[job_id] for job_id in left])
+        elif left and (answer.jobs or answer.not_found):
+            reason = f"the answer speaks of {_others(answer)} instead; ask again, and report it if it stays"
+            records.append(Record(left[0], "unread", observed_ms, reason))
+        elif left:
+            records.append(Record(left[0], "not_found", observed_ms))
+        if records:
+            self.messages.put(records)
+
+
+def _others(answer: Answer) -> str:
+    names = [values[0] or "a job without JobId" for values in answer.jobs] + answer.not_found
+    return f"{names[0][:60]!a}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")

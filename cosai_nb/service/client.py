@@ -1,0 +1,325 @@
+"""Settings, credentials, and one signed GET with its retries."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from cosai_nb.errors import CosaiError, MalformedError, SettingsError
+from cosai_nb.service import credentials as creds
+from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, retry_after
+from cosai_nb.service.signing import Signer
+from cosai_nb.service.transport import Reply, RequestsTransport, Transport
+from cosai_nb.service.verdict import EXPIRED_CODES, SkewedError, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+MAX_ANSWER_BYTES = 16 * 2**20
+_MALFORMED_TRIES = 2
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{0,60}-[0-9]{1,20}")
+_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
+
+
+class Client:
+    """One bucket's AI jobs: settings, credentials, and signed GETs that are retried with care.
+
+    All arguments are keywords. A client may be shared by threads and calls: rate, retry budget and what was learnt of
+    the service (its clock, the size of lists that it takes) are kept in it.
+
+    Parameters
+    ----------
+    bucket : str
+        ``BucketName-APPID``.
+    region : str
+        For example ``ap-beijing``.
+    secret_id, secret_key : str
+        The key pair; never shown again.
+    token : str, optional
+        Session token of temporary credentials.
+    endpoint : str, optional
+        Host, host:port or URL that stands for ``<bucket>.ci.<region>.myqcloud.com``.
+    scheme : {"https", "http"}
+        Used where the endpoint does not say.
+    path : str
+        ``/ai_jobs``, or ``/jobs`` for the unified family.
+    rate : float, optional
+        Requests a second, at most; None goes as fast as the service allows.
+    timeout : float
+        Seconds for one try in all, from connecting to the last byte.
+    patience : float
+        Seconds for one request in all, with its retries.
+    transport : Transport, optional
+        Another HTTP engine.
+    provider : callable, optional
+        Returns fresh ``Credentials`` when the service calls the present ones expired.
+    clock : Clock, optional
+        Time and chance; tests bring their own.
+
+    Raises
+    ------
+    SettingsError, CredentialsError
+        Where a setting cannot be right.
+
+    Examples
+    --------
+    >>> Client(bucket="demo-1250000000", region="ap-beijing", secret_id="AKID", secret_key="hidden")
+    Client(bucket='demo-1250000000', region='ap-beijing', path='/ai_jobs', secret_id=set, secret_key=set, token=not set)
+    """
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        region: str,
+        secret_id: str,
+        secret_key: str,
+        token: str | None = None,
+        endpoint: str | None = None,
+        scheme: str = "https",
+        path: str = "/ai_jobs",
+        rate: float | None = None,
+        timeout: float = 30.0,
+        patience: float = 180.0,
+        transport: Transport | None = None,
+        provider: creds.Provider | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        _check(
+            bucket=bucket,
+            region=region,
+            scheme=scheme,
+            path=path,
+            rate=rate,
+            timeout=timeout,
+            patience=patience,
+        )
+        self.bucket, self.region, self.path = bucket, region, path
+        self.base_url = _base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
+        self.timeout, self.patience = timeout, patience
+        self.list_size: int | None = None  # largest comma list that the service takes, once it refused one
+        self.accepted_size = 1  # largest comma list that it has answered
+        self.clock = clock or Clock()
+        self.quota = RetryQuota()
+        self.limiter = RateLimiter(rate, self.clock)
+        self._provider = provider
+        self._credentials = creds.Credentials.of(secret_id, secret_key, token)
+        self._skew_s = 0.0
+        self._lock = threading.Lock()
+        self._signer = Signer(lambda: self.clock.time() + self._skew_s)
+        self._transport = transport or RequestsTransport(self.base_url)
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Make a client from the environment.
+
+        ``COSAI_BUCKET``, ``COSAI_REGION`` and optionally ``COSAI_ENDPOINT``; credentials from ``COS_SECRET_ID`` /
+        ``COS_SECRET_KEY`` / ``COS_TOKEN``, then ``TENCENTCLOUD_SECRET_ID`` / ``…_KEY`` / ``…_TOKEN``, then coscmd's
+        ``~/.cos.conf`` (its bucket and region too).
+
+        Parameters
+        ----------
+        **settings
+            Any argument of the class; it wins over the environment.
+
+        Raises
+        ------
+        CredentialsError
+            Where no pair is found; it names the places looked at, never a value.
+        """
+        if "secret_id" in settings or "secret_key" in settings:
+            found = creds.Credentials.of(*(settings.pop(name, "") for name in ("secret_id", "secret_key")))
+        else:
+            found = creds.from_environment()
+            settings.setdefault("provider", creds.from_environment)
+        for name in ("bucket", "region", "endpoint"):
+            value = settings.get(name) or os.environ.get(f"COSAI_{name.upper()}")
+            if not value and name != "endpoint" and not (value := creds.cos_conf().get(name)):
+                raise SettingsError(f"No {name}: set COSAI_{name.upper()} or pass {name}=.")
+            settings[name] = value
+        return cls._of(found, settings)
+
+    @classmethod
+    def from_config(cls, config: Any, *, bucket: str, **settings: Any) -> Self:
+        """Make a client from a ``qcloud_cos.CosConfig``: its region, scheme, CI endpoint, proxies and credentials.
+
+        Parameters
+        ----------
+        config : qcloud_cos.CosConfig
+            With credentials or a CredentialInstance, which is asked again when they expire.
+        bucket : str
+            ``BucketName-APPID``.
+        **settings
+            Any other argument of the class.
+        """
+        url = config.uri(bucket=bucket, endpoint=config._endpoint_ci)  # noqa: SLF001 - as the SDK's own client does
+        settings.setdefault("endpoint", url.rstrip("/"))
+        settings.setdefault("region", config._region or "unknown")  # noqa: SLF001 - no public getter
+        transport = RequestsTransport(url, proxies=config._proxies, verify=config._verify_ssl)  # noqa: SLF001 - no public getter
+        settings.setdefault("transport", transport)
+        settings.setdefault("provider", lambda: creds.from_cos_config(config))
+        return cls._of(creds.from_cos_config(config), {**settings, "bucket": bucket})
+
+    @classmethod
+    def _of(cls, found: creds.Credentials, settings: dict[str, Any]) -> Self:
+        token = settings.pop("token", None) or (found.token.reveal() if found.token else None)
+        return cls(
+            secret_id=found.secret_id.reveal(), secret_key=found.secret_key.reveal(), token=token, **settings
+        )
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("bucket", "region", "path"))
+        token = "not set" if self._credentials.token is None else "set"
+        return f"{type(self).__name__}({shown}, secret_id=set, secret_key=set, token={token})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A Client holds credentials and cannot be pickled; make one where it is needed (from_env)."
+        )
+
+    def close(self) -> None:
+        """Close all connections; the client opens new ones when it is used again."""
+        self._transport.close()
+
+    def ask(
+        self,
+        path: str,
+        parse: Callable[[bytes], T],
+        *,
+        params: Mapping[str, str] | None = None,
+        stop: threading.Event | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> tuple[T, int]:
+        """Send a signed GET, retry what may be retried, and parse the answer.
+
+        Parameters
+        ----------
+        path : str
+            Path before percent-encoding, for example ``/ai_jobs/<id>,<id>``.
+        parse : callable
+            Body to anything; a MalformedError of it is retried as well, twice.
+        params : mapping, optional
+            Query parameters.
+        stop : threading.Event, optional
+            When set, waits end and nothing is retried.
+        max_bytes : int
+            Where to stop reading.
+
+        Returns
+        -------
+        parsed, observed_ms
+            The parsed answer, and its Date header in milliseconds since the epoch (UTC).
+
+        Raises
+        ------
+        ServiceError, AnswerError
+            After all retries; the message carries the service's Code, Message and request id.
+        """
+        stop = stop or threading.Event()
+        until = self.clock.monotonic() + self.patience
+        attempt = 0
+        mended: set[str] = set()
+        while True:
+            used = self._credentials
+            try:
+                return self._once(path, parse, params or {}, stop, min(max_bytes, MAX_ANSWER_BYTES))
+            except CosaiError as error:
+                failure = error
+            if not self._mend(failure, used, mended):
+                self._pause(failure, attempt, until, stop)
+                attempt += 1
+
+    def _once(
+        self,
+        path: str,
+        parse: Callable[[bytes], T],
+        params: Mapping[str, str],
+        stop: threading.Event,
+        max_bytes: int,
+    ) -> tuple[T, int]:
+        self.limiter.acquire(stop)
+        credentials = self._credentials
+        query = urlencode(params, quote_via=quote) if params else ""
+        url = f"{self.base_url}{quote(path)}{'?' if query else ''}{query}"
+        headers = self._signer.sign(url, path, params, credentials)
+        reply = self._transport.get(url, headers, timeout=self.timeout, max_bytes=max_bytes)
+        if reply.status != 200:  # noqa: PLR2004 - the one status that carries an answer
+            wait = retry_after(reply.headers.get("Retry-After"), self.clock.time())
+            raise error_of(reply, credentials.scrub, retry_after=wait, sent_at=self.clock.time())
+        parsed = parse(reply.body)
+        self.quota.give()
+        self.limiter.succeeded()
+        return parsed, self._observed_ms(reply)
+
+    def _observed_ms(self, reply: Reply) -> int:
+        """Read when the answer was true: its Date header, or this machine's clock where there is none."""
+        try:
+            return int(parsedate_to_datetime(reply.headers["Date"]).timestamp() * 1000)
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return int(self.clock.time() + self._skew_s) * 1000
+
+    def _mend(self, failure: CosaiError, used: creds.Credentials, mended: set[str]) -> bool:
+        """Correct the clock or renew expired credentials, once a request and once for all threads."""
+        if isinstance(failure, SkewedError) and failure.server_time is not None and "skew" not in mended:
+            mended.add("skew")
+            self._skew_s = failure.server_time - self.clock.time()
+            return True
+        if failure.code in EXPIRED_CODES and self._provider and "expired" not in mended:
+            mended.add("expired")
+            with self._lock:
+                if self._credentials is used:
+                    self._credentials = self._provider()
+            return True
+        return False
+
+    def _pause(self, failure: CosaiError, attempt: int, until: float, stop: threading.Event) -> None:
+        """Wait before the next try, or raise ``failure`` where there is none."""
+        throttled = failure.status_code == 429 or failure.code == "SlowDown"  # noqa: PLR2004 - HTTP's number
+        if throttled:
+            self.limiter.throttled()
+        malformed_out = isinstance(failure, MalformedError) and attempt >= _MALFORMED_TRIES
+        if not failure.retryable or malformed_out or stop.is_set():
+            raise failure
+        delay = max(self.clock.backoff(attempt), failure.retry_after or 0.0)
+        if self.clock.monotonic() + delay > until or not self.quota.take(throttled=throttled):
+            raise failure
+        self.clock.wait(stop, delay)
+
+
+def _check(
+    *, bucket: str, region: str, scheme: str, path: str, rate: float | None, timeout: float, patience: float
+) -> None:
+    if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
+        raise SettingsError(
+            f"bucket={bucket!r} is not of the form BucketName-APPID, such as demo-1250000000."
+        )
+    if not isinstance(region, str) or not _REGION.fullmatch(region):
+        raise SettingsError(f"region={region!r} is not a region such as ap-beijing.")
+    if scheme not in {"http", "https"}:
+        raise SettingsError(f"scheme={scheme!r} must be 'https' or 'http'.")
+    if not _PATH.fullmatch(path):
+        raise SettingsError(f"path={path!r} must be /ai_jobs, /jobs or a sibling of them.")
+    for name, value in {"rate": rate, "timeout": timeout, "patience": patience}.items():
+        if value is not None and not value > 0:
+            raise SettingsError(f"{name}={value!r} must be above 0.")
+
+
+def _base_url(endpoint: str, scheme: str) -> str:
+    url = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
+    parts = urlsplit(url.rstrip("/"))
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.username
+    ):
+        raise SettingsError(f"endpoint={endpoint!r} must be a host, host:port or http(s) URL without a path.")
+    return f"{parts.scheme}://{parts.netloc}"
