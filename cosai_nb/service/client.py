@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from cosai_nb.errors import CosaiError, MalformedError, SettingsError
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, retry_after
+from cosai_nb.service.settings import base_url, check_settings
 from cosai_nb.service.signing import Signer
 from cosai_nb.service.transport import Reply, RequestsTransport, Transport
 from cosai_nb.service.verdict import EXPIRED_CODES, SkewedError, error_of
@@ -23,9 +23,6 @@ T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _MALFORMED_TRIES = 2
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{0,60}-[0-9]{1,20}")
-_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
-_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 
 
 class Client:
@@ -92,7 +89,7 @@ class Client:
         provider: creds.Provider | None = None,
         clock: Clock | None = None,
     ) -> None:
-        _check(
+        check_settings(
             bucket=bucket,
             region=region,
             scheme=scheme,
@@ -102,7 +99,7 @@ class Client:
             patience=patience,
         )
         self.bucket, self.region, self.path = bucket, region, path
-        self.base_url = _base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
+        self.base_url = base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
         self.timeout, self.patience = timeout, patience
         self.list_size: int | None = None  # largest comma list that the service takes, once it refused one
         self.accepted_size = 1  # largest comma list that it has answered
@@ -291,35 +288,3 @@ class Client:
         if self.clock.monotonic() + delay > until or not self.quota.take(throttled=throttled):
             raise failure
         self.clock.wait(stop, delay)
-
-
-def _check(
-    *, bucket: str, region: str, scheme: str, path: str, rate: float | None, timeout: float, patience: float
-) -> None:
-    if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
-        raise SettingsError(
-            f"bucket={bucket!r} is not of the form BucketName-APPID, such as demo-1250000000."
-        )
-    if not isinstance(region, str) or not _REGION.fullmatch(region):
-        raise SettingsError(f"region={region!r} is not a region such as ap-beijing.")
-    if scheme not in {"http", "https"}:
-        raise SettingsError(f"scheme={scheme!r} must be 'https' or 'http'.")
-    if not _PATH.fullmatch(path):
-        raise SettingsError(f"path={path!r} must be /ai_jobs, /jobs or a sibling of them.")
-    for name, value in {"rate": rate, "timeout": timeout, "patience": patience}.items():
-        if value is not None and not value > 0:
-            raise SettingsError(f"{name}={value!r} must be above 0.")
-
-
-def _base_url(endpoint: str, scheme: str) -> str:
-    url = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
-    parts = urlsplit(url.rstrip("/"))
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.path
-        or parts.query
-        or parts.username
-    ):
-        raise SettingsError(f"endpoint={endpoint!r} must be a host, host:port or http(s) URL without a path.")
-    return f"{parts.scheme}://{parts.netloc}"

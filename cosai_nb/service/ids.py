@@ -10,7 +10,7 @@ from cosai_nb.errors import InvalidIdError
 from cosai_nb.schema import Record
 
 MAX_ID_LENGTH = 128
-_ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,%d}" % MAX_ID_LENGTH)
+_ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
 
 
 def why_invalid(job_id: object) -> str | None:
