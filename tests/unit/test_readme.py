@@ -1,0 +1,33 @@
+"""The README says what is: the column table is the schema's, and its Python runs."""
+
+import re
+from pathlib import Path
+
+import cosai_nb as cn
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def column_table() -> str:
+    rows = ["| column | dtype | from | unit | meaning |", "|---|---|---|---|---|"]
+    for column in cn.COLUMNS.values():
+        origin = f"`{column.path}`" if column.path else column.source
+        rows.append(f"| `{column.name}` | {column.dtype} | {origin} | {column.unit} | {column.meaning} |")
+    return "\n".join(rows)
+
+
+def test_the_column_table_is_the_schemas():
+    assert column_table() in README, f"put this into the README:\n\n{column_table()}"
+
+
+def test_the_ten_lines_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_links_and_pictures_are_there():
+    root = Path(__file__).parents[2]
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (root / target).exists(), target
