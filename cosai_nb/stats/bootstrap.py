@@ -1,0 +1,178 @@
+"""Intervals that hold although neighbouring jobs wait together: whole blocks of hours are drawn, never single jobs.
+
+::
+
+    block_counts(h, measure, hours=1)      Blocks(starts, seconds, ended, unfinished), (blocks × seconds) counts
+    block_matrix(h, measure, blocks, …)    the same grid for a part of the cells, one outcome say
+    draw_weights(blocks)                   (draws × blocks): how often each draw holds each block
+    quantile_draws(blocks, q)              Kaplan–Meier quantiles of every draw, (quantiles × draws)
+    spread(draws)                          (low, high): the middle 95 % of the draws
+    block_hours(utilisation)               1, or 6 where utilisation is above 0.9
+
+Fewer than MIN_BLOCKS blocks give no interval. The seed is fixed, so the same jobs give the same interval.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cosai_nb.stats.censoring import ENDED, UNFINISHED
+from cosai_nb.stats.coding import Counts, Ints
+from cosai_nb.stats.curves import Floats, first_reaching, kaplan_meier
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cosai_nb.stats.histogram import DurationHistogram
+
+MIN_BLOCKS = 14
+DRAWS = 999
+SEED = 20_261_101
+BUSY = 0.9
+"""Utilisation above which neighbouring hours are no longer independent."""
+_GRID_STEP = 1.005
+_EXACT_SECONDS = 200
+
+
+class Blocks(NamedTuple):
+    """Counts per block of hours and per second, as float64 for the matrix product.
+
+    ``starts`` are the first hours of the blocks (hours since the epoch); blocks without a job are not in it, and jobs
+    without a creation time belong to none. ``seconds`` rise; above 200 s they are rounded up by at most 0.5 %.
+    """
+
+    hours: int
+    starts: Ints
+    seconds: Ints
+    ended: Floats
+    unfinished: Floats
+
+
+def block_hours(utilisation: float) -> int:
+    """Return the length of a block in hours; an unknown utilisation (NaN) counts as a quiet one."""
+    return 6 if utilisation > BUSY else 1
+
+
+def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) -> Blocks:
+    """Count the durations of each block.
+
+    Parameters
+    ----------
+    histogram : DurationHistogram
+        The jobs.
+    measure : str
+        ``queue_latency``, ``run_time`` or ``total_time``.
+    hours : int
+        Length of a block; blocks start at multiples of it since the epoch.
+
+    Returns
+    -------
+    Blocks
+        Empty axes where there are no jobs.
+    """
+    rows = histogram.counts(measure)
+    starts = np.unique(_block_of_cell(histogram, hours)[rows.cell[rows.kind <= UNFINISHED]])
+    starts = starts[starts > np.iinfo(np.int64).min]
+    seconds = np.unique(_round_up(rows.value[rows.kind <= UNFINISHED]))
+    empty = np.zeros((0, 0))
+    grid = Blocks(hours, starts, seconds, empty, empty)
+    return grid._replace(
+        ended=block_matrix(histogram, measure, grid, kind=ENDED),
+        unfinished=block_matrix(histogram, measure, grid, kind=UNFINISHED),
+    )
+
+
+def block_matrix(
+    histogram: DurationHistogram,
+    measure: str,
+    blocks: Blocks,
+    *,
+    kind: int = ENDED,
+    cells: npt.NDArray[np.bool_] | None = None,
+) -> Floats:
+    """Count one class of durations, of all cells or of some, on the grid of ``blocks``.
+
+    Parameters
+    ----------
+    histogram : DurationHistogram
+        The jobs that ``blocks`` was made of, or a part of them.
+    measure : str
+        As in :func:`block_counts`.
+    blocks : Blocks
+        The grid.
+    kind : int
+        ``ENDED`` or ``UNFINISHED`` of :mod:`cosai_nb.stats.censoring`.
+    cells : bool array, shape (cells,), optional
+        The cells to count.
+
+    Returns
+    -------
+    numpy.ndarray, shape (blocks, seconds)
+        Counts as float64.
+    """
+    rows = histogram.counts(measure)
+    of_cell = _block_of_cell(histogram, blocks.hours)
+    wanted = (rows.kind == kind) & np.isin(of_cell, blocks.starts)[rows.cell]
+    if cells is not None:
+        wanted &= cells[rows.cell]
+    rows = Counts(*(column[wanted] for column in rows))
+    block = np.searchsorted(blocks.starts, of_cell)[rows.cell]
+    place = np.searchsorted(blocks.seconds, _round_up(rows.value))
+    shape = len(blocks.starts), len(blocks.seconds)
+    flat = np.bincount(block * shape[1] + place, rows.jobs, shape[0] * shape[1])
+    return flat.reshape(shape).astype(np.float64)
+
+
+def _block_of_cell(histogram: DurationHistogram, hours: int) -> Ints:
+    labels, codes = histogram.coded("hour")
+    return np.append(labels // hours * hours, np.iinfo(np.int64).min)[codes]
+
+
+def _round_up(seconds: Ints) -> Ints:
+    """Round to a grid that is fine against every interval, so a draw costs the same however long jobs waited."""
+    longest = int(seconds.max()) if len(seconds) else 0
+    if longest <= _EXACT_SECONDS:
+        return seconds
+    steps = np.ceil(np.log(longest / _EXACT_SECONDS) / np.log(_GRID_STEP)) + 1
+    coarse = np.ceil(_EXACT_SECONDS * _GRID_STEP ** np.arange(1, steps + 1)).astype(np.int64)
+    grid = np.concatenate((np.arange(_EXACT_SECONDS + 1), coarse))
+    return grid[np.searchsorted(grid, seconds)]
+
+
+def draw_weights(blocks: int, *, draws: int = DRAWS, seed: int = SEED) -> Floats:
+    """Draw as many blocks as there are, with replacement, and say how often each came: (draws, blocks)."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws).astype(np.float64)
+
+
+def quantile_draws(blocks: Blocks, q: Sequence[float], *, seed: int = SEED) -> Floats:
+    """Return the Kaplan–Meier quantiles of every draw.
+
+    Returns
+    -------
+    numpy.ndarray, shape (quantiles, draws)
+        Seconds, ``inf`` where a draw does not reach the quantile.
+    """
+    weights = draw_weights(len(blocks.starts), seed=seed)
+    ended = weights @ blocks.ended
+    unfinished = weights @ blocks.unfinished if blocks.unfinished.any() else np.zeros((1, 1))
+    survival = kaplan_meier(ended, np.broadcast_to(unfinished, ended.shape))
+    return np.stack([first_reaching(blocks.seconds, survival, share) for share in q])
+
+
+def spread(draws: Floats, *, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the ends of the middle ``level`` of the draws along the last axis; ``inf`` sorts last.
+
+    Examples
+    --------
+    >>> low, high = spread(np.arange(999.0))
+    >>> float(low), float(high)
+    (24.0, 974.0)
+    """
+    ordered = np.sort(draws, axis=-1)
+    size = ordered.shape[-1]
+    outside = round((1 - level) / 2 * (size + 1))
+    return ordered[..., max(outside - 1, 0)], ordered[..., min(size - outside, size - 1)]

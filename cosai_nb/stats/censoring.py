@@ -1,0 +1,138 @@
+"""What one job says about a duration: how long it took, at least how long, or nothing.
+
+Each job is put, for each measure, in one of four classes (the order is the code):
+
+========== ==================================================================================
+ENDED      the duration is known
+UNFINISHED right-censored: it lasted this long when last seen, and goes on (or was given up then)
+UNUSABLE   the job belongs to the measure, but its times are missing, reversed or malformed
+ABSENT     the job does not belong to the measure: one that never started has no run time
+========== ==================================================================================
+
+============= =================================== ================================================
+measure       ENDED                               UNFINISHED, at
+============= =================================== ================================================
+queue_latency started                             waiting: its age; cancelled (or failed) before it
+                                                  started: end − creation, else its age
+run_time      ended after it started              running: observed_at − start
+total_time    ended                               unfinished: its age
+start_hour    started: clock hours from the hour  –
+              of creation to that of the start
+end_hour      ended: the same to the end          –
+============= =================================== ================================================
+
+An age is ``observed_at − creation_time`` of the job's own row, never below 0. Durations are whole seconds, which
+is the resolution of the service.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cosai_nb.schema import ENDED as ENDED_OUTCOMES
+from cosai_nb.schema import Outcome
+from cosai_nb.stats.frames import MISSING, milliseconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+ENDED, UNFINISHED, UNUSABLE, ABSENT = range(4)
+MEASURES = ("queue_latency", "run_time", "total_time", "start_hour", "end_hour")
+NEEDED = (
+    "outcome",
+    "creation_time",
+    "start_time",
+    "end_time",
+    "observed_at",
+    "queue_latency_s",
+    "run_time_s",
+    "total_time_s",
+    "timing_ok",
+)
+"""The columns of a frame that the classes are worked out from."""
+_HOUR_MS = 3_600_000
+
+
+class Measured(NamedTuple):
+    """One measure of every job: its class, and the whole seconds (0 where there are none)."""
+
+    kind: npt.NDArray[np.int8]
+    value: Ints
+
+
+def measure_jobs(jobs: pd.DataFrame) -> dict[str, Measured]:
+    """Return every measure of every job, aligned with the rows.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame
+        Checked, and without rows that are no jobs.
+
+    Returns
+    -------
+    dict of str to Measured
+        One entry for each of :data:`MEASURES`.
+    """
+    created, started, ended, seen = (
+        milliseconds(jobs[name]) for name in ("creation_time", "start_time", "end_time", "observed_at")
+    )
+    outcome = jobs["outcome"]
+    over = outcome.isin([str(member) for member in ENDED_OUTCOMES]).to_numpy()
+    running = (outcome == str(Outcome.RUNNING)).to_numpy()
+    succeeded = (outcome == str(Outcome.SUCCESS)).to_numpy()
+    has_start = started != MISSING
+    age, run_age = _elapsed(created, seen), _elapsed(started, seen)
+    total = _whole_seconds(jobs["total_time_s"])
+    latency = _whole_seconds(jobs["queue_latency_s"])
+    run = _whole_seconds(jobs["run_time_s"])
+
+    cancelled = (outcome == str(Outcome.CANCELLED)).to_numpy()
+    believed = jobs["timing_ok"].to_numpy(dtype=bool)
+    left_line = over & ~has_start & (cancelled | (believed & ~succeeded))
+    given_up = np.where(left_line & (total >= 0), total, age)
+    waited = left_line | (~over & ~running & ~has_start)
+    start_reversed = (created != MISSING) & (started < created)
+    running_age = np.where(start_reversed, -1, run_age)
+    everything = np.ones(len(jobs), dtype=bool)
+    return {
+        "queue_latency": _classify(latency, waited, given_up, everything),
+        "run_time": _classify(run, ~over & has_start, running_age, has_start | running | (over & ~left_line)),
+        "total_time": _classify(np.where(over, total, -1), ~over, age, everything),
+        "start_hour": _hours_on(created, started, latency >= 0),
+        "end_hour": _hours_on(created, ended, over & (total >= 0)),
+    }
+
+
+def _whole_seconds(durations: pd.Series) -> Ints:
+    """Whole seconds, and −1 where there is no number that a duration can be."""
+    seconds = durations.to_numpy(dtype=np.float64, na_value=np.nan)
+    usable = (seconds >= 0) & np.isfinite(seconds)
+    return np.where(usable, seconds, -1).astype(np.int64)
+
+
+def _elapsed(since: Ints, seen: Ints) -> Ints:
+    """Whole seconds from one time to the other, 0 where the first lies in the future, −1 where one is missing."""
+    known = (since != MISSING) & (seen != MISSING)
+    gone = np.where(known, seen, 0) - np.where(known, since, 0)
+    return np.where(known, np.maximum(gone // 1000, 0), -1)
+
+
+def _classify(known: Ints, censored: Flags, age: Ints, belongs: Flags) -> Measured:
+    kind = np.where(belongs, UNUSABLE, ABSENT).astype(np.int8)
+    at_least = censored & (known < 0) & (age >= 0)
+    kind[at_least] = UNFINISHED
+    kind[known >= 0] = ENDED
+    value = np.where(known >= 0, known, np.where(at_least, age, 0))
+    return Measured(kind, value)
+
+
+def _hours_on(created: Ints, moment: Ints, usable: Flags) -> Measured:
+    usable = usable & (created != MISSING) & (moment != MISSING)
+    hours = np.where(usable, moment, 0) // _HOUR_MS - np.where(usable, created, 0) // _HOUR_MS
+    return Measured(np.where(usable, ENDED, ABSENT).astype(np.int8), hours)

@@ -1,0 +1,104 @@
+"""Cells and their counts, merged, picked and split without going back to the frame."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cosai_nb.errors import FrameError
+from cosai_nb.stats.coding import Coded, Counts, Ints, merge_labels, number_cells, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Flags = npt.NDArray[np.bool_]
+_SEVERAL = (list, tuple, set, frozenset, np.ndarray, pd.Index, pd.Series)
+
+
+def merge(
+    columns: tuple[Mapping[str, Coded], Mapping[str, Coded]],
+    counts: tuple[Mapping[str, Counts], Mapping[str, Counts]],
+) -> tuple[dict[str, Coded], dict[str, Counts]]:
+    """Add two histograms' counts up, cell by cell, on the union of their labels."""
+    coded = {key: merge_labels(columns[0][key], columns[1][key]) for key in columns[0]}
+    codes, cell = number_cells(list(coded.values()))
+    mine, theirs = np.split(cell, [len(columns[0]["hour"].codes)])
+    added = {}
+    for measure, one in counts[0].items():
+        two = counts[1][measure]
+        rows = [np.concatenate(pair) for pair in zip(one[1:], two[1:], strict=True)]
+        added[measure] = tally(np.concatenate((mine[one.cell], theirs[two.cell])), *rows)
+    labels = [column.labels for column in coded.values()]
+    return dict(zip(coded, map(Coded, labels, codes), strict=True)), added
+
+
+def labelled(column: Coded, wanted: object) -> Flags:
+    """Say of each cell whether it has the label, or one of the labels, asked for; None and NaN mean a missing one.
+
+    Examples
+    --------
+    >>> column = Coded(np.array(["a", "b"], dtype=object), np.array([0, 1, -1]))
+    >>> labelled(column, "b"), labelled(column, ["a", None])
+    (array([False,  True, False]), array([ True, False,  True]))
+    """
+    several: Collection[object] = wanted if isinstance(wanted, _SEVERAL) else [wanted]
+    missing = any(label is None or label is pd.NA or label != label for label in several)  # noqa: PLR0124  # NaN
+    text = {str(label) for label in several}
+    chosen = np.array([label in text for label in column.labels] + [missing], dtype=bool)
+    return chosen[column.codes]
+
+
+def created_within(column: Coded, start: str | pd.Timestamp | None, end: str | pd.Timestamp | None) -> Flags:
+    """Say of each cell whether its hour lies in ``start`` ≤ hour < ``end``; a missing hour lies in no window."""
+    hours = column.labels.astype(np.int64)
+    inside = np.ones(len(hours) + 1, dtype=bool)
+    if start is not None:
+        inside[:-1] &= hours >= _full_hour(start, "start")
+    if end is not None:
+        inside[:-1] &= hours < _full_hour(end, "end")
+    inside[-1] = start is None and end is None
+    return inside[column.codes]
+
+
+def _full_hour(moment: str | pd.Timestamp, name: str) -> int:
+    try:
+        time = pd.Timestamp(moment)
+    except ValueError as error:
+        raise FrameError(f"{name}={moment!r} is no time; write it as '2026-11-01T00:00Z'.") from error
+    if pd.isna(time):
+        raise FrameError(f"{name}={moment!r} is no time; write it as '2026-11-01T00:00Z'.")
+    time = time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
+    if time != time.floor("h"):
+        raise FrameError(
+            f"{name}={moment} is not on the hour, and the histogram knows hours of creation only; "
+            "choose a full hour, or cut the jobs frame first."
+        )
+    return int(time.timestamp()) // 3600
+
+
+def rows_of(counts: Counts, kept: Flags) -> Counts:
+    """Return the rows of the kept cells, with these numbered anew."""
+    rows = kept[counts.cell]
+    number = np.cumsum(kept) - 1
+    part = Counts(*(column[rows] for column in counts))
+    return part._replace(cell=number[part.cell])
+
+
+def rows_by_group(counts: Counts, group: Ints, groups: int) -> list[Counts]:
+    """Split the rows by the group of their cell; the cells of a group are numbered from 0 in their order."""
+    narrow = np.uint16 if groups < 2**16 else np.int64  # numpy sorts 16 bits in one pass
+    cells = np.argsort(group.astype(narrow), kind="stable")
+    first = np.searchsorted(group[cells], np.arange(groups))
+    place = np.empty(len(cells), dtype=np.int64)
+    place[cells] = np.arange(len(cells)) - first[group[cells]]
+    of_row = group[counts.cell]
+    order = np.argsort(of_row.astype(narrow), kind="stable")
+    ends = np.searchsorted(of_row[order], np.arange(groups + 1))
+    sorted_rows = Counts(*(column[order] for column in counts._replace(cell=place[counts.cell])))
+    return [
+        Counts(*(column[start:stop] for column in sorted_rows)) for start, stop in itertools.pairwise(ends)
+    ]
