@@ -8,6 +8,7 @@ locks and Ctrl-C has one place to arrive.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from cosai_nb.errors import AnswerError, CosaiError, DeniedError, RefusedError, UnavailableError
 from cosai_nb.schema import Record
+from cosai_nb.service.client import MAX_ANSWER_BYTES
 from cosai_nb.service.parsing import Answer, parse_jobs
 
 if TYPE_CHECKING:
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
 
     from cosai_nb.service.client import Client
 
+    OnRecords = Callable[[list[Record]], None]
+
 MAX_LIST = 10
 MAX_JOB_BYTES = 2**20
 _LISTS_REFUSED = frozenset({400, 404, 414})
+_POLL_S = 0.5  # how long to listen before looking whether anyone is still at work
+_FAREWELL_S = 2.0  # how long an ended call waits for requests in flight; they end by their own timeout
 
 
 @dataclass
@@ -63,7 +69,7 @@ def fetch_records(
     batch_size: int = MAX_LIST,
     workers: int = 16,
     deadline: float | None = None,
-    on_records: Callable[[list[Record]], None] = lambda _: None,
+    on_records: OnRecords = lambda _: None,
 ) -> Fetched:
     """Ask for many jobs at once.
 
@@ -94,17 +100,17 @@ def fetch_records(
     ]
     fetched = Fetched({})
     until = None if deadline is None else client.clock.monotonic() + deadline
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         while len(fetched.records) < len(ids) and fetched.ended is None:
-            _receive(crew, fetched, until, on_records)
+            at_work = any(thread.is_alive() for thread in threads)
+            _receive(crew, fetched, until, on_records, at_work=at_work)
     except KeyboardInterrupt:
         fetched.ended, fetched.interrupted = "interrupted", True
     finally:
         crew.stop.set()
-        for thread in threads:
-            thread.join(timeout=2.0)
+        _part(threads)
     _drain(crew, fetched, on_records)
     missing = [job_id for job_id in ids if job_id not in fetched.records]
     fetched.records.update(
@@ -113,22 +119,27 @@ def fetch_records(
     return fetched
 
 
-def _receive(
-    crew: _Crew, fetched: Fetched, until: float | None, on_records: Callable[[list[Record]], None]
-) -> None:
-    left = None if until is None else until - crew.client.clock.monotonic()
-    if left is not None and left <= 0:
+def _part(threads: list[threading.Thread]) -> None:
+    """Wait for the workers, all together no longer than a moment."""
+    until = time.monotonic() + _FAREWELL_S
+    for thread in threads:
+        if thread.is_alive():
+            thread.join(timeout=max(0.0, until - time.monotonic()))
+
+
+def _receive(crew: _Crew, fetched: Fetched, until: float | None, keep: OnRecords, *, at_work: bool) -> None:
+    left = _POLL_S if until is None else until - crew.client.clock.monotonic()
+    if left <= 0:
         fetched.ended = "the deadline of the call was over"
         return
     try:
-        message = crew.messages.get(timeout=left)
+        message = crew.messages.get(timeout=min(left, _POLL_S) if at_work else 0)
     except Empty:
+        if not at_work:
+            fetched.ended = "all workers ended without it; report this"
         return
-    if isinstance(message, list):
-        fetched.records.update((record.job_id, record) for record in message)
-        on_records(message)
-    elif isinstance(message, str):
-        fetched.repairs[message] = fetched.repairs.get(message, 0) + 1
+    if isinstance(message, list | str):
+        _keep(message, fetched, keep)
     elif isinstance(message, UnavailableError):
         fetched.ended = str(message)
     elif isinstance(message, CosaiError):
@@ -137,16 +148,23 @@ def _receive(
         raise message
 
 
-def _drain(crew: _Crew, fetched: Fetched, on_records: Callable[[list[Record]], None]) -> None:
+def _keep(message: list[Record] | str, fetched: Fetched, on_records: OnRecords) -> None:
+    if isinstance(message, str):
+        fetched.repairs[message] = fetched.repairs.get(message, 0) + 1
+    else:
+        fetched.records.update((record.job_id, record) for record in message)
+        on_records(message)
+
+
+def _drain(crew: _Crew, fetched: Fetched, on_records: OnRecords) -> None:
     """Keep what workers had finished when the call ended."""
     while True:
         try:
             message = crew.messages.get_nowait()
         except Empty:
             return
-        if isinstance(message, list):
-            fetched.records.update((record.job_id, record) for record in message)
-            on_records(message)
+        if isinstance(message, list | str):
+            _keep(message, fetched, on_records)
 
 
 class _Crew:
@@ -185,7 +203,8 @@ class _Crew:
                     self._asking += 1
                     return ids
                 if self._fresh:
-                    size = min(self._batch_size, self.client.list_size or MAX_LIST, len(self._fresh))
+                    taken = max(self.client.list_size or MAX_LIST, self.client.accepted_size)
+                    size = min(self._batch_size, taken, len(self._fresh))
                     self._asking += 1
                     return [self._fresh.popleft() for _ in range(size)]
                 if not self._asking:
@@ -195,7 +214,8 @@ class _Crew:
 
     def _ask(self, ids: list[str]) -> None:
         path = f"{self.client.path}/{','.join(ids)}"
-        limit = MAX_JOB_BYTES * len(ids)
+        # a list that is too large comes apart; one job with hours of recognised speech must still be readable
+        limit = MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_ANSWER_BYTES
         try:
             answer, observed_ms = self.client.ask(path, parse_jobs, stop=self.stop, max_bytes=limit)
         except DeniedError:
@@ -203,11 +223,10 @@ class _Crew:
         except (RefusedError, AnswerError) as error:
             self._refused(ids, error)
         except UnavailableError as error:
-            self._unavailable(ids, error)
+            self._give_up(ids, error)
         else:
             with self._lock:
                 self._failures_in_a_row = 0
-                self.client.accepted_size = max(self.client.accepted_size, len(ids))
             if answer.repaired:
                 self.messages.put(answer.repaired)
             self._sort(ids, answer, observed_ms)
@@ -216,16 +235,20 @@ class _Crew:
         """Split a list that was refused or unreadable; a single ID gets its row."""
         if len(ids) > 1:
             half = len(ids) // 2
-            if error.status_code in _LISTS_REFUSED and len(ids) > self.client.accepted_size:
-                # a list as long as one that was answered before is refused for its content, not for its length
-                self.client.list_size = min(half, self.client.list_size or half)
+            with self._lock:
+                if error.status_code in _LISTS_REFUSED and len(ids) > self.client.accepted_size:
+                    # a list as long as one that was answered before is refused for its content, not for its length
+                    self.client.list_size = min(half, self.client.list_size or half)
             self._hand_back([ids[:half], ids[half:]])
-        elif error.status_code == 404:  # noqa: PLR2004 - HTTP's number
-            self.messages.put([Record(ids[0], "not_found", error=None)])
-        else:
+        elif error.status_code == 404 and error.code:  # noqa: PLR2004 - HTTP's number
+            # without a Code it is some web server's 404, which knows nothing of jobs
+            self.messages.put([Record(ids[0], "not_found")])
+        elif isinstance(error, RefusedError):
             self.messages.put([Record(ids[0], "unread", error=str(error))])
+        else:
+            self._give_up(ids, error)
 
-    def _unavailable(self, ids: list[str], error: UnavailableError) -> None:
+    def _give_up(self, ids: list[str], error: CosaiError) -> None:
         """Give these IDs up; when nothing has come through for long, end the call: it can be resumed."""
         with self._lock:
             self._failures_in_a_row += 1
@@ -246,6 +269,13 @@ class _Crew:
         asked = set(ids)
         jobs = {values[0]: values for values in reversed(answer.jobs) if values[0] in asked}
         not_found = asked.intersection(answer.not_found) - jobs.keys()
+        with self._lock:
+            if jobs:
+                self.client.accepted_size = max(self.client.accepted_size, len(ids))
+            elif len(ids) > self.client.accepted_size:
+                # A service that takes a list for one strange ID would call all of it unknown. Only a list with a job
+                # in it shows that lists are understood.
+                not_found = set()
         records = [Record(job_id, "job", observed_ms, None, jobs[job_id]) for job_id in ids if job_id in jobs]
         records += [Record(job_id, "not_found", observed_ms) for job_id in ids if job_id in not_found]
         left = [job_id for job_id in ids if job_id not in jobs and job_id not in not_found]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-from cosai_nb.errors import CosaiError, MalformedError, SettingsError
+from cosai_nb.errors import AnswerError, CosaiError, MalformedError, SettingsError, UnavailableError
 from cosai_nb.service import credentials as creds
-from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, retry_after
+from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, http_date, retry_after
 from cosai_nb.service.settings import base_url, check_settings
 from cosai_nb.service.signing import Signer
 from cosai_nb.service.transport import Reply, RequestsTransport, Transport
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 16 * 2**20
-_MALFORMED_TRIES = 2
+_MALFORMED_RETRIES = 2
 
 
 class Client:
@@ -37,9 +36,9 @@ class Client:
         ``BucketName-APPID``.
     region : str
         For example ``ap-beijing``.
-    secret_id, secret_key : str
+    secret_id, secret_key : str or Secret
         The key pair; never shown again.
-    token : str, optional
+    token : str or Secret, optional
         Session token of temporary credentials.
     endpoint : str, optional
         Host, host:port or URL that stands for ``<bucket>.ci.<region>.myqcloud.com``.
@@ -76,9 +75,9 @@ class Client:
         *,
         bucket: str,
         region: str,
-        secret_id: str,
-        secret_key: str,
-        token: str | None = None,
+        secret_id: str | creds.Secret,
+        secret_key: str | creds.Secret,
+        token: str | creds.Secret | None = None,
         endpoint: str | None = None,
         scheme: str = "https",
         path: str = "/ai_jobs",
@@ -89,6 +88,9 @@ class Client:
         provider: creds.Provider | None = None,
         clock: Clock | None = None,
     ) -> None:
+        found = creds.Credentials.of(secret_id, secret_key, token)
+        del secret_id, secret_key, token  # a verbose traceback of what fails below prints the locals
+        self._credentials = found.checked()
         check_settings(
             bucket=bucket,
             region=region,
@@ -107,8 +109,8 @@ class Client:
         self.quota = RetryQuota()
         self.limiter = RateLimiter(rate, self.clock)
         self._provider = provider
-        self._credentials = creds.Credentials.of(secret_id, secret_key, token)
         self._skew_s = 0.0
+        self._host: str | None = None  # the Host header, where it is not what base_url says
         self._lock = threading.Lock()
         self._signer = Signer(lambda: self.clock.time() + self._skew_s)
         self._transport = transport or RequestsTransport(self.base_url)
@@ -131,17 +133,15 @@ class Client:
         CredentialsError
             Where no pair is found; it names the places looked at, never a value.
         """
-        if "secret_id" in settings or "secret_key" in settings:
-            found = creds.Credentials.of(*(settings.pop(name, "") for name in ("secret_id", "secret_key")))
-        else:
-            found = creds.from_environment()
-            settings.setdefault("provider", creds.from_environment)
+        settings = creds.wrapped(settings)
+        if not {"secret_id", "secret_key"} & settings.keys():
+            settings = {"provider": creds.from_environment, **creds.from_environment()._asdict(), **settings}
         for name in ("bucket", "region", "endpoint"):
             value = settings.get(name) or os.environ.get(f"COSAI_{name.upper()}")
             if not value and name != "endpoint" and not (value := creds.cos_conf().get(name)):
                 raise SettingsError(f"No {name}: set COSAI_{name.upper()} or pass {name}=.")
             settings[name] = value
-        return cls._of(found, settings)
+        return cls(**{"secret_id": "", "secret_key": "", **settings})
 
     @classmethod
     def from_config(cls, config: Any, *, bucket: str, **settings: Any) -> Self:
@@ -157,19 +157,17 @@ class Client:
             Any other argument of the class.
         """
         url = config.uri(bucket=bucket, endpoint=config._endpoint_ci)  # noqa: SLF001 - as the SDK's own client does
-        settings.setdefault("endpoint", url.rstrip("/"))
-        settings.setdefault("region", config._region or "unknown")  # noqa: SLF001 - no public getter
-        transport = RequestsTransport(url, proxies=config._proxies, verify=config._verify_ssl)  # noqa: SLF001 - no public getter
-        settings.setdefault("transport", transport)
-        settings.setdefault("provider", lambda: creds.from_cos_config(config))
-        return cls._of(creds.from_cos_config(config), {**settings, "bucket": bucket})
-
-    @classmethod
-    def _of(cls, found: creds.Credentials, settings: dict[str, Any]) -> Self:
-        token = settings.pop("token", None) or (found.token.reveal() if found.token else None)
-        return cls(
-            secret_id=found.secret_id.reveal(), secret_key=found.secret_key.reveal(), token=token, **settings
-        )
+        known = {
+            "endpoint": url.rstrip("/"),
+            "region": config._region or "unknown",  # noqa: SLF001 - no public getter
+            "transport": RequestsTransport(url, proxies=config._proxies, verify=config._verify_ssl),  # noqa: SLF001 - see above
+            "provider": lambda: creds.from_cos_config(config),
+        }
+        found = creds.from_cos_config(config)._asdict()
+        client = cls(**{**known, **found, **creds.wrapped(settings), "bucket": bucket})
+        if config._ip:  # noqa: SLF001 - no public getter
+            client._host = f"{bucket}.{config._endpoint_ci}"  # noqa: SLF001 - an IP says nothing of the bucket
+        return client
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("bucket", "region", "path"))
@@ -177,9 +175,7 @@ class Client:
         return f"{type(self).__name__}({shown}, secret_id=set, secret_key=set, token={token})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "A Client holds credentials and cannot be pickled; make one where it is needed (from_env)."
-        )
+        raise TypeError("A Client holds credentials and cannot be pickled; make one where it is needed.")
 
     def close(self) -> None:
         """Close all connections; the client opens new ones when it is used again."""
@@ -221,15 +217,20 @@ class Client:
         """
         stop = stop or threading.Event()
         until = self.clock.monotonic() + self.patience
-        attempt = 0
+        attempt = malformed = 0
         mended: set[str] = set()
         while True:
+            self.limiter.acquire(stop)
             used = self._credentials
             try:
-                return self._once(path, parse, params or {}, stop, min(max_bytes, MAX_ANSWER_BYTES))
+                return self._once(path, parse, params or {}, used, stop, min(max_bytes, MAX_ANSWER_BYTES))
             except CosaiError as error:
-                failure = error
+                # its frames held the answer and signed headers, which a verbose traceback would print
+                failure = error.with_traceback(None)
             if not self._mend(failure, used, mended):
+                malformed += isinstance(failure, MalformedError)
+                if malformed > _MALFORMED_RETRIES:
+                    raise failure
                 self._pause(failure, attempt, until, stop)
                 attempt += 1
 
@@ -238,29 +239,28 @@ class Client:
         path: str,
         parse: Callable[[bytes], T],
         params: Mapping[str, str],
+        credentials: creds.Credentials,
         stop: threading.Event,
         max_bytes: int,
     ) -> tuple[T, int]:
-        self.limiter.acquire(stop)
-        credentials = self._credentials
-        query = urlencode(params, quote_via=quote) if params else ""
-        url = f"{self.base_url}{quote(path)}{'?' if query else ''}{query}"
-        headers = self._signer.sign(url, path, params, credentials)
+        if stop.is_set():
+            raise UnavailableError("The call was ended before this request was sent.")
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        url = f"{self.base_url}{quote(path)}{query}"
+        headers = self._signer.sign(url, path, params, credentials, host=self._host)
         reply = self._transport.get(url, headers, timeout=self.timeout, max_bytes=max_bytes)
         if reply.status != 200:  # noqa: PLR2004 - the one status that carries an answer
             wait = retry_after(reply.headers.get("Retry-After"), self.clock.time())
             raise error_of(reply, credentials.scrub, retry_after=wait, sent_at=self.clock.time())
-        parsed = parse(reply.body)
+        parsed = _parsed(parse, reply.body, credentials)
         self.quota.give()
         self.limiter.succeeded()
         return parsed, self._observed_ms(reply)
 
     def _observed_ms(self, reply: Reply) -> int:
         """Read when the answer was true: its Date header, or this machine's clock where there is none."""
-        try:
-            return int(parsedate_to_datetime(reply.headers["Date"]).timestamp() * 1000)
-        except (KeyError, ValueError, TypeError, OverflowError):
-            return int(self.clock.time() + self._skew_s) * 1000
+        date = http_date(reply.headers.get("Date"))
+        return int(self.clock.time() + self._skew_s if date is None else date) * 1000
 
     def _mend(self, failure: CosaiError, used: creds.Credentials, mended: set[str]) -> bool:
         """Correct the clock or renew expired credentials, once a request and once for all threads."""
@@ -272,7 +272,7 @@ class Client:
             mended.add("expired")
             with self._lock:
                 if self._credentials is used:
-                    self._credentials = self._provider()
+                    self._credentials = creds.renewed(self._provider)
             return True
         return False
 
@@ -281,10 +281,20 @@ class Client:
         throttled = failure.status_code == 429 or failure.code == "SlowDown"  # noqa: PLR2004 - HTTP's number
         if throttled:
             self.limiter.throttled()
-        malformed_out = isinstance(failure, MalformedError) and attempt >= _MALFORMED_TRIES
-        if not failure.retryable or malformed_out or stop.is_set():
+        if not failure.retryable or stop.is_set():
             raise failure
         delay = max(self.clock.backoff(attempt), failure.retry_after or 0.0)
         if self.clock.monotonic() + delay > until or not self.quota.take(throttled=throttled):
             raise failure
         self.clock.wait(stop, delay)
+
+
+def _parsed(parse: Callable[[bytes], T], body: bytes, credentials: creds.Credentials) -> T:
+    """Parse a body; where that fails and the body quotes a secret, fail again without it in the sentence."""
+    try:
+        return parse(body)
+    except AnswerError:
+        hidden = credentials.scrub(body.decode("latin-1")).encode("latin-1")
+        if hidden == body:
+            raise
+    return parse(hidden)

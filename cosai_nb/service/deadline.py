@@ -40,7 +40,7 @@ class _TimedReader(io.RawIOBase):
         if remaining <= 0:
             raise TimeoutError("the total time of the request is over")
         self._sock.settimeout(remaining)
-        return cast("int | None", self._raw.readinto(buffer))  # type: ignore[attr-defined]  # RawIOBase's stub lacks it
+        return cast("int | None", self._raw.readinto(buffer))
 
     def close(self) -> None:
         self._raw.close()
@@ -62,13 +62,13 @@ class _TimedSocket:
 class _TimedHTTPConnection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock = _TimedSocket(self.sock)  # type: ignore[assignment]  # quacks like one
+        self.sock = _TimedSocket(self.sock)
 
 
 class _TimedHTTPSConnection(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock = _TimedSocket(self.sock)  # type: ignore[assignment]  # quacks like one
+        self.sock = _TimedSocket(self.sock)
 
 
 class _TimedHTTPPool(HTTPConnectionPool):
@@ -92,5 +92,8 @@ class DeadlineAdapter(HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Make the proxy's pool manager, with the timed pools."""
         manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self._POOLS
+        if (
+            manager.proxy is not None and manager.proxy.scheme in self._POOLS
+        ):  # else SOCKS, which has its own pools
+            manager.pool_classes_by_scheme = self._POOLS
         return manager

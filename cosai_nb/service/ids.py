@@ -60,23 +60,26 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     >>> [record.error for record in admit(["a1", "a1", "..", None])[1:]]
     ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
     """
-    if isinstance(job_ids, str | bytes):
+    if isinstance(job_ids, str | bytes | bytearray):
         raise TypeError("job_ids is a single text: pass a list of IDs, such as [job_id].")
+    if hasattr(job_ids, "columns"):
+        raise TypeError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
     if not isinstance(job_ids, Iterable):
         raise TypeError(f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs.")
     admitted: dict[tuple[bool, str], str | Record] = {}
     for position, job_id in enumerate(job_ids):
         is_text = isinstance(job_id, str)
-        name = job_id if is_text else repr(job_id)
+        # str(x) of an Enum member or another subclass may differ from the text that was checked
+        name = str.__str__(job_id) if is_text else repr(job_id)
         if (is_text, name) in admitted:
             continue
-        reason = why_invalid(job_id)
+        reason = why_invalid(name if is_text else job_id)
         if reason and strict:
             raise InvalidIdError(
                 f"The job ID at position {position} ({_short(name)}) {reason}. Correct it, or leave strict=False to get a "
                 "row that says so."
             )
-        admitted[is_text, name] = Record(name, "invalid_id", error=reason) if reason else str(job_id)
+        admitted[is_text, name] = Record(name, "invalid_id", error=reason) if reason else name
     return list(admitted.values())
 
 

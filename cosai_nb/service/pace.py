@@ -5,10 +5,13 @@ The figures of the budget are botocore's: 500 tokens, 14 a retry, 5 a retry afte
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RETRY_AFTER_CAP_S = 60.0
+_FLOOR = 0.5  # requests a second that throttling never goes below
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,10 @@ class RateLimiter:
 
     Notes
     -----
-    Throttling answers come in bursts, one a thread. Only the first within a second halves the rate.
-    A success adds one twentieth of the rate at which throttling began per second, so that full speed is back after
-    about ten seconds.
+    Throttling answers come in bursts, one a thread. Only the first within a second halves the rate. Where no rate is
+    in force yet, it is half of what was asked in the last second.
+    Successes add one twentieth of the highest rate that was throttled per second, so that full speed is back about
+    ten seconds after it was halved once.
     """
 
     def __init__(self, ceiling: float | None, clock: Clock) -> None:
@@ -94,8 +99,7 @@ class RateLimiter:
         self._rate = ceiling
         self._step = 0.0
         self._next = self._halved = float("-inf")
-        self._seen = 0
-        self._since = clock.monotonic()
+        self._recent: deque[float] = deque(maxlen=4096)
         self._lock = threading.Lock()
 
     @property
@@ -107,7 +111,7 @@ class RateLimiter:
         """Wait for this request's turn, or until ``stop`` is set."""
         with self._lock:
             now = self._clock.monotonic()
-            self._seen += 1
+            self._recent.append(now)
             if self._rate is None:
                 return
             turn = max(now, self._next)
@@ -121,9 +125,9 @@ class RateLimiter:
             now = self._clock.monotonic()
             if now - self._halved < 1.0:
                 return
-            before = self._rate or self._seen / max(now - self._since, 1.0)
-            self._rate = max(before / 2, 0.5)
-            self._step = before / 20
+            before = self._rate or sum(asked > now - 1.0 for asked in self._recent)
+            self._rate = min(max(before / 2, _FLOOR), self._ceiling or math.inf)
+            self._step = max(self._step, before / 20)
             self._halved = now
 
     def succeeded(self) -> None:
@@ -132,8 +136,7 @@ class RateLimiter:
             if self._rate is None or not self._step:
                 return
             self._rate += self._step / self._rate
-            if self._ceiling is not None:
-                self._rate = min(self._rate, self._ceiling)
+            self._rate = min(self._rate, self._ceiling or math.inf)
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -146,13 +149,24 @@ def retry_after(header: str | None, now: float) -> float | None:
     >>> retry_after("Thu, 01 Jan 1970 00:00:07 GMT", 0.0)
     7.0
     """
-    if not header:
-        return None
     try:
-        seconds = float(header)
+        seconds = float(header or "")
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(header).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            return None
+        date = http_date(header)
+        seconds = math.nan if date is None else date - now
     return min(seconds, RETRY_AFTER_CAP_S) if seconds >= 0 else None
+
+
+def http_date(header: str | None) -> float | None:
+    """Read an HTTP date as seconds since the epoch, None where it is none; without a zone it is UTC.
+
+    Examples
+    --------
+    >>> [http_date(text) for text in ("Thu, 01 Jan 1970 00:00:07 GMT", "soon", None)]
+    [7.0, None, None]
+    """
+    try:
+        date = parsedate_to_datetime(header or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from urllib.parse import urlsplit
 
 from cosai_nb.errors import SettingsError
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{0,60}-[0-9]{1,20}")
+_BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9][a-z0-9-]*-[0-9]{1,20}")  # 63: it is a label of a host name
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
+_ENDPOINT = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(?:\.[\w-]{1,63})*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+)
 
 
 def check_settings(
@@ -24,23 +27,21 @@ def check_settings(
         raise SettingsError(f"region={region!r} is not a region such as ap-beijing.")
     if scheme not in {"http", "https"}:
         raise SettingsError(f"scheme={scheme!r} must be 'https' or 'http'.")
-    if not _PATH.fullmatch(path):
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise SettingsError(f"path={path!r} must be /ai_jobs, /jobs or a sibling of them.")
     for name, value in {"rate": rate, "timeout": timeout, "patience": patience}.items():
-        if value is not None and not value > 0:
-            raise SettingsError(f"{name}={value!r} must be above 0.")
+        if value is None and name == "rate":
+            continue
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise SettingsError(f"{name}={value!r} must be a number above 0.")
 
 
 def base_url(endpoint: str, scheme: str) -> str:
     """Return scheme and host of an endpoint given as host, host:port or URL."""
+    if "@" in endpoint:
+        raise SettingsError("endpoint holds a login before '@': give the host alone; requests are signed.")
     url = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
-    parts = urlsplit(url.rstrip("/"))
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.path
-        or parts.query
-        or parts.username
-    ):
+    found = _ENDPOINT.fullmatch(url.rstrip("/"))
+    if not found or int(found["port"] or 1) not in range(1, 65536):
         raise SettingsError(f"endpoint={endpoint!r} must be a host, host:port or http(s) URL without a path.")
-    return f"{parts.scheme}://{parts.netloc}"
+    return found[0]

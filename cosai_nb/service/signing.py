@@ -22,6 +22,13 @@ class Headers(dict[str, str]):
         return f"Headers({', '.join(self)})"
 
 
+class _Settings(SimpleNamespace):
+    """What CosS3Auth reads of a CosConfig, with a repr that a traceback may print."""
+
+    def __repr__(self) -> str:
+        return "_Settings(***)"
+
+
 class Signer:
     """Sign GET requests with ``qcloud_cos.cos_auth.CosS3Auth``.
 
@@ -44,10 +51,18 @@ class Signer:
         module: Any = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         module.time = SimpleNamespace(time=now)
-        module.logger = logging.getLogger("cosai_nb.silent", level=logging.CRITICAL + 1)
+        module.logger = logging.Logger("cosai_nb.silent", level=logging.CRITICAL + 1)  # noqa: LOG001 - outside of logging's tree nobody can set its level
         self._auth = module.CosS3Auth
 
-    def sign(self, url: str, path: str, params: Mapping[str, str], credentials: Credentials) -> Headers:
+    def sign(
+        self,
+        url: str,
+        path: str,
+        params: Mapping[str, str],
+        credentials: Credentials,
+        *,
+        host: str | None = None,
+    ) -> Headers:
         """Return the headers of a signed GET.
 
         Parameters
@@ -60,11 +75,15 @@ class Signer:
             Query parameters, all signed.
         credentials : Credentials
             What to sign with.
+        host : str, optional
+            Host header, where it is not the URL's.
         """
         headers = Headers({"Accept": "application/xml", "User-Agent": "cosai_nb"})
+        if host is not None:
+            headers["Host"] = host
         if credentials.token is not None:
             headers["x-ci-security-token"] = credentials.token.reveal()
-        settings = SimpleNamespace(
+        settings = _Settings(
             _secret_id=credentials.secret_id.reveal(),
             _secret_key=credentials.secret_key.reveal(),
             _anonymous=False,

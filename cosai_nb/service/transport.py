@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import re
 import socket
+import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import requests
@@ -11,13 +15,22 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError, ReadTimeoutError
 
-from cosai_nb.errors import CosaiError, DeniedError, MalformedError, OversizedError, UnavailableError
+from cosai_nb.errors import (
+    CosaiError,
+    DeniedError,
+    MalformedError,
+    OversizedError,
+    SettingsError,
+    UnavailableError,
+)
 from cosai_nb.service import deadline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_TIMEOUT_S = 10.0
+_TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 class Reply(NamedTuple):
@@ -84,17 +97,24 @@ class RequestsTransport:
     ) -> None:
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self._verify = bundle if verify is None else verify
+        if isinstance(self._verify, str) and not Path(self._verify).exists():
+            raise SettingsError(
+                f"There is no CA bundle at {self._verify!r}: correct REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or verify=."
+            )
         self._proxies = dict(get_environ_proxies(url) if proxies is None else proxies)
         self._adapter = deadline.DeadlineAdapter(pool_connections=2, pool_maxsize=connections)
 
     def get(self, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> Reply:
         """Send one GET and read the whole answer; see :class:`Transport`."""
         deadline.start(timeout)
+        failure: BaseException
         try:
             return self._exchange(url, headers, timeout, max_bytes)
         except (requests.RequestException, HTTPError, OSError) as error:
             failure = _typed(error, timeout)
-        # raised here, not inside: the original's context holds the request with its signed headers
+        except KeyboardInterrupt:
+            failure = KeyboardInterrupt()
+        # raised here, not inside: context and frames of the original hold the request with its signed headers
         raise failure
 
     def close(self) -> None:
@@ -114,6 +134,13 @@ class RequestsTransport:
             proxies=self._proxies,
         )
         raw = response.raw
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raw.close()
+            raise MalformedError(
+                f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
+                status_code=response.status_code,
+            )
         body = bytearray()
         while chunk := raw.read(65536, decode_content=False):
             body += chunk
@@ -130,17 +157,22 @@ class RequestsTransport:
 
 def _typed(error: Exception, timeout: float) -> CosaiError:
     """Turn a failure of the engine into a sentence; the original text holds addresses and object reprs only."""
-    chain = [*_chain(error)]
-    if any(isinstance(link, requests.exceptions.SSLError) for link in chain):
+    chain = _chain(error)
+    if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
         return DeniedError(
             f"The TLS certificate of the service could not be verified ({_brief(error)}): check the endpoint, the clock and "
             "REQUESTS_CA_BUNDLE. Nothing was sent."
         )
-    if any(isinstance(link, requests.exceptions.ProxyError) for link in chain) and "407" in str(error):
+    if any(isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_CUT) for link in chain):
         return DeniedError(
-            "The proxy asks for a login (HTTP 407): put it in HTTPS_PROXY or bypass it with NO_PROXY."
+            f"No TLS connection to the service ({_brief(error)}): check scheme, port and any proxy. Nothing was sent."
         )
-    if any(isinstance(link, IncompleteRead) for link in chain):
+    tunnel = next((found for link in chain if (found := _TUNNEL.match(str(link)))), None)
+    if tunnel and tunnel[1].startswith("4"):
+        return DeniedError(
+            f"The proxy refuses to connect (HTTP {tunnel[1]}): put its login in HTTPS_PROXY or bypass it with NO_PROXY."
+        )
+    if any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain):
         return MalformedError("The answer was cut before its end.", retryable=True)
     if any(isinstance(link, requests.Timeout | ReadTimeoutError | TimeoutError) for link in chain):
         return UnavailableError(f"No whole answer within {timeout:g} s.", retryable=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from cosai_nb.errors import CosaiError, DeniedError, MalformedError, RefusedError, UnavailableError
+from cosai_nb.service.pace import http_date
 from cosai_nb.service.parsing import parse_error
+from cosai_nb.service.reader import head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,16 +45,17 @@ def error_of(
     sent_at : float
         Seconds since the epoch by this machine's clock, for the sentence about a skewed one.
     """
-    fault = parse_error(reply.body)
-    request_id = fault.request_id or reply.headers.get("x-ci-request-id")
-    said = scrub(": ".join(part for part in (fault.code, fault.message) if part) or "no reason given")
+    # scrubbed before it is shortened: of a secret that a cut goes through, the first half would stay
+    fault = parse_error(scrub(reply.body.decode("latin-1")).encode("latin-1"))
+    request_id = fault.request_id or head(scrub(reply.headers.get("x-ci-request-id", "")))
+    said = ": ".join(part for part in (fault.code, fault.message) if part) or "no reason given"
     tail = f"{said} (HTTP {reply.status}, request id {request_id or 'none'})"
     kind, sentence = _kind(reply.status, fault.code)
     error = kind(
-        sentence.format(tail=tail, location=scrub(reply.headers.get("Location", "nowhere"))[:200]),
+        sentence.format(tail=tail, location=head(scrub(reply.headers.get("Location", "nowhere")))),
         status_code=reply.status,
         code=fault.code,
-        request_id=request_id,
+        request_id=request_id or None,
         retry_after=retry_after,
         retryable=reply.status in _RETRYABLE,
     )
@@ -93,9 +95,6 @@ def _kind(status: int, code: str | None) -> tuple[type[CosaiError], str]:
 
 
 def _server_time(reply: Reply, sent_at: float) -> float | None:
-    """Read the service's clock from the Date header; None where it is within what the service tolerates."""
-    try:
-        server = parsedate_to_datetime(reply.headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
-    return server if abs(server - sent_at) > 1 else None
+    """Read the service's clock from the Date header; None where this machine's agrees."""
+    server = http_date(reply.headers.get("Date"))
+    return server if server is not None and abs(server - sent_at) > 1 else None
