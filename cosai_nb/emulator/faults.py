@@ -1,0 +1,218 @@
+"""What can go wrong between a service and its client, on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import re
+import socket
+import struct
+from dataclasses import dataclass, replace
+from http.client import responses
+from typing import TYPE_CHECKING, Any, Literal
+
+from cosai_nb.emulator import wire
+from cosai_nb.emulator.routes import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Kind = Literal[
+    "status",
+    "redirect",
+    "html",
+    "json",
+    "empty",
+    "doctype",
+    "unclosed_tag",
+    "other_job",
+    "gzip_bomb",
+    "reset_before_headers",
+    "reset_after_headers",
+    "cut_body",
+    "wrong_length",
+    "drip_headers",
+    "drip_body",
+    "silence",
+    "oversized",
+    "close",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that goes wrong, and when.
+
+    A request is hit when its path contains ``path``, when it is one of ``nth`` (if given) and when chance says so.
+    The first fault of a plan that matches wins.
+
+    Parameters
+    ----------
+    kind : str
+        ``status`` (an error with ``status``, ``code`` and ``retry_after``) · ``redirect`` (to ``location``) · ``html``,
+        ``json``, ``empty`` (instead of the XML, with status 200) · ``doctype`` (before the XML) · ``unclosed_tag``
+        (``<Tag>…<Tag>``, as the documents print it) · ``other_job`` (one digit of each JobId differs) · ``gzip_bomb``
+        (64 MiB of spaces, compressed) · ``reset_before_headers``, ``reset_after_headers`` (TCP reset) · ``cut_body``
+        (ends in the middle of a tag, with the right length) · ``wrong_length`` (promises more than it sends, and
+        closes) · ``drip_headers``, ``drip_body`` (``bytes_per_s``) · ``silence`` (never answers) · ``oversized``
+        (100 MB in chunks) · ``close`` (a good answer, then the kept connection is closed).
+    nth : int or range or tuple of int, optional
+        Which of the requests on ``path``, counted from 1.
+    probability : float
+        Of being hit; seeded.
+    path : str
+        Part of the decoded path.
+    status, code, retry_after
+        For ``status``; ``code`` is the service's own, ``retry_after`` is sent as it stands.
+    location : str
+        For ``redirect``.
+    bytes_per_s : float
+        For the drips.
+
+    Examples
+    --------
+    >>> Fault(kind="status", status=429, code="SlowDown", retry_after="1", nth=range(3, 6)).matches(4)
+    True
+    """
+
+    kind: Kind
+    nth: int | range | tuple[int, ...] | None = None
+    probability: float = 1.0
+    path: str = ""
+    status: int = 503
+    code: str = "ServiceUnavailable"
+    retry_after: str | None = None
+    location: str = "http://127.0.0.2:9/elsewhere"
+    bytes_per_s: float = 2.0
+
+    def matches(self, number: int) -> bool:
+        """Return whether request ``number`` on the path is one of ``nth``."""
+        if self.nth is None:
+            return True
+        return number == self.nth if isinstance(self.nth, int) else number in self.nth
+
+
+class FaultPlan:
+    """Decides which request is hit; the same seed and order of requests give the same faults."""
+
+    def __init__(self, faults: Sequence[Fault], *, seed: int) -> None:
+        self._faults = tuple(faults)
+        self._seen = [0] * len(self._faults)
+        self._chance = random.Random(seed)
+
+    def pick(self, path: str) -> Fault | None:
+        """Return the fault that hits this request, and count it."""
+        picked: Fault | None = None
+        for position, fault in enumerate(self._faults):
+            if fault.path not in path:
+                continue
+            self._seen[position] += 1
+            lucky = fault.probability < 1 and self._chance.random() >= fault.probability
+            if picked is None and not lucky and fault.matches(self._seen[position]):
+                picked = fault
+        return picked
+
+
+def spoil(fault: Fault, answer: Answer) -> Answer | None:
+    """Return the wrong answer of faults that keep to HTTP, None for those that break it."""
+    headers = dict(answer.headers)
+    match fault.kind:
+        case "status":
+            if fault.retry_after is not None:
+                headers["Retry-After"] = fault.retry_after
+            text = wire.error_xml(
+                fault.code, "Injected by the emulator.", request_id="fault", trace_id="fault"
+            )
+            return Answer(fault.status, text, headers)
+        case "redirect":
+            return Answer(307, b"", {**headers, "Location": fault.location})
+        case "html":
+            page = b"<!doctype html><html><body>Please <b>log in</b><br></body></html>"
+            return Answer(200, page, {**headers, "Content-Type": "text/html"})
+        case "json":
+            text = b'{"code": "InternalError", "message": "Injected by the emulator."}'
+            return Answer(200, text, {**headers, "Content-Type": "application/json"})
+        case "empty":
+            return replace(answer, body=b"")
+        case "doctype":
+            return replace(answer, body=_doctype(answer.body))
+        case "unclosed_tag":
+            return replace(answer, body=answer.body.replace(b"</Tag>", b"<Tag>"))
+        case "other_job":
+            return replace(answer, body=re.sub(rb"(<JobId>\w+?)\w(?=</JobId>)", rb"\1z", answer.body))
+        case "gzip_bomb":
+            bomb = gzip.compress(answer.body + b" " * (64 * 2**20), compresslevel=9)
+            return Answer(answer.status, bomb, {**headers, "Content-Encoding": "gzip"})
+        case "cut_body":
+            return replace(answer, body=answer.body[: _middle_of_tag(answer.body)])
+    return None
+
+
+def _doctype(body: bytes) -> bytes:
+    laughs = '<!DOCTYPE Response [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
+    return body.replace(wire.DECLARATION, wire.DECLARATION + laughs.encode(), 1)
+
+
+def _middle_of_tag(body: bytes) -> int:
+    return body.rfind(b"<", 0, max(len(body) * 2 // 3, 1)) + 3
+
+
+async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:
+    """Play a fault that does not keep to HTTP on the raw stream of a request, and close it."""
+    try:
+        await _play(fault, stream, answer)
+    except OSError:
+        pass  # the client gave up first, which is what many of these faults are for
+    finally:
+        stream.close()
+
+
+async def _play(fault: Fault, stream: Any, answer: Answer) -> None:
+    match fault.kind:
+        case "reset_before_headers":
+            _reset_on_close(stream)
+        case "reset_after_headers":
+            await stream.write(_head(answer, len(answer.body)) + answer.body[:20])
+            await asyncio.sleep(0.05)  # a reset overtakes what the client has not read yet
+            _reset_on_close(stream)
+        case "wrong_length":
+            await stream.write(_head(answer, len(answer.body) + 1000) + answer.body)
+        case "drip_headers":
+            await _drip(stream, _head(answer, len(answer.body)) + answer.body, fault.bytes_per_s)
+        case "drip_body":
+            await stream.write(_head(answer, len(answer.body)))
+            await _drip(stream, answer.body, fault.bytes_per_s)
+        case "silence":
+            await stream.read_until_close()
+        case "oversized":
+            await _flood(stream, answer)
+        case "close":
+            await stream.write(_head(answer, len(answer.body)) + answer.body)
+
+
+def _head(answer: Answer, length: int | None) -> bytes:
+    size = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
+    lines = [f"{name}: {value}" for name, value in {**answer.headers, **size}.items()]
+    status = f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}"
+    return "\r\n".join([status, *lines, "", ""]).encode("latin-1")
+
+
+def _reset_on_close(stream: Any) -> None:
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def _drip(stream: Any, data: bytes, bytes_per_s: float) -> None:
+    for position in range(len(data)):
+        await stream.write(data[position : position + 1])
+        await asyncio.sleep(1 / bytes_per_s)
+
+
+async def _flood(stream: Any, answer: Answer) -> None:
+    await stream.write(_head(answer, None))
+    opening = answer.body[: answer.body.rfind(b"</Response>")]
+    await stream.write(b"%x\r\n%b\r\n" % (len(opening), opening))
+    chunk = b"%x\r\n%b\r\n" % (2**16, b" " * 2**16)
+    for _ in range(100 * 2**20 // 2**16):
+        await stream.write(chunk)
+    await stream.write(b"b\r\n</Response>\r\n0\r\n\r\n")

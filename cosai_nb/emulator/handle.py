@@ -1,0 +1,223 @@
+"""The emulator as a value: start it, ask it, read its truth, close it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from cosai_nb.emulator.faults import Fault, FaultPlan
+from cosai_nb.emulator.routes import Api
+from cosai_nb.emulator.server import HOST, LoggedRequest, Server
+from cosai_nb.emulator.signature import Keys
+from cosai_nb.emulator.wire import wire_time
+from cosai_nb.emulator.workload import Snapshot, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cosai_nb.emulator.scenario import Scenario
+    from cosai_nb.service.client import Client
+
+BUCKET, REGION = "emulated-1250000000", "ap-beijing"
+
+
+class Emulator:
+    """The AI job API on loopback: a real HTTP server with a simulated week of jobs behind it.
+
+    A GET never moves its clock. It listens on 127.0.0.1 only, in a thread of its own, so it works in scripts,
+    notebooks and tests alike.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same jobs.
+    scenario : Scenario, optional
+        What to simulate; by default 20,000 jobs in three queues from 2026-11-02 to 2026-11-09 (+0800), with an
+        incident on Wednesday from 10 to 13 o'clock in the first queue.
+    port : int
+        0 takes a free one.
+    credentials : (str, str), optional
+        Secret ID and key that are let in; random by default.
+    token : str, optional
+        Session token that must come with them.
+    comma_lists, max_ids, clock_skew_s, inclusive_bounds
+        How the service behaves where the documents leave it open, see :class:`~cosai_nb.emulator.routes.Api`.
+    faults : sequence of Fault
+        What goes wrong.
+    bucket, region : str
+        Whose jobs these are.
+
+    Attributes
+    ----------
+    job_ids, queue_ids : list of str
+        In order of submission, and of the scenario.
+    requests : deque of LoggedRequest
+        Every request that came in.
+
+    Raises
+    ------
+    OSError
+        From :meth:`start`, where the port is taken.
+
+    Examples
+    --------
+    >>> with Emulator(seed=7) as emulator:
+    ...     client = emulator.client()
+    ...     emulator
+    Emulator('http://127.0.0.1:...', jobs=20000, seed=7, now='2026-11-09T00:00:00+0800')
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        *,
+        scenario: Scenario | None = None,
+        port: int = 0,
+        credentials: tuple[str, str] | None = None,
+        token: str | None = None,
+        comma_lists: bool = True,
+        max_ids: int = 10,
+        clock_skew_s: float = 0.0,
+        inclusive_bounds: bool = False,
+        faults: Sequence[Fault] = (),
+        bucket: str = BUCKET,
+        region: str = REGION,
+    ) -> None:
+        self.workload = Workload(scenario, seed=seed)
+        self.bucket, self.region = bucket, region
+        pair = credentials or (f"AKIDemulator{secrets.token_hex(8)}", secrets.token_hex(16))
+        self._keys = Keys(*pair, token)
+        self._api = Api(
+            self.workload,
+            self._keys,
+            bucket=bucket,
+            region=region,
+            comma_lists=comma_lists,
+            max_ids=max_ids,
+            clock_skew_s=clock_skew_s,
+            inclusive_bounds=inclusive_bounds,
+        )
+        self._server = Server(self._api, port=port, plan=FaultPlan(faults, seed=seed))
+        self.job_ids, self.queue_ids = self.workload.job_ids, self.workload.queue_ids
+        self.requests = self._server.requests
+
+    def start(self) -> Self:
+        """Start to serve; needed only outside of ``with``."""
+        self._server.start()
+        return self
+
+    def close(self) -> None:
+        """Close every connection, free the port and end the thread."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        shown = wire_time(int(self.now))
+        jobs, seed = len(self.job_ids), self.workload.seed
+        return f"{type(self).__name__}({self.url!r}, jobs={jobs}, seed={seed}, now={shown!r})"
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """Address for other clients."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def now(self) -> float:
+        """The virtual clock, seconds since the epoch; Date headers show it."""
+        return self._api.now
+
+    def set_time(self, now: float) -> None:
+        """Set the virtual clock, in seconds since the epoch; it may go back."""
+        self._api.set_time(now)
+
+    def advance(self, seconds: float) -> None:
+        """Move the virtual clock; no new jobs are submitted after the scenario's end, but the old ones go on."""
+        self.set_time(self.now + seconds)
+
+    @property
+    def truth(self) -> Mapping[str, NDArray[np.generic]]:
+        """Exact columns of every job, see :attr:`Workload.truth`."""
+        return self.workload.truth
+
+    def snapshot(self) -> Snapshot:
+        """Return states and whole-second times of every job as the service shows them now."""
+        return self._api.snapshot()
+
+    def client(self, **settings: Any) -> Client:
+        """Return a client of this emulator.
+
+        Parameters
+        ----------
+        **settings
+            Arguments of :class:`~cosai_nb.service.client.Client` that win over the emulator's.
+        """
+        from cosai_nb.service.client import Client  # noqa: PLC0415 - the only tie to the client's side
+
+        own = {
+            "bucket": self.bucket,
+            "region": self.region,
+            "secret_id": self._keys.secret_id,
+            "secret_key": self._keys.secret_key,
+            "token": self._keys.token,
+            "endpoint": self.url,
+        }
+        return Client(**{**own, **settings})
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead another process here, with keys that are worth nothing elsewhere."""
+        token = {"COS_TOKEN": self._keys.token} if self._keys.token else {}
+        return {
+            "COS_SECRET_ID": self._keys.secret_id,
+            "COS_SECRET_KEY": self._keys.secret_key,
+            **token,
+            "COSAI_BUCKET": self.bucket,
+            "COSAI_REGION": self.region,
+            "COSAI_ENDPOINT": self.url,
+        }
+
+
+def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
+    """Serve until Ctrl-C, and print how to get there.
+
+    Parameters
+    ----------
+    port : int
+        0 takes a free one.
+    seed : int
+        The same seed gives the same jobs.
+    **settings
+        Other arguments of :class:`Emulator`.
+    """
+    with Emulator(seed, port=port, **settings) as emulator:
+        print(guide(emulator), flush=True)  # noqa: T201 - it is what the command is asked for
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print(f"\nAnswered {len(emulator.requests):,} requests.")  # noqa: T201 - the same
+
+
+def guide(emulator: Emulator) -> str:
+    """Return what a user of another process needs: address, an ID to ask for, and the environment."""
+    lines = [
+        f"The emulator answers at {emulator.url} until Ctrl-C.",
+        f"Bucket {emulator.bucket}, region {emulator.region}, {len(emulator.job_ids):,} jobs "
+        f"as of {wire_time(int(emulator.now))}, queues {', '.join(emulator.queue_ids)}.",
+        f"A job to ask for: GET /ai_jobs/{emulator.job_ids[0]}",
+        "For other clients (keys made for this emulator, worth nothing elsewhere):",
+        *(f"export {name}={value}" for name, value in emulator.environment().items()),
+    ]
+    return "\n".join(lines)
