@@ -16,7 +16,7 @@ from cosai_nb.emulator import wire
 from cosai_nb.emulator.routes import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Kind = Literal[
     "status",
@@ -38,6 +38,9 @@ Kind = Literal[
     "oversized",
     "close",
 ]
+
+
+_OTHER_JOB = re.compile(rb"(<JobId>\w+)\w(?=</JobId>)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,37 +119,23 @@ class FaultPlan:
 
 def spoil(fault: Fault, answer: Answer) -> Answer | None:
     """Return the wrong answer of faults that keep to HTTP, None for those that break it."""
-    headers = dict(answer.headers)
-    match fault.kind:
-        case "status":
-            if fault.retry_after is not None:
-                headers["Retry-After"] = fault.retry_after
-            text = wire.error_xml(
-                fault.code, "Injected by the emulator.", request_id="fault", trace_id="fault"
-            )
-            return Answer(fault.status, text, headers)
-        case "redirect":
-            return Answer(307, b"", {**headers, "Location": fault.location})
-        case "html":
-            page = b"<!doctype html><html><body>Please <b>log in</b><br></body></html>"
-            return Answer(200, page, {**headers, "Content-Type": "text/html"})
-        case "json":
-            text = b'{"code": "InternalError", "message": "Injected by the emulator."}'
-            return Answer(200, text, {**headers, "Content-Type": "application/json"})
-        case "empty":
-            return replace(answer, body=b"")
-        case "doctype":
-            return replace(answer, body=_doctype(answer.body))
-        case "unclosed_tag":
-            return replace(answer, body=answer.body.replace(b"</Tag>", b"<Tag>"))
-        case "other_job":
-            return replace(answer, body=re.sub(rb"(<JobId>\w+?)\w(?=</JobId>)", rb"\1z", answer.body))
-        case "gzip_bomb":
-            bomb = gzip.compress(answer.body + b" " * (64 * 2**20), compresslevel=9)
-            return Answer(answer.status, bomb, {**headers, "Content-Encoding": "gzip"})
-        case "cut_body":
-            return replace(answer, body=answer.body[: _middle_of_tag(answer.body)])
-    return None
+    make = _SPOILERS.get(fault.kind)
+    return make(fault, answer) if make else None
+
+
+def _error(fault: Fault, answer: Answer) -> Answer:
+    text = wire.error_xml(fault.code, "Injected by the emulator.", request_id="fault", trace_id="fault")
+    extra = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+    return Answer(fault.status, text, {**answer.headers, **extra})
+
+
+def _other_content(answer: Answer, content_type: str, text: bytes) -> Answer:
+    return Answer(200, text, {**answer.headers, "Content-Type": content_type})
+
+
+def _gzip_bomb(answer: Answer) -> Answer:
+    bomb = gzip.compress(answer.body + b" " * (64 * 2**20), compresslevel=9)
+    return Answer(answer.status, bomb, {**answer.headers, "Content-Encoding": "gzip"})
 
 
 def _doctype(body: bytes) -> bytes:
@@ -156,6 +145,22 @@ def _doctype(body: bytes) -> bytes:
 
 def _middle_of_tag(body: bytes) -> int:
     return body.rfind(b"<", 0, max(len(body) * 2 // 3, 1)) + 3
+
+
+_HTML = b"<!doctype html><html><body>Please <b>log in</b><br></body></html>"
+_JSON = b'{"code": "InternalError", "message": "Injected by the emulator."}'
+_SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
+    "status": _error,
+    "redirect": lambda fault, answer: Answer(307, b"", {**answer.headers, "Location": fault.location}),
+    "html": lambda _, answer: _other_content(answer, "text/html", _HTML),
+    "json": lambda _, answer: _other_content(answer, "application/json", _JSON),
+    "empty": lambda _, answer: replace(answer, body=b""),
+    "doctype": lambda _, answer: replace(answer, body=_doctype(answer.body)),
+    "unclosed_tag": lambda _, answer: replace(answer, body=answer.body.replace(b"</Tag>", b"<Tag>")),
+    "other_job": lambda _, answer: replace(answer, body=_OTHER_JOB.sub(rb"\1z", answer.body)),
+    "gzip_bomb": lambda _, answer: _gzip_bomb(answer),
+    "cut_body": lambda _, answer: replace(answer, body=answer.body[: _middle_of_tag(answer.body)]),
+}
 
 
 async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:

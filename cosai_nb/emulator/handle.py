@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cosai_nb.emulator.faults import Fault, FaultPlan
 from cosai_nb.emulator.routes import Api
-from cosai_nb.emulator.server import HOST, LoggedRequest, Server
+from cosai_nb.emulator.server import HOST, Server
 from cosai_nb.emulator.signature import Keys
 from cosai_nb.emulator.wire import wire_time
 from cosai_nb.emulator.workload import Snapshot, Workload
@@ -212,10 +212,11 @@ def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
 
 def guide(emulator: Emulator) -> str:
     """Return what a user of another process needs: address, an ID to ask for, and the environment."""
+    shown = wire_time(int(emulator.now))
     lines = [
         f"The emulator answers at {emulator.url} until Ctrl-C.",
-        f"Bucket {emulator.bucket}, region {emulator.region}, {len(emulator.job_ids):,} jobs "
-        f"as of {wire_time(int(emulator.now))}, queues {', '.join(emulator.queue_ids)}.",
+        f"Bucket {emulator.bucket}, region {emulator.region}, {len(emulator.job_ids):,} jobs as of {shown}.",
+        f"Queues: {', '.join(emulator.queue_ids)}.",
         f"A job to ask for: GET /ai_jobs/{emulator.job_ids[0]}",
         "For other clients (keys made for this emulator, worth nothing elsewhere):",
         *(f"export {name}={value}" for name, value in emulator.environment().items()),

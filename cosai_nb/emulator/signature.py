@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from cosai_nb.emulator.wire import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,15 +25,6 @@ FIELDS = (
 TOKEN_HEADERS = ("x-ci-security-token", "x-cos-security-token")
 """Both are accepted (api.md §5.3); the first is the documented one."""
 _SKEW_LIMIT_S = 15 * 60
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is not let in."""
-
-    status: int
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,8 +69,8 @@ def sign_key_of(secret_key: str, key_time: str) -> str:
     return _hmac(secret_key, key_time)
 
 
-def refusal(request: Request, keys: Keys, now: float, *, skew_s: float = 0.0) -> Refusal | None:
-    """Return why a request is refused, None where it is let in.
+def check(request: Request, keys: Keys, now: float, *, skew_s: float = 0.0) -> None:
+    """Let a request in, or not.
 
     Parameters
     ----------
@@ -90,25 +83,29 @@ def refusal(request: Request, keys: Keys, now: float, *, skew_s: float = 0.0) ->
     skew_s : float
         How far the server's clock is ahead of it. A window that is wrong for that reason alone is a
         RequestTimeTooSkewed, as is one that begins more than 15 minutes ahead.
+
+    Raises
+    ------
+    Refused
+        Where the request is not let in.
     """
     header = request.headers.get("authorization", "")
     if not header:
-        return Refusal(401, "MissingAuthorization", "The Authorization header is missing.")
+        raise Refused(401, "MissingAuthorization", "The Authorization header is missing.")
     fields = dict(part.partition("=")[::2] for part in header.strip().split("&"))
     windows = [_window(fields.get(name, "")) for name in ("q-sign-time", "q-key-time")]
     if set(fields) != set(FIELDS) or fields["q-sign-algorithm"] != "sha1" or None in windows:
-        return Refusal(401, "InvalidAuthorization", "The Authorization header is not of the documented form.")
+        raise Refused(401, "InvalidAuthorization", "The Authorization header is not of the documented form.")
     if not hmac.compare_digest(fields["q-ak"].encode(), keys.secret_id.encode()):
-        return Refusal(401, "SecretidNotExist", "The SecretId does not exist.")
+        raise Refused(401, "SecretidNotExist", "The SecretId does not exist.")
     if not _is_signed(request, fields, keys.secret_key):
-        return Refusal(401, "InvalidAuthorization", "The signature does not match the request.")
+        raise Refused(401, "InvalidAuthorization", "The signature does not match the request.")
     for window in windows:
-        if window and (late := _mistimed(window, now, skew_s)):
-            return late
+        if window:
+            _check_window(window, now, skew_s)
     sent = next((request.headers[name] for name in TOKEN_HEADERS if name in request.headers), "")
     if not hmac.compare_digest(sent.encode(), (keys.token or "").encode()):
-        return Refusal(403, "AccessDenied", "The security token is missing or not the right one.")
-    return None
+        raise Refused(403, "AccessDenied", "The security token is missing or not the right one.")
 
 
 def _is_signed(request: Request, fields: Mapping[str, str], secret_key: str) -> bool:
@@ -138,15 +135,15 @@ def _window(text: str) -> tuple[int, int] | None:
     return int(start), int(end)
 
 
-def _mistimed(window: tuple[int, int], now: float, skew_s: float) -> Refusal | None:
+def _check_window(window: tuple[int, int], now: float, skew_s: float) -> None:
     def fits(at: float) -> bool:
         return window[0] - _SKEW_LIMIT_S <= at <= window[1]
 
     if fits(now + skew_s):
-        return None
+        return
     if fits(now) or window[0] - _SKEW_LIMIT_S > now + skew_s:
-        return Refusal(403, "RequestTimeTooSkewed", "The request's time and the server's are too far apart.")
-    return Refusal(401, "SignatureExpired", "The signature has expired.")
+        raise Refused(403, "RequestTimeTooSkewed", "The request's time and the server's are too far apart.")
+    raise Refused(401, "SignatureExpired", "The signature has expired.")
 
 
 def _encode(text: str) -> str:

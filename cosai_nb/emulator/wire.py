@@ -1,4 +1,4 @@
-"""Jobs, pages, queues and errors as the XML of the documents (api.md §1.3, §1.4, §2, §4).
+"""Jobs, queues and errors as the XML of the documents (api.md §1.3, §1.4, §2, §4).
 
 Element names are written here from the documents, and not shared with the client that reads them: a wrong name
 must not be green because both sides made the same mistake.
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>\n'
 Node = tuple[str, "str | list[Node] | None"]
+
+
+class Refused(Exception):  # noqa: N818 - it becomes an answer, it is no error of the emulator
+    """A documented error, on its way to become an answer: HTTP status, Code and Message."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status, self.code, self.message = status, code, message
+
+
+def invalid(message: str) -> Refused:
+    """Return the error for a parameter that cannot be right."""
+    return Refused(400, "InvalidArgument", message)
 
 
 @dataclass(frozen=True, slots=True)

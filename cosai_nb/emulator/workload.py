@@ -231,7 +231,7 @@ class Workload:
         last = self.as_of(FOREVER).state
         details = [self.details(number) for number in range(self.scenario.jobs)]
         texts = ("input_object", "output_object", "user_data", "input_lang", "input_type")
-        texts += ("target_lang", "target_type", "engine_model")
+        options = ("target_lang", "target_type", "engine_model")
         return {
             "job_id": np.array(self.job_ids),
             "tag": np.array([tag.name for tag in self.scenario.tags])[self.tag],
@@ -243,7 +243,7 @@ class Workload:
             "fate": np.array(STATES)[last],
             "code": np.array(CODES)[self.code],
             "audio_s": self.audio_s,
-            **{text: np.array([getattr(detail, text) for detail in details]) for text in texts},
+            **{text: np.array([getattr(detail, text) for detail in details]) for text in (*texts, *options)},
         }
 
 
