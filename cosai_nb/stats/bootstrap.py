@@ -7,6 +7,7 @@
     draw_weights(blocks)                   (draws × blocks): how often each draw holds each block
     quantile_draws(blocks, q)              Kaplan–Meier quantiles of every draw, (quantiles × draws)
     spread(draws)                          (low, high): the middle 95 % of the draws
+    count_blocks(h, hours)                 how many blocks have jobs
     block_hours(utilisation)               1, or 6 where utilisation is above 0.9
 
 Fewer than MIN_BLOCKS blocks give no interval. The seed is fixed, so the same jobs give the same interval.
@@ -14,13 +15,14 @@ Fewer than MIN_BLOCKS blocks give no interval. The seed is fixed, so the same jo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cosai_nb.stats.censoring import ENDED, UNFINISHED
-from cosai_nb.stats.coding import Counts, Ints
+from cosai_nb.stats.coding import Counts, Ints, compact
 from cosai_nb.stats.curves import Floats, first_reaching, kaplan_meier
 
 if TYPE_CHECKING:
@@ -56,6 +58,11 @@ def block_hours(utilisation: float) -> int:
     return 6 if utilisation > BUSY else 1
 
 
+def count_blocks(histogram: DurationHistogram, hours: int) -> int:
+    """Return the number of blocks in which jobs were created."""
+    return len(np.unique(histogram.coded("hour").labels // hours))
+
+
 def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) -> Blocks:
     """Count the durations of each block.
 
@@ -74,9 +81,11 @@ def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) 
         Empty axes where there are no jobs.
     """
     rows = histogram.counts(measure)
-    starts = np.unique(_block_of_cell(histogram, hours)[rows.cell[rows.kind <= UNFINISHED]])
+    usable = rows.kind <= UNFINISHED
+    starts = np.unique(_block_of_cell(histogram, hours)[np.unique(rows.cell[usable])])
     starts = starts[starts > np.iinfo(np.int64).min]
-    seconds = np.unique(_round_up(rows.value[rows.kind <= UNFINISHED]))
+    longest = int(rows.value[usable].max(initial=0))
+    seconds, _ = compact(_round_up(rows.value[usable]), 2 * longest + 2)
     empty = np.zeros((0, 0))
     grid = Blocks(hours, starts, seconds, empty, empty)
     return grid._replace(
@@ -142,10 +151,13 @@ def _round_up(seconds: Ints) -> Ints:
     return grid[np.searchsorted(grid, seconds)]
 
 
+@lru_cache(maxsize=8)
 def draw_weights(blocks: int, *, draws: int = DRAWS, seed: int = SEED) -> Floats:
     """Draw as many blocks as there are, with replacement, and say how often each came: (draws, blocks)."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws).astype(np.float64)
+    weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws).astype(np.float64)
+    weights.setflags(write=False)  # one array for all who ask
+    return weights
 
 
 def quantile_draws(blocks: Blocks, q: Sequence[float], *, seed: int = SEED) -> Floats:

@@ -34,12 +34,12 @@ import numpy.typing as npt
 
 from cosai_nb.schema import ENDED as ENDED_OUTCOMES
 from cosai_nb.schema import Outcome
+from cosai_nb.stats.coding import Ints, code_labels
 from cosai_nb.stats.frames import MISSING, milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 ENDED, UNFINISHED, UNUSABLE, ABSENT = range(4)
@@ -82,23 +82,23 @@ def measure_jobs(jobs: pd.DataFrame) -> dict[str, Measured]:
     created, started, ended, seen = (
         milliseconds(jobs[name]) for name in ("creation_time", "start_time", "end_time", "observed_at")
     )
-    outcome = jobs["outcome"]
-    over = outcome.isin([str(member) for member in ENDED_OUTCOMES]).to_numpy()
-    running = (outcome == str(Outcome.RUNNING)).to_numpy()
-    succeeded = (outcome == str(Outcome.SUCCESS)).to_numpy()
+    labels, codes = code_labels(jobs["outcome"])
+
+    def among(*outcomes: Outcome) -> Flags:
+        return np.append(np.isin(labels, [str(outcome) for outcome in outcomes]), False)[codes]
+
+    over, running = among(*ENDED_OUTCOMES), among(Outcome.RUNNING)
     has_start = started != MISSING
-    age, run_age = _elapsed(created, seen), _elapsed(started, seen)
+    age = _elapsed(created, seen, ~over | ~has_start)
     total = _whole_seconds(jobs["total_time_s"])
     latency = _whole_seconds(jobs["queue_latency_s"])
     run = _whole_seconds(jobs["run_time_s"])
 
-    cancelled = (outcome == str(Outcome.CANCELLED)).to_numpy()
-    believed = jobs["timing_ok"].to_numpy(dtype=bool)
-    left_line = over & ~has_start & (cancelled | (believed & ~succeeded))
+    believed = jobs["timing_ok"].to_numpy(dtype=bool) & ~among(Outcome.SUCCESS)
+    left_line = over & ~has_start & (believed | among(Outcome.CANCELLED))
     given_up = np.where(left_line & (total >= 0), total, age)
     waited = left_line | (~over & ~running & ~has_start)
-    start_reversed = (created != MISSING) & (started < created)
-    running_age = np.where(start_reversed, -1, run_age)
+    running_age = _elapsed(started, seen, ~over & (started >= created))  # MISSING is below every time
     everything = np.ones(len(jobs), dtype=bool)
     return {
         "queue_latency": _classify(latency, waited, given_up, everything),
@@ -116,11 +116,12 @@ def _whole_seconds(durations: pd.Series) -> Ints:
     return np.where(usable, seconds, -1).astype(np.int64)
 
 
-def _elapsed(since: Ints, seen: Ints) -> Ints:
-    """Whole seconds from one time to the other, 0 where the first lies in the future, −1 where one is missing."""
-    known = (since != MISSING) & (seen != MISSING)
-    gone = np.where(known, seen, 0) - np.where(known, since, 0)
-    return np.where(known, np.maximum(gone // 1000, 0), -1)
+def _elapsed(since: Ints, seen: Ints, asked: Flags) -> Ints:
+    """Whole seconds between two times, 0 where the first lies in the future, −1 where one is missing or not asked."""
+    elapsed = np.full(len(since), -1, dtype=np.int64)
+    rows = np.flatnonzero(asked & (since != MISSING) & (seen != MISSING))
+    elapsed[rows] = np.maximum((seen[rows] - since[rows]) // 1000, 0)
+    return elapsed
 
 
 def _classify(known: Ints, censored: Flags, age: Ints, belongs: Flags) -> Measured:
@@ -134,5 +135,5 @@ def _classify(known: Ints, censored: Flags, age: Ints, belongs: Flags) -> Measur
 
 def _hours_on(created: Ints, moment: Ints, usable: Flags) -> Measured:
     usable = usable & (created != MISSING) & (moment != MISSING)
-    hours = np.where(usable, moment, 0) // _HOUR_MS - np.where(usable, created, 0) // _HOUR_MS
+    hours = moment // _HOUR_MS - created // _HOUR_MS
     return Measured(np.where(usable, ENDED, ABSENT).astype(np.int8), hours)

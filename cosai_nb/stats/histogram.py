@@ -133,43 +133,31 @@ class DurationHistogram:
         --------
         cosai_nb.stats.censoring : what counts as ended, unfinished and unusable.
         """
-        text = (*KEYS[1:], *sorted(set(keys) - set(KEYS)))
-        check_jobs(jobs, (*text, *NEEDED))
-        no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
-        left_out = {
-            str(outcome): int(count)
-            for outcome, count in sorted(jobs.loc[no_job, "outcome"].astype(str).value_counts().items())
-        }
-        jobs = jobs[list(dict.fromkeys((*text, *NEEDED)))]
-        if no_job.any():
-            jobs = jobs[~no_job]
-        return cls._count(jobs, text, measure_jobs(jobs), left_out)
+        jobs, left_out = only_jobs(jobs, keys)
+        return cls.from_measured(jobs, measure_jobs(jobs), keys=keys, left_out=left_out)
 
     @classmethod
-    def _count(
+    def from_measured(
         cls,
         jobs: pd.DataFrame,
-        text: Sequence[str],
         measured: Mapping[str, Measured],
-        left_out: Mapping[str, int],
+        *,
+        keys: Sequence[str] = (),
+        left_out: Mapping[str, int] | None = None,
     ) -> DurationHistogram:
+        """Count measures that are worked out already, row by row of what :func:`only_jobs` returns."""
         coded = {"hour": code_hours(jobs["creation_time"])}
-        coded |= {name: code_labels(jobs[name]) for name in text}
+        coded |= {name: code_labels(jobs[name]) for name in _text_keys(keys)}
         codes, cell = number_cells(list(coded.values()))
-        columns = {
-            name: Coded(labels, of_cell)
-            for (name, (labels, _)), of_cell in zip(coded.items(), codes, strict=True)
-        }
+        labels = [column.labels for column in coded.values()]
+        columns = dict(zip(coded, map(Coded, labels, codes), strict=True))
         counts = {}
         for measure, (kind, value) in measured.items():
-            belongs = kind != ABSENT
-            if belongs.all():
-                counts[measure] = tally(cell, kind.astype(np.int64), value)
-            else:
-                counts[measure] = tally(cell[belongs], kind[belongs].astype(np.int64), value[belongs])
+            rows = slice(None) if (kind != ABSENT).all() else np.flatnonzero(kind != ABSENT)
+            counts[measure] = tally(cell[rows], kind[rows].astype(np.int64), value[rows])
         seen = jobs["observed_at"].max()
         as_of = pd.NaT if pd.isna(seen) else pd.Timestamp(seen).tz_convert("UTC").as_unit("ms")
-        return cls(columns, counts, as_of, left_out)
+        return cls(columns, counts, as_of, left_out or {})
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -335,6 +323,21 @@ class DurationHistogram:
     def load(cls, path: str | Path) -> DurationHistogram:
         """Read what :meth:`save` wrote; FileError where the file is not there or is no histogram."""
         return cls(*read_parts(Path(path)))
+
+
+def _text_keys(keys: Sequence[str]) -> tuple[str, ...]:
+    return (*KEYS[1:], *sorted(set(keys) - set(KEYS)))
+
+
+def only_jobs(jobs: pd.DataFrame, keys: Sequence[str] = ()) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Check a frame, and return its rows that are jobs and the number of the others by outcome."""
+    needed = dict.fromkeys((*_text_keys(keys), *NEEDED))
+    check_jobs(jobs, needed)
+    no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
+    if not no_job.any():
+        return jobs, {}
+    counted = jobs.loc[no_job, "outcome"].astype(str).value_counts()
+    return jobs[~no_job], {str(outcome): int(counted[outcome]) for outcome in sorted(counted.index)}
 
 
 def as_histogram(

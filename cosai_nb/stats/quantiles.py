@@ -1,0 +1,142 @@
+"""The shape of a table of quantiles: its columns, its index, its notes. What is measured is decided elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cosai_nb.stats.bootstrap import (
+    BUSY,
+    MIN_BLOCKS,
+    block_counts,
+    block_hours,
+    count_blocks,
+    quantile_draws,
+    spread,
+)
+from cosai_nb.stats.curves import Curve, first_reaching, kaplan_meier
+from cosai_nb.stats.histogram_table import hour_times
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cosai_nb.stats.histogram import DurationHistogram
+
+
+_TIME = "datetime64[ms, UTC]"
+
+
+class Group(NamedTuple):
+    """One group, and what is known of the lines that its jobs wait in."""
+
+    labels: tuple[Any, ...]
+    jobs: DurationHistogram
+    growing: bool
+    fifo: bool | None
+    utilisation: float
+
+
+def read_shares(q: float | Sequence[float]) -> tuple[float, ...]:
+    """Return the quantiles asked for as a tuple; ValueError unless all lie between 0 and 1."""
+    shares = (q,) if isinstance(q, (int, float)) else tuple(q)
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise ValueError(f"q={q!r} must be quantiles between 0 and 1, such as 0.95 or (0.5, 0.95).")
+    return shares
+
+
+def name_of(share: float) -> str:
+    """Return the column of a quantile.
+
+    Examples
+    --------
+    >>> name_of(0.95), name_of(0.999)
+    ('p95', 'p99.9')
+    """
+    return f"p{100 * share:g}"
+
+
+def quantile(curve: Curve, share: float) -> float:
+    """Return a Kaplan–Meier quantile [seconds]: NaN without jobs, ``inf`` where it is not reached."""
+    if not len(curve.seconds):
+        return float("nan")
+    return float(first_reaching(curve.seconds, kaplan_meier(curve.ended, curve.unfinished), share))
+
+
+def quantile_columns(
+    group: Group, measure: str, shares: tuple[float, ...], *, head: DurationHistogram, notes: list[str]
+) -> dict[str, float]:
+    """Headline, interval, lower bound and estimate of each quantile; adds to the notes what the interval lacks."""
+    curve, headline = group.jobs.curve(measure), head.curve(measure)
+    final = Curve(curve.seconds, curve.ended + curve.unfinished, np.zeros_like(curve.ended))
+    hours = block_hours(group.utilisation)
+    blocks = count_blocks(head, hours)
+    low = high = np.full(len(shares), np.nan)
+    if blocks < MIN_BLOCKS:
+        notes.append(f"no interval: {blocks} blocks of {hours} h, {MIN_BLOCKS} are needed")
+    elif len(curve.seconds):
+        low, high = spread(quantile_draws(block_counts(head, measure, hours=hours), shares))
+    if group.utilisation > BUSY and blocks >= MIN_BLOCKS:
+        notes.append(f"utilisation {group.utilisation:.2f} is above {BUSY}: the interval is too narrow")
+    row = {}
+    for number, share in enumerate(shares):
+        name = name_of(share)
+        row[name] = quantile(headline, share)
+        row[f"{name}_low"], row[f"{name}_high"] = float(low[number]), float(high[number])
+        row[f"{name}_lower_bound"], row[f"{name}_estimate"] = quantile(final, share), quantile(curve, share)
+    return row
+
+
+def window_columns(group: Group, notes: list[str]) -> dict[str, Any]:
+    """Return what a quantile must never be shown without: window, as-of time, blocks and notes."""
+    hours = group.jobs.coded("hour").labels
+    times = hour_times(hours[[0, -1]] + [0, 1]) if len(hours) else [pd.NaT, pd.NaT]
+    return {
+        "utilisation": group.utilisation,
+        "blocks": count_blocks(group.jobs, block_hours(group.utilisation)),
+        "as_of": group.jobs.as_of,
+        "from": times[0],
+        "to": times[1],
+        "note": "; ".join(notes),
+    }
+
+
+def columns_of(counts: dict[str, str], shares: tuple[float, ...], kinds: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns of a table in their order, with their dtypes."""
+    quantiles = {f"{name_of(share)}{kind}": "float64" for share in shares for kind in kinds}
+    window = {"utilisation": "float64", "blocks": "int64", "as_of": _TIME, "from": _TIME, "to": _TIME}
+    return {**counts, "method": "str", **quantiles, **window, "note": "str"}
+
+
+def make_table(
+    rows: list[tuple[tuple[Any, ...], dict[str, Any]]],
+    columns: dict[str, str],
+    names: tuple[str, ...],
+    left_out: dict[str, int],
+) -> pd.DataFrame:
+    """Return labelled rows as a frame with these columns and dtypes, whether there are rows or not."""
+    table = pd.DataFrame(
+        {name: _column([row[name] for _, row in rows], dtype) for name, dtype in columns.items()},
+        index=_index([labels for labels, _ in rows], names),
+    )
+    table.attrs["left_out"] = left_out
+    return table
+
+
+def _column(values: list[Any], dtype: str) -> Any:
+    if dtype.startswith("datetime64"):
+        return pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("ms")
+    return pd.array(values, dtype=dtype)
+
+
+def _index(labels: list[tuple[Any, ...]], names: tuple[str, ...]) -> pd.Index[Any]:
+    levels = [
+        _column([row[place] for row in labels], _TIME)
+        if name == "hour"
+        else np.array([np.nan if row[place] is None else row[place] for row in labels], dtype=object)
+        for place, name in enumerate(names or (None,))
+    ]
+    if len(names) > 1:
+        return pd.MultiIndex.from_arrays(levels, names=list(names))
+    return pd.Index(levels[0], name=names[0] if names else None)
