@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from cosai_nb.emulator.faults import Fault, FaultPlan
 from cosai_nb.emulator.routes import Api
 from cosai_nb.emulator.server import HOST, Server
-from cosai_nb.emulator.signature import Keys
+from cosai_nb.emulator.signature import TOKEN_HEADERS, Keys, Request, authorization
 from cosai_nb.emulator.wire import wire_time
 from cosai_nb.emulator.workload import Snapshot, Workload
 
@@ -121,13 +122,21 @@ class Emulator:
         self.close()
 
     def __repr__(self) -> str:
-        shown = wire_time(int(self.now))
+        place = repr(self.url) if self._server.serving else "not started"
         jobs, seed = len(self.job_ids), self.workload.seed
-        return f"{type(self).__name__}({self.url!r}, jobs={jobs}, seed={seed}, now={shown!r})"
+        return f"{type(self).__name__}({place}, jobs={jobs}, seed={seed}, now={wire_time(int(self.now))!r})"
 
     @property
     def port(self) -> int:
-        """The port that it listens on, once started."""
+        """The port that it listens on.
+
+        Raises
+        ------
+        RuntimeError
+            Where it is not started.
+        """
+        if not self._server.serving:
+            raise RuntimeError("The emulator is not started: use it in a with block, or call start().")
         return self._server.port
 
     @property
@@ -177,6 +186,21 @@ class Emulator:
         }
         return Client(**{**own, **settings})
 
+    def authorization(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the headers that let a hand-made GET in for an hour, for ``curl`` and the like.
+
+        Parameters
+        ----------
+        path : str
+            Path before percent-encoding.
+        params : mapping, optional
+            Query parameters to sign; others may come unsigned.
+        """
+        start = int(time.time()) - 60
+        request = Request("GET", path, tuple((params or {}).items()), {})
+        token = {TOKEN_HEADERS[0]: self._keys.token} if self._keys.token else {}
+        return {"Authorization": authorization(request, self._keys, (start, start + 3660)), **token}
+
     def environment(self) -> dict[str, str]:
         """Return the variables that lead another process here, with keys that are worth nothing elsewhere."""
         token = {"COS_TOKEN": self._keys.token} if self._keys.token else {}
@@ -213,11 +237,14 @@ def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
 def guide(emulator: Emulator) -> str:
     """Return what a user of another process needs: address, an ID to ask for, and the environment."""
     shown = wire_time(int(emulator.now))
+    path = f"/ai_jobs/{emulator.job_ids[0]}"
+    headers = " ".join(f"-H '{name}: {value}'" for name, value in emulator.authorization(path).items())
     lines = [
         f"The emulator answers at {emulator.url} until Ctrl-C.",
         f"Bucket {emulator.bucket}, region {emulator.region}, {len(emulator.job_ids):,} jobs as of {shown}.",
         f"Queues: {', '.join(emulator.queue_ids)}.",
-        f"A job to ask for: GET /ai_jobs/{emulator.job_ids[0]}",
+        "A first question, signed for an hour:",
+        f"curl -i {headers} {emulator.url}{path}",
         "For other clients (keys made for this emulator, worth nothing elsewhere):",
         *(f"export {name}={value}" for name, value in emulator.environment().items()),
     ]

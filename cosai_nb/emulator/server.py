@@ -68,8 +68,15 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
 
+    @property
+    def serving(self) -> bool:
+        """Whether it is started and not closed."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Bind the port, here so that a taken one raises here, and serve."""
+        if self.serving:
+            raise RuntimeError("The emulator serves already; close it before starting it again.")
         sockets = bind_sockets(self.port, HOST)
         self.port = sockets[0].getsockname()[1]
         self._loop = asyncio.new_event_loop()

@@ -64,6 +64,15 @@ def sign(
     return _hmac(sign_key, f"sha1\n{sign_time}\n{digest}\n")
 
 
+def authorization(request: Request, keys: Keys, window: tuple[int, int]) -> str:
+    """Return an Authorization header over method, path and parameters, without headers, which is legal."""
+    key_time = f"{window[0]};{window[1]}"
+    names = sorted({_encode(name).lower() for name, _ in request.params})
+    signature = sign(request, sign_key_of(keys.secret_key, key_time), key_time, (), names)
+    values = ("sha1", keys.secret_id, key_time, key_time, "", ";".join(names), signature)
+    return "&".join(f"{field}={value}" for field, value in zip(FIELDS, values, strict=True))
+
+
 def sign_key_of(secret_key: str, key_time: str) -> str:
     """Return the key that signs within one window of time."""
     return _hmac(secret_key, key_time)
