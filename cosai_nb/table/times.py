@@ -1,0 +1,189 @@
+"""The grammar of the service's times, and the durations between them.
+
+::
+
+    time     = date ("T" | " ") hh ":" mm ":" ss ["." digits] zone
+    date     = a real day of the years 1970 to 2199, as YYYY-MM-DD
+    zone     = "Z" | ("+" | "-") hh [[":"] mm]         required, below 24 h
+
+ASCII digits only, no second 60, no hour 24; fractions are floored to milliseconds. ``-`` and empty text mean "not yet"
+and are no error. pandas' and Arrow's own readers each accept more than this (Arabic digits, year 0001, no zone), and a
+time that is guessed makes a latency that is invented.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cosai_nb.schema import ENDED, NOT_A_JOB, Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NAT = np.iinfo(np.int64).min
+
+_USUAL_BYTES = len("2022-07-07T12:12:12+0800")
+# Instants that lie in the grammar's years whatever the zone was.
+_SURE_FROM, _SURE_TO = np.datetime64("1970-01-02", "ms"), np.datetime64("2199-12-31", "ms")
+
+_HOUR, _MINUTE = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
+_YEAR = r"(?:19[7-9]\d|2[01]\d\d)"
+_LEAP_YEAR = r"(?:19(?:[79][26]|8[048])|20(?:[02468][048]|[13579][26])|21(?:0[48]|[2468][048]|[13579][26]))"
+_LONG_MONTH = r"(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
+_SHORT_MONTH = r"(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+_FEBRUARY = r"02-(?:0[1-9]|1\d|2[0-8])"
+_DATE = rf"(?:{_YEAR}-(?:{_LONG_MONTH}|{_SHORT_MONTH}|{_FEBRUARY})|{_LEAP_YEAR}-02-29)"
+_ZONE = rf"(?:Z|[+-]{_HOUR}(?::?{_MINUTE})?)"
+GRAMMAR = rf"\A{_DATE}[T ]{_HOUR}:{_MINUTE}:{_MINUTE}(?:\.\d+)?{_ZONE}\z"
+"""The grammar above, in RE2's dialect: what it accepts is a time, and nothing else is."""
+_BEYOND_NS = r"(\.\d{9})\d+"
+
+
+class Times(NamedTuple):
+    """Times as read.
+
+    Parameters
+    ----------
+    values : ndarray of datetime64[ms], shape (n,)
+        UTC; NaT where missing or malformed.
+    malformed : ndarray of bool, shape (n,)
+        True where a text stands that the grammar refuses.
+    """
+
+    values: NDArray[np.datetime64]
+    malformed: NDArray[np.bool_]
+
+
+class Durations(NamedTuple):
+    """Durations of jobs in seconds, NaN where there is none, and whether the times fit the outcome."""
+
+    queue_latency_s: NDArray[np.float64]
+    run_time_s: NDArray[np.float64]
+    total_time_s: NDArray[np.float64]
+    timing_ok: NDArray[np.bool_]
+
+
+def parse_times(texts: pa.Array) -> Times:
+    """Read times by the module's grammar.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array of string, shape (n,)
+        As the service writes them; null, empty and ``-`` are missing.
+
+    Examples
+    --------
+    >>> times = parse_times(pa.array(["2022-07-07T12:12:12+0800", "-", "2022-02-30T00:00:00Z"]))
+    >>> [str(value) for value in times.values], times.malformed.tolist()
+    (['2022-07-07T04:12:12.000', 'NaT', 'NaT'], [False, False, True])
+    """
+    usual = pc.equal(pc.binary_length(texts), _USUAL_BYTES)
+    written = pc.invert(pc.is_in(texts, pa.array([None, "", "-"], texts.type)))
+    if pc.all(pc.equal(pc.fill_null(usual, False), written)).as_py() is not False:
+        try:
+            values = _cast(pc.if_else(usual, texts, None))
+        except pa.ArrowInvalid:
+            pass  # one bad text refuses the whole cast, so the careful way has to find it
+        else:
+            if not ((values < _SURE_FROM) | (values >= _SURE_TO)).any():
+                return Times(values, np.zeros(len(values), bool))
+    good = pc.fill_null(pc.match_substring_regex(texts, GRAMMAR), False)
+    kept = pc.if_else(good, texts, None)
+    try:
+        values = _cast(kept, unit="ns")
+    except pa.ArrowInvalid:
+        values = _cast(pc.replace_substring_regex(kept, _BEYOND_NS, r"\1"), unit="ns")
+    return Times(values, pc.and_not(written, good).to_numpy(zero_copy_only=False))
+
+
+def _cast(texts: pa.Array, *, unit: Literal["ms", "ns"] = "ms") -> NDArray[np.datetime64]:
+    counts = texts.cast(pa.timestamp(unit, tz="UTC")).cast(pa.int64())
+    values: NDArray[np.int64] = counts.fill_null(NAT).to_numpy(zero_copy_only=False)
+    return values.view(f"M8[{unit}]").astype("M8[ms]", copy=False)
+
+
+def measure(
+    outcome: NDArray[np.int8],
+    *,
+    creation: Times,
+    start: Times,
+    end: Times,
+    observed_at: NDArray[np.datetime64],
+) -> Durations:
+    """Measure the durations of jobs, and judge whether their times fit their outcome.
+
+    ``timing_ok`` is False for what is no job, and where
+
+    - creation_time is missing; a waiting job has a start or an end; a running one has no start or has an end; a
+      success or failure lacks either (a cancelled job may have them, and of an unknown one nothing more is asked);
+    - a time is malformed, later than ``observed_at`` (where that is known), or before one that precedes it.
+
+    A duration is NaN where one of its ends is missing, malformed or later than ``observed_at`` and where it would be
+    negative; queue_latency_s for everything that waits, run_time_s and total_time_s for everything unfinished.
+    A duration that the fault does not touch is kept.
+
+    Parameters
+    ----------
+    outcome : ndarray of int8, shape (n,)
+        Position in :class:`~cosai_nb.schema.Outcome`.
+    creation, start, end : Times
+        Of n jobs each.
+    observed_at : ndarray of datetime64[ms], shape (n,)
+        NaT where unknown.
+
+    Examples
+    --------
+    >>> at = lambda *texts: parse_times(pa.array(texts))
+    >>> measured = measure(
+    ...     np.array([0], np.int8),
+    ...     creation=at("2022-07-07T12:00:00Z"),
+    ...     start=at("2022-07-07T12:00:05Z"),
+    ...     end=at("2022-07-07T12:01:00Z"),
+    ...     observed_at=np.array(["NaT"], "M8[ms]"),
+    ... )
+    >>> [column.tolist() for column in measured]
+    [[5.0], [55.0], [60.0], [True]]
+    """
+    has_creation, has_start, has_end = (~np.isnat(times.values) for times in (creation, start, end))
+    late = [times.values > observed_at for times in (creation, start, end)]
+    latency, run, total = (
+        _seconds(until, since)
+        for until, since in (
+            (start.values, creation.values),
+            (end.values, start.values),
+            (end.values, creation.values),
+        )
+    )
+    waiting, running = (_among(outcome, {kind}) for kind in (Outcome.WAITING, Outcome.RUNNING))
+    done = _among(outcome, {Outcome.SUCCESS, Outcome.FAILED})
+    wrong = (
+        (waiting & (has_start | has_end))
+        | (running & (~has_start | has_end))
+        | (done & ~(has_start & has_end))
+        | creation.malformed | start.malformed | end.malformed
+        | late[0] | late[1] | late[2]
+        | (latency < 0) | (run < 0) | (total < 0)
+    )  # fmt: skip
+    unfinished = ~_among(outcome, ENDED)
+    return Durations(
+        np.where(late[0] | late[1] | (latency < 0) | waiting, np.nan, latency),
+        np.where(late[1] | late[2] | (run < 0) | unfinished, np.nan, run),
+        np.where(late[0] | late[2] | (total < 0) | unfinished, np.nan, total),
+        has_creation & ~_among(outcome, NOT_A_JOB) & ~wrong,
+    )
+
+
+def _among(outcome: NDArray[np.int8], kinds: set[Outcome] | frozenset[Outcome]) -> NDArray[np.bool_]:
+    table = np.array([kind in kinds for kind in Outcome])
+    chosen: NDArray[np.bool_] = table[outcome]
+    return chosen
+
+
+def _seconds(until: NDArray[np.datetime64], since: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    span = until - since
+    seconds: NDArray[np.float64] = np.where(np.isnat(span), np.nan, span.astype(np.int64) / 1000.0)
+    return seconds
