@@ -1,25 +1,25 @@
-"""fetch_jobs, describe_job: the one place where service and table meet."""
+"""Jobs by ID: one row each, or one job with every node of its answer."""
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
-from cosai_nb.errors import CosaiError, IncompleteWarning, InvalidIdError, RepairedWarning
-from cosai_nb.service.batch import MAX_LIST, Fetched, fetch_records
+from cosai_nb.errors import InvalidIdError
+from cosai_nb.query.run import assemble, bar, check_sizes, fetch_into, tell
+from cosai_nb.service.batch import MAX_LIST, Fetched
 from cosai_nb.service.client import Client
 from cosai_nb.service.ids import admit, why_invalid
 from cosai_nb.service.parsing import parse_tree
-from cosai_nb.table.frame import frame_of
+from cosai_nb.table.store import as_store
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     import pandas as pd
 
-BAR_DELAY_S = 1.0
+    from cosai_nb.schema import Record
+    from cosai_nb.table.store import JobStore
 
 
 def fetch_jobs(
@@ -28,6 +28,7 @@ def fetch_jobs(
     client: Client | None = None,
     batch_size: int = MAX_LIST,
     workers: int = 16,
+    store: JobStore | str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     strict: bool = False,
     deadline: float | None = None,
@@ -44,6 +45,10 @@ def fetch_jobs(
         IDs a request, 1 to 10. A service that refuses lists is asked with halves, down to single IDs.
     workers : int
         Requests in flight.
+    store : JobStore or path, optional
+        Where to remember jobs: only IDs that it has not seen ended are asked, and what comes is stored on the way, at least
+        every 5,000 jobs or 10 s. The same call made again resumes one that was cut short. An ID that the service no
+        longer knows keeps the row of its last sight (``observed_at`` says when).
     progress : bool, optional
         None shows a bar when the call takes longer than a second; True and False force it.
     strict : bool
@@ -62,6 +67,8 @@ def fetch_jobs(
         401, 403 and other answers that make going on pointless; ``error.jobs`` holds what was read before.
     CredentialsError
         Where no client is given and the environment has no credentials.
+    FileError
+        The store cannot be read or written; ``error.jobs`` holds what was read before.
 
     Warns
     -----
@@ -76,23 +83,31 @@ def fetch_jobs(
     >>> jobs.outcome.tolist()
     ['success', 'success', 'success', 'invalid_id']
     """
-    _check_sizes(batch_size, workers)
+    check_sizes(batch_size=batch_size, workers=workers)
     admitted = admit(job_ids, strict=strict)
     ids = [entry for entry in admitted if isinstance(entry, str)]
+    memory = as_store(store)
+    ended = memory.ended_ids(ids) if memory else set()
+    asked = [job_id for job_id in ids if job_id not in ended]
     fetched = Fetched({})
-    if ids:
+    if asked:
         client = client or Client.from_env()
-        with _bar(len(ids), progress) as bar:
-            fetched = fetch_records(
+        with bar(len(ids), progress, initial=len(ended)) as shown:
+
+            def advance(records: list[Record]) -> None:
+                shown.update(len(records))
+
+            fetched = fetch_into(
+                memory,
                 client,
-                ids,
+                asked,
                 batch_size=batch_size,
                 workers=workers,
                 deadline=deadline,
-                on_records=lambda records: bar.update(len(records)),
+                on_records=advance,
             )
-    jobs = frame_of([fetched.records[entry] if isinstance(entry, str) else entry for entry in admitted])
-    _tell(fetched, jobs)
+    jobs = assemble(admitted, fetched.records, memory)
+    tell(fetched, jobs)
     return jobs
 
 
@@ -131,43 +146,3 @@ def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]
     client = client or Client.from_env()
     answer, _ = client.ask(f"{client.path}/{job_id}", parse_tree)
     return answer
-
-
-def _check_sizes(batch_size: int, workers: int) -> None:
-    if not 1 <= batch_size <= MAX_LIST:
-        raise ValueError(
-            f"batch_size={batch_size} must be 1 to {MAX_LIST}, the most that the service documents."
-        )
-    if workers < 1:
-        raise ValueError(f"workers={workers} must be at least 1.")
-
-
-def _bar(total: int, progress: bool | None) -> tqdm[Any]:  # noqa: FBT001 - handed through
-    return tqdm(
-        total=total,
-        unit="job",
-        desc="Jobs",
-        disable=progress is False,
-        delay=0 if progress else BAR_DELAY_S,
-    )
-
-
-def _tell(fetched: Fetched, jobs: pd.DataFrame) -> None:
-    """Raise or warn for a call that ended early; a short frame never comes back in silence."""
-    for sentence, answers in fetched.repairs.items():
-        warnings.warn(f"{sentence} ({answers:,} answers)", RepairedWarning, stacklevel=3)
-    unread = int((jobs["outcome"] == "unread").sum())
-    if fetched.failure is not None:
-        failure: CosaiError = fetched.failure
-        failure.jobs = jobs
-        failure.add_note(
-            f"{len(jobs) - unread:,} of {len(jobs):,} IDs were done before; they are in this error's .jobs."
-        )
-        raise failure
-    if unread:
-        why = fetched.ended or f"the first says: {jobs.loc[jobs['outcome'] == 'unread', 'error'].iloc[0]}"
-        warnings.warn(
-            f"{unread:,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again.",
-            IncompleteWarning,
-            stacklevel=3,
-        )

@@ -1,0 +1,163 @@
+"""What every call that asks for jobs has in common: a bar, a store that is fed on the way, and an honest end."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from cosai_nb.errors import CosaiError, FileError, IncompleteWarning, RepairedWarning
+from cosai_nb.schema import COLUMNS, Outcome, Record
+from cosai_nb.service.batch import MAX_LIST, Fetched, fetch_records
+from cosai_nb.table.frame import conform, frame_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cosai_nb.service.client import Client
+    from cosai_nb.table.store import JobStore
+
+BAR_DELAY_S = 1.0
+
+
+def check_sizes(*, batch_size: int = 1, workers: int = 1) -> None:
+    """Raise ValueError where a call cannot be made with these sizes."""
+    if not 1 <= batch_size <= MAX_LIST:
+        raise ValueError(
+            f"batch_size={batch_size} must be 1 to {MAX_LIST}, the most that the service documents."
+        )
+    if workers < 1:
+        raise ValueError(f"workers={workers} must be at least 1.")
+
+
+def bar(
+    total: int | None,
+    progress: bool | None,  # noqa: FBT001 - handed through
+    *,
+    initial: int = 0,
+) -> tqdm[Any]:
+    """Return a progress bar that appears only when the call takes longer than a second, unless forced."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit="job",
+        desc="Jobs",
+        disable=progress is False,
+        delay=0 if progress else BAR_DELAY_S,
+    )
+
+
+def fetch_into(
+    store: JobStore | None,
+    client: Client,
+    ids: Sequence[str],
+    *,
+    on_records: Callable[[list[Record]], None] = lambda _: None,
+    worth_storing: Callable[[Record], bool] = lambda _: True,
+    **settings: Any,
+) -> Fetched:
+    """Ask for jobs and store what comes; a store that fails ends the call, and what was read is kept.
+
+    Parameters
+    ----------
+    store : JobStore or None
+        Where to keep sights.
+    client : Client
+        Whom to ask.
+    ids : sequence of str
+        Distinct IDs, already admitted.
+    on_records : callable
+        Called with finished records, as they come.
+    worth_storing : callable
+        Which records to store.
+    **settings
+        As :func:`cosai_nb.service.batch.fetch_records` takes them.
+    """
+    if store is None:
+        return fetch_records(client, ids, on_records=on_records, **settings)
+    records: dict[str, Record] = {}
+
+    def keep(finished: list[Record]) -> None:
+        records.update((record.job_id, record) for record in finished)
+        on_records(finished)
+        writer.add([record for record in finished if worth_storing(record)])
+
+    try:
+        with store.writer() as writer:
+            return fetch_records(client, ids, on_records=keep, **settings)
+    except FileError as failure:
+        rest = [
+            Record(job_id, "unread", error=f"not asked: {failure}") for job_id in ids if job_id not in records
+        ]
+        return Fetched(
+            records | {record.job_id: record for record in rest}, ended=str(failure), failure=failure
+        )
+
+
+def assemble(
+    admitted: Sequence[str | Record], records: Mapping[str, Record], store: JobStore | None
+) -> pd.DataFrame:
+    """Return one row an entry, in the order of the entries: from ``records``, else from the store.
+
+    An ID that the service no longer knows keeps its last sight, where the store has one.
+    """
+    asked = [records.get(entry, entry) if isinstance(entry, str) else entry for entry in admitted]
+    fresh = frame_of([record for record in asked if isinstance(record, Record)])
+    if store is None:
+        return fresh
+    place_of = {_id_of(record): place for place, record in enumerate(asked) if _may_be_stored(record)}
+    stored = store.jobs(place_of) if place_of else fresh.iloc[:0]
+    stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
+    places_stored = [place_of[job_id] for job_id in stored["job_id"]]
+    taken = set(places_stored)
+    places_fresh = [place for place, record in enumerate(asked) if isinstance(record, Record)]
+    fresh = fresh[np.array([place not in taken for place in places_fresh], dtype=bool)]
+    order = np.argsort(
+        [*(place for place in places_fresh if place not in taken), *places_stored], kind="stable"
+    )
+    return conform(
+        pd.concat([fresh, stored[list(COLUMNS)]], ignore_index=True).iloc[order].reset_index(drop=True)
+    )
+
+
+def tell(fetched: Fetched, jobs: pd.DataFrame) -> None:
+    """Raise or warn for a call that ended early; a short frame never comes back in silence."""
+    warn_of_repairs(fetched.repairs)
+    unread = int((jobs["outcome"] == Outcome.UNREAD).sum())
+    if fetched.failure is not None:
+        raise_with(
+            fetched.failure,
+            jobs,
+            f"{len(jobs) - unread:,} of {len(jobs):,} IDs were done before; they are in this error's .jobs.",
+        )
+    if unread:
+        why = fetched.ended or f"the first says: {jobs.loc[jobs['outcome'] == 'unread', 'error'].iloc[0]}"
+        warnings.warn(
+            f"{unread:,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again.",
+            IncompleteWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_repairs(repairs: Mapping[str, int]) -> None:
+    """Warn of documented defects in answers, one sentence each."""
+    for sentence, answers in repairs.items():
+        warnings.warn(f"{sentence} ({answers:,} answers)", RepairedWarning, stacklevel=4)
+
+
+def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> None:
+    """Raise what ended a call, with what had been read."""
+    failure.jobs = jobs
+    failure.add_note(note)
+    raise failure
+
+
+def _may_be_stored(entry: str | Record) -> bool:
+    return isinstance(entry, str) or entry.fate == "not_found"
+
+
+def _id_of(entry: str | Record) -> str:
+    return entry if isinstance(entry, str) else entry.job_id
