@@ -41,12 +41,12 @@ _TRUTH = {"true": True, "True": True, "false": False, "False": False}
 
 
 def arrow_text(values: Iterable[str | None]) -> pa.Array:
-    """Make an Arrow array of text; lone surrogates, which no UTF-8 can hold, stand escaped.
+    r"""Make an Arrow array of text; lone surrogates, which no UTF-8 can hold, stand escaped.
 
     Examples
     --------
-    >>> arrow_text(["a", None, "\\ud800"]).to_pylist()
-    ['a', None, '\\\\ud800']
+    >>> arrow_text(["a", None, "\ud800"]).to_pylist()
+    ['a', None, '\\ud800']
     """
     try:
         return pa.array(values, pa.large_string())

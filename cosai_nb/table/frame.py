@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ _FATES = {
     "unread": _POSITION[Outcome.UNREAD],
 }
 _BLANK: tuple[str | None, ...] = (None,) * len(WIRE)
-_SHOWN_STATES = 5
+_SHOWN_STATES, _SHOWN_COLUMNS = 5, 30
 
 
 def frame_of(records: Sequence[Record]) -> pd.DataFrame:
@@ -232,10 +233,10 @@ def _outcome_of(state: pa.Array, is_job: NDArray[np.bool_]) -> NDArray[np.int8]:
     outcome: NDArray[np.int8] = np.array(table, np.int8)[codes]
     unknown = codes[is_job & (outcome == _POSITION[Outcome.UNKNOWN])]
     if len(unknown):
-        counts = pd.Series(unknown).value_counts()
+        counts = Counter(unknown.tolist())
         shown = ", ".join(
             f"{'no State' if code < 0 else repr(states[code][:40])}: {count}"
-            for code, count in counts.head(_SHOWN_STATES).items()
+            for code, count in counts.most_common(_SHOWN_STATES)
         )
         more = f" and {len(counts) - _SHOWN_STATES} other states" if len(counts) > _SHOWN_STATES else ""
         warnings.warn(
@@ -273,15 +274,16 @@ def _refuse_repeated(frame: pd.DataFrame) -> None:
 
 
 def _shown(columns: pd.Index[Any]) -> str:
-    names = ", ".join(repr(label) for label in columns[:30])
-    return f"{names} and {len(columns) - 30} more" if len(columns) > 30 else names or "no columns"
+    names = ", ".join(repr(label) for label in columns[:_SHOWN_COLUMNS])
+    more = len(columns) - _SHOWN_COLUMNS
+    return f"{names} and {more} more" if more > 0 else names or "no columns"
 
 
 def _observed(
     frame: pd.DataFrame, observed_at: str | datetime | pd.Timestamp | None, times: Mapping[str, Times]
 ) -> NDArray[np.datetime64]:
     if observed_at is not None:
-        return np.full(len(frame), _moment(observed_at))
+        return np.full(len(frame), _moment(observed_at), "M8[ms]")
     if "observed_at" in frame.columns:
         return times_of(frame["observed_at"]).values
     seen = np.concatenate([column.values for column in times.values()])
@@ -294,6 +296,7 @@ def _moment(observed_at: str | datetime | pd.Timestamp) -> np.datetime64:
         moment = pd.Timestamp(observed_at)
     except (ValueError, TypeError) as error:
         raise FrameError(f"observed_at={observed_at!r} is no time: {error}") from None
-    if moment is pd.NaT or moment.tzinfo is None:
+    if pd.isna(moment) or moment.tzinfo is None:
         raise FrameError(f'observed_at={observed_at!r} needs a time zone, as in "2026-11-08T00:00:00+0800".')
-    return np.datetime64(moment.tz_convert(None).to_datetime64(), "ms")
+    instant: np.datetime64 = moment.tz_convert(None).floor("ms").to_datetime64()
+    return instant
