@@ -1,0 +1,213 @@
+"""How long jobs wait: the whole distribution, and its course over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cosai_nb.stats.curves import Curve, kaplan_meier
+from cosai_nb.stats.frames import group_columns
+from cosai_nb.stats.histogram import DurationHistogram, as_histogram
+from cosai_nb.stats.latency import NEEDS_JOBS
+from cosai_nb.stats.latency import queue_latency as latency_summary
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_labels, facts, largest, plain, tabulate
+from cosai_nb.views.plots.text import labels
+from cosai_nb.views.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+_READ_OFF = (("p50", 0.5), ("p95", 0.95))
+_LEGEND_COLUMNS = 26
+_EXACT_POINTS = 400
+_STEPS_OF_SHARE, _STEPS_OF_LOG = 500, 60
+
+
+def queue_latency_data(
+    jobs: pd.DataFrame | DurationHistogram, *, by: str | Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return the curves that :func:`queue_latency` draws.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job, or their histogram.
+    by : str or list of str, optional
+        Columns to group by; the seven largest groups are kept.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``by``, and
+
+        =================== =========================================================================
+        queue_latency_s     seconds, rising
+        started_share       share of the jobs that have started by then: 1 − Kaplan–Meier
+        started             jobs that started then, or since the row before
+        not_started         jobs that were last seen then without a start: waiting, or given up
+        =================== =========================================================================
+
+        Above 400 distinct seconds a group's curve is thinned to steps that can be seen; the values kept are exact.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Submitted"], "QueueId": "q1",
+    ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
+    ...     "StartTime": ["2026-11-01T10:00:07+0800", "-"], "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
+    >>> jobs = cn.add_timings(texts, observed_at="2026-11-01T02:01:00Z")
+    >>> queue_latency_data(jobs)
+       queue_latency_s  started_share  started  not_started
+    0                7            0.5        1            0
+    1               60            0.5        0            1
+    """
+    names = group_columns(by)
+    parts, _ = largest(as_histogram(jobs, names), names, most=style.MOST_GROUPS)
+    return tabulate(parts, names, [_thinned(part.jobs.curve("queue_latency")) for part in parts])
+
+
+def _thinned(curve: Curve) -> pd.DataFrame:
+    """Keep the last second of each step that can be seen; what happened in between is counted there."""
+    started = 1 - kaplan_meier(curve.ended, curve.unfinished)
+    last = np.ones(len(started), dtype=bool)
+    if len(started) > _EXACT_POINTS:
+        step = np.floor(started * _STEPS_OF_SHARE) + np.floor(np.log1p(curve.seconds) * _STEPS_OF_LOG)
+        last[:-1] = step[1:] != step[:-1]
+    ended, unfinished = (
+        np.diff(np.cumsum(numbers)[last], prepend=0) for numbers in (curve.ended, curve.unfinished)
+    )
+    return pd.DataFrame(
+        {
+            "queue_latency_s": curve.seconds[last],
+            "started_share": started[last],
+            "started": ended,
+            "not_started": unfinished,
+        }
+    )
+
+
+def queue_latency(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw which share of the jobs has started within which time, unfinished jobs counted.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job, or their histogram.
+    by : str or list of str, optional
+        Columns to group by; the seven largest groups are drawn.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default in a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A Kaplan–Meier curve per group; the time axis is logarithmic with room for 0 s, the share axis gives the last
+        10 % and the last 1 % as much room as the first 90 %. A tick across a curve marks jobs
+        that were last seen waiting. The points are the p50 and p95 of :func:`cosai_nb.queue_latency`; a hollow one is
+        a projection, and lies off the curve, which is too low where a line that is served in order grows.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+
+    See Also
+    --------
+    queue_latency_data : the curves as a frame.
+    """
+    names = group_columns(by)
+    histogram = as_histogram(jobs, names)
+    ax = style.sheet(ax)
+    parts, groups = largest(histogram, names, most=style.MOST_GROUPS)
+    curves = [_thinned(part.jobs.curve("queue_latency")) for part in parts]
+    longest = max((curve["queue_latency_s"].max() for curve in curves if len(curve)), default=None)
+    if longest is None:
+        return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
+    summary = by_labels(latency_summary(jobs, by=by, q=(0.5, 0.95)))
+    handles, named = (
+        [],
+        labels([part.labels for part in parts], longest=_LEGEND_COLUMNS) if names else ["all jobs"],
+    )
+    for number, (part, curve) in enumerate(zip(parts, curves, strict=True)):
+        row = summary[plain(part.labels)]
+        handles.append(_draw_curve(ax, curve, row, style.look(number)))
+        named[number] += f": {_in_words(row)}"
+    _finish_curves(ax, longest, max(part.jobs.jobs for part in parts))
+    style.headline(
+        ax, f"Queue latency{style.by_text(names)}", facts(histogram, shown=len(parts), groups=groups)
+    )
+    style.name_lines(ax, handles, named)
+    return ax
+
+
+def _draw_curve(ax: Axes, curve: pd.DataFrame, row: pd.Series[Any], look: style.Look) -> Line2D:
+    seconds, started = curve["queue_latency_s"].to_numpy(), curve["started_share"].to_numpy()
+    (line,) = ax.plot(
+        np.append(0, seconds),
+        np.append(0, started),
+        drawstyle="steps-post",
+        color=look.color,
+        linestyle=look.dash,
+        linewidth=1.8,
+    )
+    censored = curve["not_started"].to_numpy() > 0
+    ax.plot(seconds[censored], started[censored], "|", color=look.color, markersize=6, alpha=0.5)
+    for name, part in _READ_OFF:
+        inside = "white" if _is_projected(row, name) else look.color
+        ax.plot(
+            row[name], part, look.marker, color=look.color, markerfacecolor=inside, markersize=7, zorder=3
+        )
+    return line
+
+
+def _is_projected(row: pd.Series[Any], name: str) -> bool:
+    return bool(row["method"] == "projection" and row[name] != row[f"{name}_estimate"])
+
+
+def _in_words(row: pd.Series[Any]) -> str:
+    """Say for the legend what a curve's quantiles are, how they are known, and of how many jobs."""
+    said = []
+    for name, _ in _READ_OFF:
+        bound = "≥ " if row["method"] == NEEDS_JOBS and row["waiting"] else ""
+        said.append(f"{name} {bound}{duration(row[name])}{' projected' if _is_projected(row, name) else ''}")
+    said.append(f"{row['jobs']:,} jobs" + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
+    return ", ".join(said)
+
+
+def _finish_curves(ax: Axes, longest: float, most_jobs: int) -> None:
+    style.duration_log_axis(ax, "x", longest)
+    ax.set_xlabel("queue latency (log scale)")
+    ax.set_ylabel("jobs that have started")
+    ax.set_yscale("function", functions=(_stretch, _shrink))
+    ax.set_ylim(0, min(max(1 - 0.3 / most_jobs, 0.97), 0.9997))
+    ticks = {0: "0", 0.5: "50 %", 0.75: "75 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %"}
+    ax.set_yticks(list(ticks), labels=list(ticks.values()))
+    ax.grid(alpha=0.25)
+    for _, part in _READ_OFF:
+        ax.axhline(part, color="#000000", linewidth=0.8, alpha=0.5, linestyle=":")
+
+
+def _stretch(started: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give each factor of ten among the last jobs the same room: long waits are what one looks for."""
+    return -np.log10(1 - np.minimum(started, 0.999999))
+
+
+def _shrink(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 1 - np.power(10.0, -place)

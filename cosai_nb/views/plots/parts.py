@@ -1,0 +1,93 @@
+"""Which groups a plot shows, and the facts about its jobs that stand below the title."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
+from cosai_nb.stats.censoring import UNUSABLE
+from cosai_nb.stats.slices import labelled
+from cosai_nb.views.wording import share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cosai_nb.stats.histogram import DurationHistogram
+
+NO_TIMES = "No job here has usable times, so nothing is known of its durations."
+NO_JOBS = "No jobs to show: the table is empty, or the filters leave nothing."
+
+
+class Part(NamedTuple):
+    """One group: its labels (none without ``by``), and its jobs."""
+
+    labels: tuple[Any, ...]
+    jobs: DurationHistogram
+
+
+def largest(histogram: DurationHistogram, by: Sequence[str], *, most: int) -> tuple[list[Part], int]:
+    """Return the groups with the most jobs, the largest first, and how many groups there are."""
+    if not by:
+        return [Part((), histogram)], 1
+    parts = [Part(labels, part) for labels, part in histogram.groups(by)]
+    parts.sort(key=lambda part: -part.jobs.jobs)
+    return parts[:most], len(parts)
+
+
+def unfinished(histogram: DurationHistogram) -> int:
+    """Return how many jobs have not ended."""
+    alive = labelled(histogram.coded("outcome"), [str(outcome) for outcome in UNFINISHED_OUTCOMES])
+    counts = histogram.counts("queue_latency")
+    return int(counts.jobs[alive[counts.cell]].sum())
+
+
+def facts(histogram: DurationHistogram, *, shown: int = 1, groups: int = 1) -> str:
+    """Return what must be known to read a plot: jobs, share unfinished, and whatever is not in it.
+
+    Parameters
+    ----------
+    histogram : DurationHistogram
+        All jobs of the plot.
+    shown, groups : int
+        Groups drawn, groups there are.
+    """
+    jobs = histogram.jobs
+    said = [
+        f"{jobs:,} {'job' if jobs == 1 else 'jobs'}",
+        f"{share(unfinished(histogram) / max(jobs, 1))} unfinished",
+    ]
+    counts = histogram.counts("queue_latency")
+    unusable = int(counts.jobs[counts.kind == UNUSABLE].sum())
+    if unusable:
+        said.append(f"{unusable:,} without usable times")
+    if histogram.left_out:
+        said.append(f"{sum(histogram.left_out.values()):,} IDs that are no jobs left out")
+    if shown < groups:
+        said.append(f"the {shown} largest of {groups:,} groups")
+    return ", ".join(said)
+
+
+def plain(labels: Sequence[Any]) -> tuple[str | None, ...]:
+    """Return labels that are equal to themselves: None for a missing one."""
+    return tuple(None if pd.isna(part) else part for part in labels)
+
+
+def by_labels(summary: pd.DataFrame) -> dict[tuple[str | None, ...], pd.Series[Any]]:
+    """Return the rows of a summary by the :func:`plain` labels of their groups; ``()`` where it is not grouped."""
+    rows = (row for _, row in summary.iterrows())
+    if summary.index.nlevels == 1 and summary.index.name is None:
+        return dict.fromkeys([()], next(rows))
+    keys = (key if isinstance(key, tuple) else (key,) for key in summary.index)
+    return {plain(key): row for key, row in zip(keys, rows, strict=True)}
+
+
+def tabulate(parts: Sequence[Part], by: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the tables of the groups below each other, with a column for each of ``by``."""
+    named = [
+        table.assign(**dict(zip(by, part.labels, strict=True)))[[*by, *table.columns]]
+        for part, table in zip(parts, tables, strict=True)
+    ]
+    filled = [table for table in named if len(table)] or named[:1]
+    return pd.concat(filled, ignore_index=True).astype(dict.fromkeys(by, "str"))
