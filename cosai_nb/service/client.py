@@ -88,9 +88,10 @@ class Client:
         provider: creds.Provider | None = None,
         clock: Clock | None = None,
     ) -> None:
-        found = creds.Credentials.of(secret_id, secret_key, token)
+        self.bucket, self.region, self.path = bucket, region, path
+        self._credentials = creds.Credentials.of(secret_id, secret_key, token)
         del secret_id, secret_key, token  # a verbose traceback of what fails below prints the locals
-        self._credentials = found.checked()
+        self._credentials.checked()
         check_settings(
             bucket=bucket,
             region=region,
@@ -100,7 +101,6 @@ class Client:
             timeout=timeout,
             patience=patience,
         )
-        self.bucket, self.region, self.path = bucket, region, path
         self.base_url = base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
         self.timeout, self.patience = timeout, patience
         self.list_size: int | None = None  # largest comma list that the service takes, once it refused one
@@ -156,6 +156,7 @@ class Client:
         **settings
             Any other argument of the class.
         """
+        settings = creds.wrapped(settings)
         url = config.uri(bucket=bucket, endpoint=config._endpoint_ci)  # noqa: SLF001 - as the SDK's own client does
         known = {
             "endpoint": url.rstrip("/"),
@@ -164,7 +165,7 @@ class Client:
             "provider": lambda: creds.from_cos_config(config),
         }
         found = creds.from_cos_config(config)._asdict()
-        client = cls(**{**known, **found, **creds.wrapped(settings), "bucket": bucket})
+        client = cls(**{**known, **found, **settings, "bucket": bucket})
         if config._ip:  # noqa: SLF001 - no public getter
             client._host = f"{bucket}.{config._endpoint_ci}"  # noqa: SLF001 - an IP says nothing of the bucket
         return client

@@ -1,0 +1,97 @@
+"""What the tests of the wire share: a clock that only waiting moves, and an HTTP engine that answers from a function."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from cosai_nb.service.client import Client
+from cosai_nb.service.pace import Clock
+from cosai_nb.service.transport import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+KEYS = {"secret_id": "AKIDEXAMPLE", "secret_key": "SECRETEXAMPLE"}
+BUCKET = {"bucket": "test-1234567890", "region": "ap-beijing"}
+DATE = "Tue, 14 Nov 2023 22:14:20 GMT"
+
+
+class FakeTime:
+    """Seconds that pass only while somebody waits; every wait is written down."""
+
+    def __init__(self, epoch: float = 1_700_000_060.0, chance: float = 1.0) -> None:
+        self.now = 0.0
+        self.epoch = epoch
+        self.chance = chance
+        self.waits: list[float] = []
+        self.clock = Clock(lambda: self.now, lambda: self.epoch + self.now, self._wait, lambda: self.chance)
+        self._lock = threading.Lock()
+
+    def _wait(self, event: threading.Event, seconds: float) -> bool:
+        with self._lock:
+            self.waits.append(seconds)
+            self.now += 0.0 if event.is_set() else seconds
+        return event.is_set()
+
+
+class FakeTransport:
+    """Answers each GET by ``answer(url, headers)``, a Reply or an exception to raise; ``asked`` holds what came."""
+
+    def __init__(self, answer: Callable[[str, Any], Any]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    def get(self, url: str, headers: Any, *, timeout: float, max_bytes: int) -> Reply:
+        self.asked.append((url, dict(headers)))
+        answer = self.answer(url, headers)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+def reply(status: int = 200, body: bytes | str = b"", **headers: str) -> Reply:
+    fields = {"Date": DATE, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    return Reply(status, CaseInsensitiveDict(fields), body.encode() if isinstance(body, str) else body)
+
+
+def fault(status: int, code: str, message: str = "", **headers: str) -> Reply:
+    text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>req-1</RequestId></Error>"
+    return reply(status, text, **headers)
+
+
+def xml(jobs: Iterable[str] = (), unknown: Iterable[str] = ()) -> str:
+    details = (
+        f"<JobsDetail><JobId>{job_id}</JobId><State>Success</State></JobsDetail>" for job_id in jobs
+    )
+    missing = (f"<NonExistJobIds>{job_id}</NonExistJobIds>" for job_id in unknown)
+    return f"<Response>{''.join(details)}{''.join(missing)}</Response>"
+
+
+def ids_of(url: str) -> list[str]:
+    return url.rpartition("/")[2].split("%2C")
+
+
+def client_of(answer: Callable[[str, Any], Any], **settings: Any) -> Client:
+    """Return a client whose ``transport_`` is a FakeTransport, and whose time is faked unless a clock is given."""
+    transport = FakeTransport(answer)
+    settings = {**BUCKET, **KEYS, "clock": FakeTime().clock, "transport": transport, **settings}
+    client = Client(**settings)
+    client.fake = transport  # type: ignore[attr-defined]  # for the test's eyes
+    return client
+
+
+@pytest.fixture(scope="session")
+def wire() -> SimpleNamespace:
+    """Everything above, for modules that importlib mode keeps from importing each other."""
+    return SimpleNamespace(
+        FakeTime=FakeTime, FakeTransport=FakeTransport, KEYS=KEYS, BUCKET=BUCKET, reply=reply, fault=fault, xml=xml,
+        ids_of=ids_of, client_of=client_of,
+    )
