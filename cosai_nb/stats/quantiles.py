@@ -127,7 +127,7 @@ def make_table(
 def _column(values: list[Any], dtype: str) -> Any:
     if dtype.startswith("datetime64"):
         return pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("ms")
-    return pd.array(values, dtype=dtype)
+    return pd.Series(values, dtype=dtype).array
 
 
 def _index(labels: list[tuple[Any, ...]], names: tuple[str, ...]) -> pd.Index[Any]:
@@ -139,4 +139,5 @@ def _index(labels: list[tuple[Any, ...]], names: tuple[str, ...]) -> pd.Index[An
     ]
     if len(names) > 1:
         return pd.MultiIndex.from_arrays(levels, names=list(names))
-    return pd.Index(levels[0], name=names[0] if names else None)
+    index: pd.Index[Any] = pd.Index(levels[0], name=names[0] if names else None)
+    return index
