@@ -1,3 +1,4 @@
+from .emulator import Emulator as Emulator
 from .errors import AnswerError as AnswerError
 from .errors import CosaiError as CosaiError
 from .errors import CosaiWarning as CosaiWarning
@@ -17,6 +18,28 @@ from .errors import ServiceError as ServiceError
 from .errors import SettingsError as SettingsError
 from .errors import UnavailableError as UnavailableError
 from .errors import UnknownStateWarning as UnknownStateWarning
+from .query import describe_job as describe_job
+from .query import fetch_jobs as fetch_jobs
+from .query import list_jobs as list_jobs
+from .query import list_queues as list_queues
+from .query import watch_jobs as watch_jobs
 from .schema import COLUMNS as COLUMNS
+from .service.client import Client as Client
+from .stats.change import change_points as change_points
+from .stats.change import compare as compare
+from .stats.failures import error_pareto as error_pareto
+from .stats.failures import failure_rates as failure_rates
+from .stats.histogram import DurationHistogram as DurationHistogram
+from .stats.latency import queue_latency as queue_latency
+from .stats.latency import run_time as run_time
+from .stats.load import queue_load as queue_load
+from .stats.slo import check_slo as check_slo
+from .table.files import read_jobs as read_jobs
+from .table.files import write_jobs as write_jobs
+from .table.frame import add_timings as add_timings
+from .table.store import JobStore as JobStore
+from .views import plots as plots
+from .views.explorer import explore as explore
+from .views.report import write_report as write_report
 
 __version__: str
