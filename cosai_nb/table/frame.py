@@ -25,6 +25,7 @@ from cosai_nb.table.dtypes import (
     time_array,
     times_of,
 )
+from cosai_nb.table.given import columns_by_path, refuse_repeated, shown, when_observed
 from cosai_nb.table.times import NAT, Times, measure, parse_times
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cosai_nb.schema import Record
-
-REQUIRED = ("JobId", "State", "CreationTime", "StartTime", "EndTime")
-"""What :func:`add_timings` cannot do without, by the service's own names."""
 
 _TIMES = ("creation_time", "start_time", "end_time")
 _POSITION = {outcome: position for position, outcome in enumerate(Outcome)}
@@ -48,7 +46,8 @@ _FATES = {
     "unread": _POSITION[Outcome.UNREAD],
 }
 _BLANK: tuple[str | None, ...] = (None,) * len(WIRE)
-_SHOWN_STATES, _SHOWN_COLUMNS = 5, 30
+_BLOCK = 512
+_SHOWN_STATES = 5
 
 
 def frame_of(records: Sequence[Record]) -> pd.DataFrame:
@@ -78,9 +77,8 @@ def frame_of(records: Sequence[Record]) -> pd.DataFrame:
     0     a1   not_found      False    NaN
     1         invalid_id      False  empty
     """
-    job_ids, fates, observed, errors, values = zip(*records, strict=True) if records else ((),) * 5
-    rows = [row or _BLANK for row in values]
-    wire = zip(*rows, strict=True) if rows else ((),) * len(WIRE)
+    job_ids, fates, observed, errors, values = _turned(records, width=5)
+    wire = _turned([row or _BLANK for row in values], width=len(WIRE))
     texts = {column.name: arrow_text(cells) for column, cells in zip(WIRE, wire, strict=True)}
     texts["job_id"] = arrow_text(job_ids)
     texts["error"] = arrow_text(errors)
@@ -90,7 +88,7 @@ def frame_of(records: Sequence[Record]) -> pd.DataFrame:
         times={name: parse_times(texts[name]) for name in _TIMES},
         fates=np.array([_FATES[fate] for fate in fates], np.int8),
         observed_at=moments.view("M8[ms]"),
-        index=pd.RangeIndex(len(rows)),
+        index=pd.RangeIndex(len(records)),
     )
 
 
@@ -141,7 +139,7 @@ def add_timings(
       job_id  outcome  queue_latency_s  run_time_s
     0     a1  success              1.0        39.0
     """
-    given = _columns_by_path(frame)
+    given = columns_by_path(frame)
     nothing = pa.nulls(len(frame), pa.large_string())
     texts = {
         column.name: text_of(given[column.path]) if column.path in given else nothing
@@ -153,7 +151,7 @@ def add_timings(
         texts | {"error": nothing},
         times=times,
         fates=np.full(len(frame), _IS_JOB, np.int8),
-        observed_at=_observed(frame, observed_at, times),
+        observed_at=when_observed(frame, observed_at, seen=times.values()),
         index=frame.index,
     )
 
@@ -182,16 +180,26 @@ def conform(frame: pd.DataFrame) -> pd.DataFrame:
     >>> conform(frame_of([]).astype(object)).dtypes.equals(frame_of([]).dtypes)
     True
     """
-    _refuse_repeated(frame)
+    refuse_repeated(frame)
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise FrameError(
-            f"This is no jobs frame: {', '.join(missing)} missing; it has {_shown(frame.columns)}. "
+            f"This is no jobs frame: {', '.join(missing)} missing; it has {shown(frame.columns)}. "
             "A table with the service's own names goes through cosai_nb.add_timings."
         )
     columns = {name: exact(frame[name], column) for name, column in COLUMNS.items()}
     others = {name: frame[name].array for name in frame.columns if name not in COLUMNS}
     return pd.DataFrame(columns | others, index=frame.index, copy=False)
+
+
+def _turned(rows: Sequence[tuple[Any, ...]], *, width: int) -> list[list[Any]]:
+    """Turn rows into columns, in blocks: one zip over a million rows makes a million iterators for the collector."""
+    columns: list[list[Any]] = [[] for _ in range(width)]
+    for first in range(0, len(rows), _BLOCK):
+        block = zip(*rows[first : first + _BLOCK], strict=True)
+        for column, cells in zip(columns, block, strict=True):
+            column.extend(cells)
+    return columns
 
 
 def _assemble(
@@ -246,57 +254,3 @@ def _outcome_of(state: pa.Array, is_job: NDArray[np.bool_]) -> NDArray[np.int8]:
             stacklevel=4,
         )
     return outcome
-
-
-def _columns_by_path(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    _refuse_repeated(frame)
-    wanted = {column.path for column in WIRE}
-    found: dict[str, Any] = {}
-    for label in frame.columns:
-        path = str(label).replace(".", "/").removeprefix("JobsDetail/")
-        if path in wanted and path in found:
-            raise FrameError(f"Columns {found[path]!r} and {label!r} are the same node; drop one of them.")
-        if path in wanted:
-            found[path] = label
-    missing = [name for name in REQUIRED if name not in found]
-    if missing:
-        raise FrameError(
-            f"add_timings needs the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing. The frame has "
-            f"{_shown(frame.columns)}. Rename yours with frame.rename(columns={{...}})."
-        )
-    return {path: frame[label] for path, label in found.items()}
-
-
-def _refuse_repeated(frame: pd.DataFrame) -> None:
-    repeated = frame.columns[frame.columns.duplicated()].unique()
-    if len(repeated):
-        raise FrameError(f"Columns stand more than once: {_shown(repeated)}. Keep one of each.")
-
-
-def _shown(columns: pd.Index[Any]) -> str:
-    names = ", ".join(repr(label) for label in columns[:_SHOWN_COLUMNS])
-    more = len(columns) - _SHOWN_COLUMNS
-    return f"{names} and {more} more" if more > 0 else names or "no columns"
-
-
-def _observed(
-    frame: pd.DataFrame, observed_at: str | datetime | pd.Timestamp | None, times: Mapping[str, Times]
-) -> NDArray[np.datetime64]:
-    if observed_at is not None:
-        return np.full(len(frame), _moment(observed_at), "M8[ms]")
-    if "observed_at" in frame.columns:
-        return times_of(frame["observed_at"]).values
-    seen = np.concatenate([column.values for column in times.values()])
-    seen = seen[~np.isnat(seen)]
-    return np.full(len(frame), seen.max() if len(seen) else np.datetime64("NaT"), "M8[ms]")
-
-
-def _moment(observed_at: str | datetime | pd.Timestamp) -> np.datetime64:
-    try:
-        moment = pd.Timestamp(observed_at)
-    except (ValueError, TypeError) as error:
-        raise FrameError(f"observed_at={observed_at!r} is no time: {error}") from None
-    if pd.isna(moment) or moment.tzinfo is None:
-        raise FrameError(f'observed_at={observed_at!r} needs a time zone, as in "2026-11-08T00:00:00+0800".')
-    instant: np.datetime64 = moment.tz_convert(None).floor("ms").to_datetime64()
-    return instant
