@@ -1,0 +1,210 @@
+"""The answers in sentences: is the queue saturated, what fails, who waits longest, is the SLO met.
+
+Each sentence carries the number of jobs, the share unfinished and the interval of the figure that it states.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from cosai_nb.stats.change import check_slo
+from cosai_nb.views.wording import between, count, duration, label, printable, share, when
+
+if TYPE_CHECKING:
+    from cosai_nb.views.answers import Answers
+
+
+class Headline(NamedTuple):
+    """A sentence; ``mood`` is "good", "bad" or "" and colours its edge."""
+
+    topic: str
+    text: str
+    mood: str = ""
+
+
+def headlines(answers: Answers, slo: tuple[float, float] | None) -> list[Headline]:
+    """Return the sentences that the report begins with."""
+    if not answers.count:
+        return [nothing(answers)]
+    told = [saturation(answers), failing(answers)]
+    waits = longest_wait(answers)
+    if waits:
+        told.append(waits)
+    if slo is not None:
+        told.insert(0, slo_line(answers, slo))
+    return told
+
+
+def nothing(answers: Answers) -> Headline:
+    """Say why there is nothing to say."""
+    if not len(answers.jobs):
+        return Headline("Nothing to show", "The table has no rows: there are no jobs to report on.")
+    told = ", ".join(f"{number:,} {outcome}" for outcome, number in answers.left_out.items())
+    return Headline(
+        "Nothing to show",
+        f"None of the {len(answers.jobs):,} rows is about a job that was read: {told}.",
+        "bad",
+    )
+
+
+def saturation(answers: Answers) -> Headline:
+    """Say which queue is saturated and since when, or that none is and which line was the longest."""
+    queues = answers.latency_by_queue
+    growing = queues[queues["growing"].fillna(False).astype(bool) & (queues["waiting"] > 0)]
+    topic = "Is a queue saturated?"
+    if growing.empty:
+        waiting = int(queues["waiting"].sum())
+        told = [
+            f"No queue is saturated at {when(answers.latency['as_of'].iloc[0], answers.tz)}; "
+            f"{count(waiting)} of {count(answers.count)} jobs wait.",
+            _longest_line(answers),
+            f"Queue latency p95 over all jobs is {_quantile(answers.latency.iloc[0], 'p95')}.",
+        ]
+        return Headline(topic, " ".join(filter(None, told)), "good" if not waiting else "")
+    growing = growing.sort_values("waiting", ascending=False, kind="stable")
+    row = growing.iloc[0]
+    since = _waiting_since(answers.loads.get(_key(growing.index[0])), answers.tz)
+    told = [
+        f"Yes: queue {label(growing.index[0])} takes in more jobs than it starts{since}; "
+        f"{count(row['waiting'])} of its {count(row['jobs'])} jobs ({share(row['waiting'] / row['jobs'])}) wait.",
+        f"Its queue latency p95 is {_quantile(row, 'p95')}, {_method(row)}.",
+    ]
+    others = [label(queue) for queue in growing.index[1:]]
+    if others:
+        told.append(f"Also growing: {', '.join(others)}.")
+    return Headline(topic, " ".join(told), "bad")
+
+
+def _key(queue: Any) -> Any:
+    return None if pd.isna(queue) else queue
+
+
+def _method(row: pd.Series) -> str:
+    return "projected from each job's place in line" if row["method"] == "projection" else f"{row['note']}"
+
+
+def _waiting_since(load: pd.DataFrame | None, tz: str) -> str:
+    """Read off the load since when the line has not been empty."""
+    if load is None or load.empty:
+        return ""
+    empty = load.index[load["waiting"] == 0]
+    if len(empty) and empty[-1] == load.index[-1]:
+        return ""
+    if not len(empty):
+        return f" and has had jobs waiting since its first hour, {when(load.index[0], tz)}"
+    return f" and has not had an empty line since {when(empty[-1], tz)}"
+
+
+def _longest_line(answers: Answers) -> str:
+    peaks = {
+        queue: load["waiting"]
+        for queue, load in answers.loads.items()
+        if len(load) and load["waiting"].max() > 0
+    }
+    if not peaks:
+        return ""
+    queue = max(peaks, key=lambda name: peaks[name].max())
+    line = peaks[queue]
+    return f"The longest line on a full hour was {count(line.max())} jobs, in queue {label(queue)} at {when(line.idxmax(), answers.tz)}."
+
+
+def _quantile(row: pd.Series, name: str) -> str:
+    """Return a quantile with its interval, or with the bound that is known where it has none."""
+    if math.isnan(row[name]):
+        return "not known"
+    interval = between(row[f"{name}_low"], row[f"{name}_high"])
+    if interval:
+        return f"{duration(row[name])} ({interval})"
+    bound = row[f"{name}_lower_bound"]
+    return duration(row[name]) + (f" (at least {duration(bound)})" if bound < row[name] else "")
+
+
+def failing(answers: Answers) -> Headline:
+    """Say how much fails, what most, in which group and since when."""
+    row = answers.failures.iloc[0]
+    topic = "What fails most?"
+    if not row["ended"]:
+        return Headline(
+            topic, f"Nothing is known yet: none of the {count(row['jobs'])} jobs has succeeded or failed."
+        )
+    interval = f"95 % interval {share(row['low'])} to {share(row['high'])}"
+    known = f"{count(row['ended'])} ended" + (
+        f", {count(row['unfinished'])} unfinished" if row["unfinished"] else ""
+    )
+    if not row["failed"]:
+        return Headline(topic, f"No job has failed ({interval}; {known}).", "good")
+    told = [f"{share(row['rate'])} of the jobs fail ({interval}; {known})."]
+    told += [_most_common(answers), _highest_group(answers), _worst_hour(answers)]
+    return Headline(topic, " ".join(filter(None, told)))
+
+
+def _most_common(answers: Answers) -> str:
+    if answers.errors.empty:
+        return ""
+    first = answers.errors.iloc[0]
+    return (
+        f"Most often {error_name(first)}: {count(first['jobs'])} jobs, {share(first['share'])} of the failures, "
+        f"from {when(first['first_seen'], answers.tz)} to {when(first['last_seen'], answers.tz)}."
+    )
+
+
+def error_name(row: pd.Series) -> str:
+    """Return code and message of an error as one name."""
+    parts = [printable(row[part], longest=80) for part in ("code", "message") if not pd.isna(row[part])]
+    return " – ".join(parts) or "without a code"
+
+
+def _highest_group(answers: Answers) -> str:
+    rates = answers.failures_by
+    rates = rates[rates["ended"] > 0]
+    if not answers.by or len(rates) < 2:  # noqa: PLR2004 - one group is no comparison
+        return ""
+    name = rates["rate"].idxmax()
+    row = rates.loc[[name]].iloc[0]
+    return f"{label(name)} fails most: {share(row['rate'])} ({share(row['low'])} to {share(row['high'])}, n = {count(row['ended'])})."
+
+
+def _worst_hour(answers: Answers) -> str:
+    hours = answers.failures_by_hour
+    if len(hours) < 2 or not hours["failed"].max():  # noqa: PLR2004 - one hour is no comparison
+        return ""
+    moment = hours["failed"].idxmax()
+    row = hours.loc[moment]
+    return f"The worst hour began {when(moment, answers.tz)}: {count(row['failed'])} of {count(row['jobs'])} jobs created in it failed."
+
+
+def longest_wait(answers: Answers) -> Headline | None:
+    """Say which group waits longest; None where there is nothing to compare."""
+    table = answers.latency_by[answers.latency_by["p95"].notna()]
+    if not answers.by or len(table) < 2:  # noqa: PLR2004 - one group is no comparison
+        return None
+    order = table.sort_values(["p95", "p95_lower_bound"], ascending=False, kind="stable")
+    first, last = order.iloc[0], order.iloc[-1]
+    if first["p95"] == last["p95"]:
+        text = f"All wait alike: queue latency p95 is {duration(first['p95'])} for every {' and '.join(answers.by)}."
+        return Headline("Who waits longest?", text)
+    text = (
+        f"{label(order.index[0])}: 5 % of its jobs wait longer than {_quantile(first, 'p95')} "
+        f"(n = {count(first['jobs'])}, {share(first['waiting'] / first['jobs'])} still waiting). "
+        f"{label(order.index[-1])} waits least, p95 {duration(last['p95'])}."
+    )
+    return Headline("Who waits longest?", text)
+
+
+def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
+    """Say whether the SLO on queue latency is met."""
+    threshold, target = slo
+    row = check_slo(answers.jobs, threshold_s=threshold, target=target).iloc[0]
+    asked = f"{share(target)} of the jobs start within {duration(threshold)}"
+    bounds = (
+        f"{share(row['share'])} do ({share(row['low'])} to {share(row['high'])}, n = {count(row['jobs'])})"
+    )
+    if pd.isna(row["met"]):
+        return Headline("Is the SLO met?", f"Undecided: {asked} is asked, {bounds}.")
+    met = bool(row["met"])
+    return Headline(
+        "Is the SLO met?", f"{'Yes' if met else 'No'}: {asked} is asked, {bounds}.", "good" if met else "bad"
+    )

@@ -1,0 +1,131 @@
+"""What the template draws as a table: columns, and cells that carry their own sort value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from cosai_nb.views.wording import UNKNOWN, count, duration, printable, share, when
+
+MOST_TWIN_ROWS = 200
+
+
+class Cell(NamedTuple):
+    """Text, and what to sort by where the text would sort wrongly (a JavaScript number)."""
+
+    text: str
+    value: str | None = None
+    small: str = ""
+    mood: str = ""
+
+
+class Column(NamedTuple):
+    """A heading; ``mark`` is the CSS class of its cells, ``order`` how the rows already stand.
+
+    ``unit`` is that of the cells' sort values, which a saved CSV holds instead of their text.
+    """
+
+    name: str
+    mark: str = ""
+    order: str = ""
+    unit: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the cells are numbers."""
+        return "n" in self.mark.split()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report; ``hidden`` rows are not in it, and the page says so."""
+
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]] = field(default_factory=list)
+    hidden: int = 0
+    row_headers: bool = True
+
+
+def number(value: float) -> str:
+    """Return a number as JavaScript's ``Number`` reads it.
+
+    Examples
+    --------
+    >>> number(7.0), number(float("inf")), number(float("nan"))
+    ('7', 'Infinity', 'NaN')
+    """
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if math.isinf(value) else f"{value:.6g}"
+
+
+def seconds_column(name: str, order: str = "") -> Column:
+    """Return the heading of durations."""
+    return Column(name, "n", order, "s")
+
+
+def seconds_cell(seconds: float, small: str = "") -> Cell:
+    """Return a duration."""
+    return Cell(duration(seconds), number(seconds), small)
+
+
+def count_cell(jobs: float) -> Cell:
+    """Return a number of jobs."""
+    return Cell(count(jobs), number(jobs))
+
+
+def share_cell(part: float, small: str = "", mood: str = "") -> Cell:
+    """Return a share in percent."""
+    return Cell(share(part), number(part), small, mood)
+
+
+def time_cell(moment: Any, tz: str) -> Cell:
+    """Return a moment; its text sorts by itself."""
+    return Cell(when(moment, tz))
+
+
+def text_cell(value: Any, longest: int = 100) -> Cell:
+    """Return outside text."""
+    return Cell(printable(value, longest=longest))
+
+
+def twin_table(summary: pd.DataFrame, caption: str, tz: str) -> Table:
+    """Return the small frame that a figure draws, as its text alternative.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        What a plot's ``_data`` twin returned.
+    caption : str
+        What the table is.
+    tz : str
+        Display zone of its times.
+    """
+    named = summary.index.names if summary.index.nlevels > 1 or summary.index.name else []
+    shown = summary.reset_index() if named else summary
+    hidden = max(len(shown) - MOST_TWIN_ROWS, 0)
+    if hidden:
+        shown = shown.iloc[:MOST_TWIN_ROWS]
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in shown.dtypes]
+    columns = [
+        Column(printable(str(name)), "n" if is_number else "")
+        for name, is_number in zip(shown.columns, numeric, strict=True)
+    ]
+    rows = [[_twin_cell(value, tz) for value in row] for row in shown.itertuples(index=False, name=None)]
+    return Table(caption, columns, rows, hidden, row_headers=False)
+
+
+def _twin_cell(value: Any, tz: str) -> Cell:
+    if isinstance(value, (tuple, list)):
+        return Cell(", ".join(printable(part, longest=60) for part in value))
+    if pd.isna(value):
+        return Cell(UNKNOWN, "NaN")
+    if isinstance(value, pd.Timestamp):
+        return Cell(when(value, tz) if value.tzinfo else f"{value:%Y-%m-%d %H:%M}")
+    if isinstance(value, float):
+        return Cell("not reached" if math.isinf(value) else f"{value:.4g}", number(value))
+    return Cell(printable(value))
