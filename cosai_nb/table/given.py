@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import FrameError
-from cosai_nb.schema import WIRE
-from cosai_nb.table.dtypes import times_of
+from cosai_nb.schema import COLUMNS, WIRE
+from cosai_nb.table.dtypes import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +84,8 @@ def when_observed(
     if observed_at is not None:
         return np.full(len(frame), _moment(observed_at), "M8[ms]")
     if "observed_at" in frame.columns:
-        return times_of(frame["observed_at"]).values
+        told: pd.DatetimeIndex = exact(frame["observed_at"], COLUMNS["observed_at"])
+        return told.tz_convert(None).to_numpy()
     moments = np.concatenate([times.values for times in seen])
     moments = moments[~np.isnat(moments)]
     return np.full(len(frame), moments.max() if len(moments) else np.datetime64("NaT"), "M8[ms]")
