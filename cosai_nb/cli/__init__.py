@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from cosai_nb import __version__
-from cosai_nb.cli import demo, emulate, query
+from cosai_nb.cli import demo, emulate, export, lab, query
 from cosai_nb.errors import CosaiError
 
 COULD_NOT_READ = 3
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"cosai-nb {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, query, emulate):
+    for command in (demo, query, export, lab, emulate):
         command.add(commands)
     return top
 
