@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cosai_nb.emulator.scenario import Order
 
 FOREVER = float("inf")
+NEVER = (float("nan"), float("nan"))
+"""A window that no time is in."""
 
 
 def start_times(
@@ -25,7 +27,7 @@ def start_times(
     order: Order = "fifo",
     levels: Sequence[int] | None = None,
     cancel_at: Sequence[float] | None = None,
-    paused: tuple[float, float] = (FOREVER, FOREVER),
+    paused: tuple[float, float] = NEVER,
     rng: np.random.Generator | None = None,
 ) -> NDArray[np.float64]:
     """Simulate one queue without preemption.

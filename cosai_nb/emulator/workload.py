@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosai_nb.emulator.details import Details, details_of
-from cosai_nb.emulator.discipline import FOREVER, start_times
+from cosai_nb.emulator.discipline import FOREVER, NEVER, start_times
 from cosai_nb.emulator.scenario import WIRE_ZONE, Scenario
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ class Workload:
 
     Examples
     --------
+    >>> import numpy as np
     >>> week = Workload(seed=7)
-    >>> len(week.job_ids), sorted(set(week.truth["fate"]))
+    >>> len(week.job_ids), np.unique(week.truth["fate"]).tolist()
     (20000, ['Cancel', 'Failed', 'Pause', 'Success'])
     """
 
@@ -156,7 +157,7 @@ class Workload:
                 scenario.incident if scenario.incident and scenario.incident.queue == position else None
             )
             hit = (zero + incident.start_h * _HOUR_S, zero + incident.end_h * _HOUR_S) if incident else None
-            paused = spec.paused_h or (FOREVER, FOREVER)
+            paused = spec.paused_h or NEVER
             starts = start_times(
                 self.creation_time[members].tolist(),
                 _run_time(self._quiet[0][members].tolist(), self._hit[0][members].tolist(), hit),
@@ -208,8 +209,8 @@ class Workload:
 
     def _paused(self, now: float) -> NDArray[np.bool_]:
         hour = (now - self.scenario.start.timestamp()) / _HOUR_S
-        windows = [spec.paused_h or (FOREVER, FOREVER) for spec in self.scenario.queues]
-        return np.array([low <= hour < high for low, high in windows])
+        windows = [spec.paused_h or NEVER for spec in self.scenario.queues]
+        return np.array([low <= hour and (hour < high or high == FOREVER) for low, high in windows])
 
     def queue_is_paused(self, position: int, now: float) -> bool:
         """Return whether a queue is paused at ``now``."""

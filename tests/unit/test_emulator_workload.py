@@ -213,7 +213,9 @@ def test_little_s_law_over_the_default_week(week):
     end = week.observed_at
     started = np.where(np.isnan(week.start_time), np.inf, week.start_time)
     left = np.minimum(np.minimum(started, np.where(np.isnan(week.end_time), np.inf, week.end_time)), end)
-    ran = np.clip(np.minimum(np.where(np.isnan(week.end_time), np.inf, week.end_time), end) - started, 0, None)
+    ran = np.clip(
+        np.minimum(np.where(np.isnan(week.end_time), np.inf, week.end_time), end) - started, 0, None
+    )
     truth = {("Submitted", "Pause"): (left - week.creation_time).sum(), ("Running",): ran.sum()}
     for states, job_seconds in truth.items():
         counted = [np.isin(state, [STATES.index(name) for name in states]).sum() for state in snapshots]
@@ -263,7 +265,9 @@ def test_the_incident_fails_more(week):
 def test_some_failures_are_slow(week):
     run = week.end_time - week.start_time
     failed = week.code > 0
-    assert np.nanmedian(run[week.code == CODES.index("InternalError")]) > 4 * np.nanmedian(run[week.code == 0])
+    assert np.nanmedian(run[week.code == CODES.index("InternalError")]) > 4 * np.nanmedian(
+        run[week.code == 0]
+    )
     assert np.nanmax(run[failed & (week.code != CODES.index("InternalError"))]) < 5
 
 
