@@ -240,8 +240,8 @@ def _newest(sights: pd.DataFrame) -> pd.DataFrame:
     is_job = ~ordered["outcome"].isin(NOT_A_JOB).to_numpy()
     jobs = ordered[is_job].drop_duplicates("job_id", keep="last")
     absent = ordered[~is_job].drop_duplicates("job_id", keep="last")
-    seen = absent["job_id"].map(jobs.set_index("job_id")["observed_at"])
-    absent = absent[(seen.isna() | (absent["observed_at"] > seen)).to_numpy()]
+    seen = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
+    absent = absent[~(seen >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
     both = pd.concat([jobs, absent])
     return both.sort_values(["creation_time", "job_id", "observed_at"], ignore_index=True)
 

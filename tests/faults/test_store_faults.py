@@ -1,0 +1,197 @@
+"""What happens to a store when its process is killed, its disk is full, its folder goes, or two processes share it."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from cosai_nb.emulator import Emulator, Scenario
+from cosai_nb.errors import FileError
+from cosai_nb.query import fetch_jobs
+from cosai_nb.table.store import JobStore
+
+FILL = """
+import sys
+from cosai_nb.query import fetch_jobs
+from cosai_nb.service.client import Client
+from cosai_nb.table import store_writer
+
+store_writer.SightWriter.__init__.__kwdefaults__["rows"] = int(sys.argv[2])
+ids = open(sys.argv[3]).read().split()
+print("begun", flush=True)
+fetch_jobs(ids, client=Client.from_env(), store=sys.argv[1], progress=False, workers=2)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    with Emulator(seed=7, scenario=Scenario(jobs=1500)) as running:
+        running.advance(10 * 86400.0)  # what is not paused has ended
+        yield running
+
+
+def fill(emulator, folder, ids, *, rows=100):
+    wanted = folder.parent / f"ids-from-{ids[0]}.txt"
+    wanted.write_text("\n".join(ids))
+    return subprocess.Popen(
+        [sys.executable, "-c", FILL, str(folder), str(rows), str(wanted)],
+        env=os.environ | emulator.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def sound(folder):
+    """Read every part with plain pandas: none may be unreadable, whatever has happened."""
+    return pd.concat(
+        [pd.DataFrame({"job_id": []}), *(pd.read_parquet(path) for path in folder.glob("*.parquet"))]
+    )
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_every_id_is_stored_once_or_asked_again(emulator, tmp_path):
+    chance = random.Random(20)
+    ids = emulator.job_ids
+    folder = tmp_path / "jobs"
+    JobStore(folder)
+    killed_amid = 0
+    for _ in range(20):
+        stored = JobStore(folder).ended_ids()
+        asked_before = len(emulator.requests)
+        process = fill(emulator, folder, ids)
+        process.stdout.readline()
+        time.sleep(chance.uniform(0.0, 0.35))
+        process.send_signal(signal.SIGKILL)
+        finished = "done" in process.communicate()[0]
+        killed_amid += not finished and len(emulator.requests) > asked_before
+        assert set(sound(folder)["job_id"]) >= stored  # nothing that was there is gone
+        asked = {
+            job_id for entry in list(emulator.requests)[asked_before:] for job_id in entry.path[9:].split(",")
+        }
+        assert not asked & stored  # and nothing that had ended was asked again
+        if finished:
+            folder = tmp_path / f"jobs-{len(os.listdir(tmp_path))}"
+            JobStore(folder)
+    assert killed_amid >= 10
+    jobs = fetch_jobs(ids, client=emulator.client(), store=folder, progress=False)
+    assert jobs["job_id"].tolist() == ids
+    assert sorted(JobStore(folder).jobs()["job_id"]) == sorted(ids)
+
+
+def test_two_processes_fill_one_store_while_a_third_compacts(emulator, tmp_path):
+    ids = emulator.job_ids
+    store = JobStore(tmp_path / "jobs")
+    fillers = [fill(emulator, store.folder, half, rows=20) for half in (ids[:900], ids[600:])]
+    while any(process.poll() is None for process in fillers):
+        store.compact()
+    assert [process.communicate()[0].split()[-1] for process in fillers] == ["done", "done"]
+    assert sorted(store.jobs()["job_id"]) == sorted(ids)
+    store.compact()
+    assert sorted(sound(store.folder)["job_id"]) == sorted(ids)
+
+
+def small_disk(folder):
+    """Give this test a file system of 1 MiB; None where that is not allowed."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
+    )
+    return made.returncode == 0
+
+
+def test_a_full_disk_is_a_clear_error_and_what_was_there_stays(emulator, tmp_path):
+    folder = tmp_path / "disk"
+    if not small_disk(folder):
+        pytest.skip("no right to mount a small file system; the next test limits the file size instead")
+    try:
+        ids = emulator.job_ids
+        store = JobStore(folder / "jobs")
+        fetch_jobs(ids[:50], client=emulator.client(), store=store, progress=False)
+        before = store.jobs()
+        (folder / "ballast").write_bytes(b"x" * (1024**2 - 100 * 1024))
+        with pytest.raises(FileError, match=r"No space left.*what it held is unchanged") as caught:
+            fetch_jobs(ids, client=emulator.client(), store=store, progress=False)
+        told = caught.value.jobs
+        assert told["job_id"].tolist() == ids
+        assert (told["outcome"] != "unread").sum() > 50  # what was read is not thrown away
+        pd.testing.assert_frame_equal(JobStore(store.folder).jobs(), before)
+        assert not list(store.folder.glob(".*.tmp"))
+        (folder / "ballast").unlink()
+        jobs = fetch_jobs(ids, client=emulator.client(), store=store, progress=False)
+        assert not (jobs["outcome"] == "unread").any()
+        assert len(store.jobs()) == len(ids)
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_file_size_limit_is_met_like_a_full_disk(emulator, tmp_path):
+    store = JobStore(tmp_path / "jobs")
+    fetch_jobs(emulator.job_ids[:20], client=emulator.client(), store=store, progress=False)
+    before = store.jobs()
+    jobs = fetch_jobs(emulator.job_ids, client=emulator.client(), progress=False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(FileError, match="File too large"):
+            store.add(jobs)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    pd.testing.assert_frame_equal(JobStore(store.folder).jobs(), before)
+    assert not list(store.folder.glob(".*.tmp"))
+
+
+def test_a_folder_deleted_in_the_middle_is_a_clear_error_with_what_was_read(emulator, tmp_path):
+    import shutil
+
+    store = JobStore(tmp_path / "jobs")
+    store.ended_ids()
+    from cosai_nb.query import run
+
+    fetch = run.fetch_records
+
+    def delete_then_fetch(*args, **settings):
+        shutil.rmtree(store.folder)
+        return fetch(*args, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "fetch_records", delete_then_fetch)
+        with pytest.raises(FileError, match="folder still exists") as caught:
+            fetch_jobs(emulator.job_ids[:30], client=emulator.client(), store=store, progress=False)
+    assert len(caught.value.jobs) == 30
+    assert not (caught.value.jobs["outcome"] == "unread").any()
+    assert not store.folder.exists()  # it is not silently begun anew
+
+
+def test_a_read_only_folder_is_read_and_refuses_to_be_filled(emulator, tmp_path):
+    folder = tmp_path / "jobs"
+    ids = emulator.job_ids[:30]
+    ended = fetch_jobs(ids, client=emulator.client(), store=folder, progress=False)
+    assert ended["outcome"].isin(["success", "failed", "cancelled"]).sum() > 20
+    bound = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
+    if bound.returncode:
+        folder.chmod(0o555)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+    try:
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user may write everywhere")
+        store = JobStore(folder)
+        assert len(store.jobs()) == 30
+        with pytest.raises(FileError, match="could not be written") as caught:
+            fetch_jobs(emulator.job_ids[:60], client=emulator.client(), store=store, progress=False)
+        assert len(caught.value.jobs) == 60
+        assert len(JobStore(folder).jobs()) == 30
+    finally:
+        if bound.returncode:
+            folder.chmod(0o755)
+        else:
+            subprocess.run(["umount", folder], check=True)

@@ -1,0 +1,370 @@
+"""JobStore: which sight counts, which file is a part, and what becomes of every other file."""
+
+import json
+import os
+import shutil
+import time
+import warnings
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cosai_nb.errors import CosaiWarning, FileError
+from cosai_nb.schema import COLUMNS, WIRE, Record
+from cosai_nb.table.frame import frame_of
+from cosai_nb.table.store import JobStore
+from cosai_nb.table.store_parts import FORMAT, PART_NAME
+
+T0 = 1_790_000_000_000
+NAMES = [column.name for column in WIRE]
+
+
+def sight(job_id, state, at_s=0, **texts):
+    known = {"job_id": job_id, "state": state, "creation_time": "2026-09-21T00:00:00+0800", **texts}
+    return Record(job_id, "job", T0 + at_s * 1000, None, tuple(known.get(name) for name in NAMES))
+
+
+def absent(job_id, at_s=0):
+    return Record(job_id, "not_found", T0 + at_s * 1000)
+
+
+def parts_of(folder):
+    return sorted(path.name for path in folder.glob("*.parquet"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return JobStore(tmp_path / "jobs")
+
+
+def test_a_later_sight_wins_whatever_the_order_of_the_parts(store):
+    store.add(frame_of([sight("a1", "Running", 60)]))
+    store.add(frame_of([sight("a1", "Submitted", 0)]))
+    assert store.jobs()[["job_id", "state"]].to_numpy().tolist() == [["a1", "Running"]]
+
+
+def test_an_ended_job_beats_a_later_sight_of_one_that_has_not(store):
+    # two notebooks: one machine's answer was slow and is stored late, or a proxy answered from its cache
+    store.add(frame_of([sight("a1", "Success", 0), sight("a2", "Failed", 5), sight("a2", "Success", 9)]))
+    store.add(frame_of([sight("a1", "Running", 60), sight("a2", "Submitted", 60)]))
+    assert store.jobs().set_index("job_id")["outcome"].to_dict() == {"a1": "success", "a2": "success"}
+
+
+def test_within_one_second_a_job_that_runs_is_newer_than_one_that_waits(store):
+    store.add(frame_of([sight("a1", "Running"), sight("a1", "Submitted")]))
+    assert store.jobs()["state"].tolist() == ["Running"]
+
+
+def test_a_forgotten_job_keeps_its_last_sight(store):
+    store.add(frame_of([sight("a1", "Running", 0), sight("a2", "Success", 0), sight("a3", "Running", 90)]))
+    store.add(frame_of([absent("a1", 60), absent("a2", 60), absent("a3", 60), absent("a4", 60)]))
+    jobs = store.jobs().set_index("job_id")
+    assert jobs["outcome"].to_dict() == {"a1": "running", "a2": "success", "a3": "running", "a4": "not_found"}
+    assert jobs["forgotten"].to_dict() == {"a1": True, "a2": True, "a3": False, "a4": False}
+    seen = pd.Timestamp(T0, unit="ms", tz="UTC")
+    assert jobs.loc["a1", "last_seen"] == seen
+    assert jobs.loc["a3", "last_seen"] == seen + pd.Timedelta("90s")
+    assert pd.isna(jobs.loc["a4", "last_seen"])
+
+
+def test_jobs_is_the_frame_and_two_columns(store):
+    store.add(frame_of([sight("a1", "Success")]))
+    jobs = store.jobs()
+    assert [*jobs.columns] == [*COLUMNS, "last_seen", "forgotten"]
+    dtypes = {name: str(dtype) for name, dtype in jobs.dtypes.items()}
+    assert dtypes["last_seen"] == dtypes["observed_at"] == "datetime64[ms, UTC]"
+    assert dtypes["forgotten"] == "bool"
+    pd.testing.assert_frame_equal(jobs[[*COLUMNS]], frame_of([sight("a1", "Success")]))
+
+
+def test_an_empty_store_gives_an_empty_frame_with_all_columns(store):
+    assert store.jobs().shape == (0, len(COLUMNS) + 2)
+    assert store.jobs()["queue_latency_s"].dtype == "float64"
+    assert store.ended_ids(["a1"]) == set()
+    assert store.compact() == 0
+
+
+def test_rows_that_tell_of_no_job_are_not_stored(store):
+    jobs = frame_of(
+        [Record("..", "invalid_id", error="x"), Record("a1", "unread", error="down"), absent("a2")]
+    )
+    assert store.add(jobs) == 1
+    assert store.jobs()["job_id"].tolist() == ["a2"]
+
+
+def test_ended_ids_are_those_that_need_not_be_asked(store):
+    states = ["Success", "Failed", "Cancel", "Running", "Submitted", "Pause", "Paused2"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CosaiWarning)
+        store.add(frame_of([sight(f"a{number}", state) for number, state in enumerate(states)]))
+    store.add(frame_of([absent("a9")]))
+    assert store.ended_ids() == {"a0", "a1", "a2"}
+    assert store.ended_ids(["a1", "a3", "elsewhere"]) == {"a1"}
+
+
+def test_only_some_jobs_can_be_read(store):
+    store.add(frame_of([sight(f"a{number}", "Success") for number in range(9)]))
+    assert store.jobs(["a3", "a7", "none"])["job_id"].tolist() == ["a3", "a7"]
+
+
+def test_the_same_sights_twice_are_one_file(store):
+    jobs = frame_of([sight("a1", "Success")])
+    store.add(jobs)
+    store.add(jobs)
+    [name] = parts_of(store.folder)
+    assert PART_NAME.fullmatch(name)
+
+
+def test_plain_readers_see_the_rows(store):
+    store.add(frame_of([sight("a1", "Success", tag="Translation")]))
+    store.add(frame_of([sight("a2", "Running")]))
+    store.mark_listed("scope", [(0, 3600)])
+    shutil.copytree(store.folder, store.folder / "_set-aside")  # whatever stands aside must not be read
+    assert set(pd.read_parquet(store.folder)["job_id"]) == {"a1", "a2"}
+    assert pq.read_table(store.folder).num_rows == 2
+    found = duckdb.sql(
+        f"select job_id, tag from read_parquet('{store.folder}/*.parquet') where outcome = 'success'"
+    )
+    assert found.fetchall() == [("a1", "Translation")]
+
+
+def test_compaction_leaves_one_part_and_the_same_jobs(store):
+    for number in range(6):
+        store.add(
+            frame_of([sight("a1", "Running", number), sight(f"b{number}", "Success"), absent("a2", number)])
+        )
+    store.add(frame_of([absent("a1", 99)]))
+    before = store.jobs()
+    assert store.compact() == 7
+    assert len(parts_of(store.folder)) == 1
+    pd.testing.assert_frame_equal(store.jobs(), before)
+    pd.testing.assert_frame_equal(JobStore(store.folder).jobs(), before)
+    assert len(pd.read_parquet(store.folder)) == 9  # a1 and its absence, a2, six b
+    assert store.compact() == 0
+
+
+def test_compaction_keeps_parts_that_come_meanwhile(store, monkeypatch):
+    store.add(frame_of([sight("a1", "Running")]))
+    store.add(frame_of([sight("a1", "Success", 5)]))
+    from cosai_nb.table import store as module
+
+    write = module.write_part
+
+    def write_late(folder, sights):
+        write(folder, frame_of([sight("late", "Success")]))
+        return write(folder, sights)
+
+    monkeypatch.setattr(module, "write_part", write_late)
+    store.compact()
+    assert set(store.jobs()["job_id"]) == {"a1", "late"}
+
+
+def test_a_reader_survives_a_compaction_between_listing_and_reading(store, monkeypatch):
+    store.add(frame_of([sight("a1", "Running")]))
+    store.add(frame_of([sight("a2", "Success")]))
+    reader = JobStore(store.folder)
+    from cosai_nb.table import store as module
+
+    read, calls = module.read_parts, []
+
+    def read_late(*args):
+        if not calls:
+            calls.append(1)
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "read_parts", read)
+                store.compact()
+        return read(*args)
+
+    monkeypatch.setattr(module, "read_parts", read_late)
+    assert set(reader.jobs()["job_id"]) == {"a1", "a2"}
+
+
+def spoil(path, kind):
+    content = path.read_bytes()
+    if kind == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "flipped":
+        path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    else:
+        path.write_text("<html>")
+
+
+@pytest.mark.parametrize("kind", ["cut", "empty", "flipped", "foreign"])
+def test_a_part_that_no_longer_fits_its_name_is_set_aside_and_named(store, kind):
+    store.add(frame_of([sight("a1", "Success")]))
+    [name] = parts_of(store.folder)
+    store.add(frame_of([sight("a2", "Success")]))
+    spoil(store.folder / name, kind)
+    content = (store.folder / name).read_bytes()
+    with pytest.warns(CosaiWarning, match=f"{name}.*cut or was changed.*_set-aside"):
+        jobs = JobStore(store.folder).jobs()
+    assert jobs["job_id"].tolist() == ["a2"]
+    assert (store.folder / "_set-aside" / name).read_bytes() == content
+    assert JobStore(store.folder).jobs()["job_id"].tolist() == ["a2"]  # said once, then quiet
+
+
+def test_a_foreign_parquet_file_is_set_aside_and_other_files_stay(store):
+    store.add(frame_of([sight("a1", "Success")]))
+    pd.DataFrame({"x": [1]}).to_parquet(store.folder / "trips.parquet")
+    (store.folder / "notes.txt").write_text("mine")
+    with pytest.warns(CosaiWarning, match=r"trips\.parquet.*no part of this store"):
+        assert len(store.jobs()) == 1
+    assert (store.folder / "_set-aside" / "trips.parquet").exists()
+    assert (store.folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_second_foreign_file_of_one_name_overwrites_nothing(store):
+    store.add(frame_of([sight("a1", "Success")]))
+    for text in ("one", "two"):
+        (store.folder / "trips.parquet").write_text(text)
+        with pytest.warns(CosaiWarning, match=r"trips\.parquet"):
+            store.jobs()
+    kept = {path.read_text() for path in (store.folder / "_set-aside").iterdir()}
+    assert kept == {"one", "two"}
+
+
+def renamed_to_fit(path):
+    import hashlib
+
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    return path.rename(path.with_name(f"jobs-{digest}.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [({b"cosai_nb.store": str(FORMAT + 1).encode()}, "newer cosai_nb"), ({}, "no part of this store")],
+)
+def test_a_part_of_another_format_is_set_aside(store, metadata, said):
+    store.add(frame_of([sight("a1", "Success")]))
+    table = pq.read_table(store.folder / parts_of(store.folder)[0]).replace_schema_metadata(metadata)
+    pq.write_table(table, store.folder / "new.parquet")
+    alien = renamed_to_fit(store.folder / "new.parquet")
+    with pytest.warns(CosaiWarning, match=said):
+        assert len(store.jobs()) == 1
+    assert (store.folder / "_set-aside" / alien.name).exists()
+
+
+def test_a_part_with_fewer_and_other_columns_of_this_format_is_read(store):
+    store.add(frame_of([sight("a1", "Success", tag="Translation")]))
+    path = store.folder / parts_of(store.folder)[0]
+    table = pq.read_table(path)
+    table = table.drop_columns(["user_data"]).append_column("later_column", pa.array([1]))
+    path.unlink()
+    pq.write_table(table, store.folder / "old.parquet")
+    renamed_to_fit(store.folder / "old.parquet")
+    jobs = JobStore(store.folder).jobs()
+    assert jobs["tag"].tolist() == ["Translation"]
+    assert jobs["user_data"].isna().all()
+
+
+def test_what_a_killed_writer_left_is_set_aside_when_it_is_surely_dead(store):
+    store.add(frame_of([sight("a1", "Success")]))
+    old, young = (store.folder / f".jobs-{name}.parquet.0.tmp" for name in ("old", "young"))
+    old.write_bytes(b"PAR1")
+    young.write_bytes(b"PAR1")
+    os.utime(old, (time.time() - 7200,) * 2)
+    with pytest.warns(CosaiWarning, match="half-written"):
+        store.jobs()
+    assert young.exists()
+    assert not old.exists()
+    assert (store.folder / "_set-aside" / old.name).exists()
+
+
+def test_a_folder_of_other_parquet_files_is_refused_untouched(tmp_path):
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "trips.parquet")
+    with pytest.raises(FileError, match=r"holds trips\.parquet"):
+        JobStore(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["trips.parquet"]
+
+
+def test_a_file_is_no_store(tmp_path):
+    (tmp_path / "jobs").write_text("x")
+    with pytest.raises(FileError, match="cannot be a store"):
+        JobStore(tmp_path / "jobs")
+
+
+def test_windows_are_remembered_by_scope_and_survive_damage(store):
+    store.mark_listed("b p q t", [(0, 3600), (7200, 9000)])
+    store.mark_listed("b p q t", [(3600, 7200)])
+    store.mark_listed("other", [(1, 2)])
+    again = JobStore(store.folder)
+    assert sorted(again.listed("b p q t")) == [(0, 3600), (3600, 7200), (7200, 9000)]
+    for path in (store.folder / "_listed").glob("*.json"):
+        if (0, 3600) in map(tuple, json.loads(path.read_text())["windows"]):
+            path.write_text(
+                '{"scope": "b p q t", "windows": [[0, 99999999]]}'
+            )  # a wrong window would lose jobs
+    assert again.listed("b p q t") == [(3600, 7200)]
+
+
+def test_a_writer_flushes_by_rows_and_at_the_end(store):
+    from cosai_nb.table.store_writer import SightWriter
+
+    with SightWriter(store.add, rows=10) as writer:
+        writer.add([sight(f"a{number}", "Success") for number in range(9)])
+        assert parts_of(store.folder) == []
+        writer.add([sight("a9", "Success")])
+        assert len(parts_of(store.folder)) == 1
+        writer.add([sight("b0", "Success"), Record("b1", "unread", error="x")])
+    assert len(store.jobs()) == 11
+
+
+def test_a_writer_flushes_by_time_though_nothing_more_comes(store):
+    from cosai_nb.table.store_writer import SightWriter
+
+    writer = SightWriter(store.add, seconds=0.05)
+    writer.add([sight("a1", "Success")])
+    until = time.monotonic() + 10
+    while not parts_of(store.folder) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert store.jobs()["job_id"].tolist() == ["a1"]
+    writer.close()
+    assert len(parts_of(store.folder)) == 1
+
+
+def test_what_could_not_be_written_by_time_is_said_and_still_held(store):
+    from cosai_nb.table.store_writer import SightWriter
+
+    failures = [FileError("disk full")]
+
+    def refuse_once(jobs):
+        if failures:
+            raise failures.pop()
+        return store.add(jobs)
+
+    writer = SightWriter(refuse_once, seconds=0.02)
+    writer.add([sight("a1", "Success")])
+    until = time.monotonic() + 10
+    while failures and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    with pytest.raises(FileError, match="disk full"):
+        writer.add([sight("a2", "Success")])
+    writer.close()
+    assert store.jobs()["job_id"].tolist() == ["a1"]
+
+
+def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
+    from cosai_nb.table import store_parts
+
+    fsync, calls = os.fsync, []
+
+    def interrupted(handle):
+        calls.append(handle)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        fsync(handle)
+
+    monkeypatch.setattr(store_parts.os, "fsync", interrupted)
+    writer = store.writer()
+    writer.add([sight("a1", "Success")])
+    with pytest.raises(KeyboardInterrupt):
+        writer.close()
+    assert [path.name for path in store.folder.iterdir()] == []  # no half file either
+    writer.close()
+    assert store.jobs()["job_id"].tolist() == ["a1"]
