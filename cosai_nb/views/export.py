@@ -226,11 +226,8 @@ def page_of(cells: NotebookNode, *, name: str, code: bool = True) -> str:
     from nbconvert import HTMLExporter  # noqa: PLC0415 - an extra
     from traitlets.config import Config  # noqa: PLC0415 - comes with it
 
-    nowhere = dict.fromkeys(
-        ("require_js_url", "mathjax_url", "mermaid_js_url", "jquery_url", "jupyter_widgets_base_url"), ""
-    )
     exporter = HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN_FIRST}, "HTMLExporter": nowhere}),
+        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN_FIRST}}),
         extra_template_basedirs=[str(TEMPLATES)],
         template_name="notebook",
         exclude_input=not code,
