@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import subprocess
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -86,6 +90,72 @@ def client_of(answer: Callable[[str, Any], Any], **settings: Any) -> Client:
     client = Client(**settings)
     client.fake = transport  # type: ignore[attr-defined]  # for the test's eyes
     return client
+
+
+class RawServer:
+    """A socket on loopback whose ``talk(sock, request, number)`` sends what it likes; True keeps the connection."""
+
+    def __init__(self, talk: Callable[[socket.socket, bytes, int], object], tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._talk, self._tls, self._open = talk, tls, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                self.connections += 1
+                self._open.append(sock)
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError), sock:
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            keep, request = True, b""
+            while keep:
+                while b"\r\n\r\n" not in request:
+                    if not (more := sock.recv(65536)):
+                        return
+                    request += more
+                self.requests.append(request)
+                keep, request = self._talk(sock, request, len(self.requests)) is True, b""
+
+    def close(self) -> None:
+        for sock in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                sock.close()
+
+
+@pytest.fixture
+def serve():
+    """Return what starts a RawServer that ends with the test."""
+    servers: list[RawServer] = []
+
+    def start(talk: Callable[[socket.socket, bytes, int], object], tls: ssl.SSLContext | None = None) -> RawServer:
+        servers.append(RawServer(talk, tls))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Make a self-signed certificate for 127.0.0.1; returns its path, the key beside it as ``key.pem``."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+               "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]  # fmt: skip
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no certificate without the openssl command: {error}")
+    return folder / "cert.pem"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,433 @@
+"""Many IDs in flight: nothing lost, nothing twice, nothing foreign."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from cosai_nb.errors import DeniedError, MalformedError, OversizedError, UnavailableError
+from cosai_nb.service.batch import fetch_records
+from cosai_nb.service.client import MAX_ANSWER_BYTES
+from cosai_nb.service.pace import Clock
+
+IDS = [f"j{number:04}" for number in range(100)]
+
+
+class Service:
+    """Answers lists truly, and counts; ``meddle(ids)`` may return another answer, None for the true one."""
+
+    def __init__(self, wire, meddle=lambda _: None, unknown=()):
+        self.wire, self.meddle, self.unknown = wire, meddle, set(unknown)
+        self.lists: list[list[str]] = []
+        self.lock = threading.Lock()
+
+    def __call__(self, url, _headers):
+        ids = self.wire.ids_of(url)
+        with self.lock:
+            self.lists.append(ids)
+            answer = self.meddle(ids)
+        return self.true(ids) if answer is None else answer
+
+    def true(self, ids):
+        known = [job_id for job_id in ids if job_id not in self.unknown]
+        return self.wire.reply(200, self.wire.xml(known, [job_id for job_id in ids if job_id in self.unknown]))
+
+
+def fates(fetched) -> Counter[str]:
+    assert all(job_id == record.job_id for job_id, record in fetched.records.items())
+    assert all(record.values[0] == record.job_id for record in fetched.records.values() if record.fate == "job")
+    assert all(record.error for record in fetched.records.values() if record.fate == "unread")
+    return Counter(record.fate for record in fetched.records.values())
+
+
+def no_thread_left() -> bool:
+    return not any(thread.name.startswith("cosai-") for thread in threading.enumerate())
+
+
+def run(wire, meddle=lambda _: None, ids=IDS, unknown=(), workers=4, batch_size=10, **settings):
+    service = Service(wire, meddle, unknown)
+    client = settings.pop("client", None) or wire.client_of(service)
+    client.fake.answer = service
+    fetched = fetch_records(client, ids, workers=workers, batch_size=batch_size, **settings)
+    assert set(fetched.records) == set(ids)
+    assert len(fetched.records) == len(ids)
+    assert no_thread_left()
+    return fetched, service, client
+
+
+def test_all_come_home_in_lists_of_ten(wire):
+    fetched, service, _ = run(wire)
+    assert fates(fetched) == {"job": 100}
+    assert fetched.ended is None
+    assert sorted(map(len, service.lists)) == [10] * 10
+    assert {record.observed_ms for record in fetched.records.values()} == {1_700_000_060_000}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 50])
+@pytest.mark.parametrize("workers", [1, 16])
+def test_no_list_is_longer_than_asked_for_or_ten(wire, batch_size, workers):
+    _, service, _ = run(wire, batch_size=batch_size, workers=workers)
+    assert max(map(len, service.lists)) == min(batch_size, 10)
+    assert sum(map(len, service.lists)) == 100
+
+
+def test_no_ids_ask_nothing(wire):
+    fetched, service, _ = run(wire, ids=[])
+    assert fetched.records == {}
+    assert service.lists == []
+
+
+def test_the_same_id_twice_does_not_hang(wire):
+    service = Service(wire)
+    fetched = fetch_records(wire.client_of(service), ["j1", "j1"], workers=2)
+    assert fates(fetched) == {"job": 1}
+
+
+def test_unknown_ids_are_not_found(wire):
+    fetched, _, _ = run(wire, unknown=IDS[::7])
+    assert fates(fetched) == {"job": 85, "not_found": 15}
+    assert all(fetched.records[job_id].fate == "not_found" for job_id in IDS[::7])
+
+
+def test_only_unknown_ids(wire):
+    fetched, service, _ = run(wire, unknown=IDS)
+    assert fates(fetched) == {"not_found": 100}
+    assert len(service.lists) <= 110
+
+
+# ---- lists that are refused
+
+
+@pytest.mark.parametrize("status", [400, 404, 414])
+@pytest.mark.parametrize("largest", [1, 2, 4, 5, 9])
+def test_refused_lists_are_halved_and_the_size_is_kept(wire, status, largest):
+    def meddle(ids):
+        return wire.fault(status, "InvalidArgument") if len(ids) > largest else None
+
+    fetched, _, client = run(wire, meddle)
+    assert fates(fetched) == {"job": 100}
+    learnt = {1: 1, 2: 2, 4: 3, 5: 5, 9: 5}[largest]  # 5 comes apart into 2 and 3
+    again, service, _ = run(wire, meddle, ids=[f"k{number}" for number in range(60)], client=client)
+    assert fates(again) == {"job": 60}
+    assert max(map(len, service.lists)) == learnt
+
+
+def test_a_poisoned_id_gets_its_row_and_lists_stay_long(wire):
+    calm = [job_id for job_id in IDS if job_id != "j0037"]
+    _, _, client = run(wire, ids=calm[:10])  # a list was answered before
+
+    def meddle(ids):
+        return wire.fault(400, "InvalidArgument", "bad id") if "j0037" in ids else None
+
+    fetched, service, _ = run(wire, meddle, client=client)
+    assert fates(fetched) == {"job": 99, "unread": 1}
+    assert "InvalidArgument: bad id" in fetched.records["j0037"].error
+    assert fetched.ended is None
+    assert client.list_size is None
+    _, service, _ = run(wire, ids=[f"k{number}" for number in range(60)], client=client)
+    assert set(map(len, service.lists)) == {10}
+
+
+def test_a_poisoned_first_list_shrinks_only_until_a_longer_one_is_answered(wire):
+    def meddle(ids):
+        return wire.fault(400, "InvalidArgument") if "j0000" in ids else None
+
+    _, _, client = run(wire, meddle, workers=4)
+    _, service, _ = run(wire, ids=[f"k{number}" for number in range(60)], client=client)
+    assert max(map(len, service.lists)) >= 5
+
+
+def test_a_list_called_unknown_as_one_is_asked_singly(wire):
+    """A service without lists would take "a,b" for one strange ID; nothing may be not_found for that."""
+
+    def meddle(ids):
+        return wire.reply(200, wire.xml([], [",".join(ids)])) if len(ids) > 1 else None
+
+    fetched, service, _ = run(wire, meddle, unknown=IDS[:3])
+    assert fates(fetched) == {"job": 97, "not_found": 3}
+    assert max(Counter(job_id for ids in service.lists for job_id in ids).values()) == 2
+
+
+def test_a_404_with_a_code_is_an_unknown_job_and_any_other_is_not(wire):
+    fetched, _, _ = run(wire, lambda ids: wire.fault(404, "JobNotFound") if "j0001" in ids else None)
+    assert fates(fetched) == {"job": 99, "not_found": 1}
+    page = wire.reply(404, "<html><h1>404 nginx</h1></html>")
+    fetched, _, _ = run(wire, lambda _: page, ids=IDS[:5])
+    assert fates(fetched) == {"unread": 5}
+
+
+# ---- answers that cannot be believed
+
+
+def test_an_omitted_job_is_asked_for_alone(wire):
+    def meddle(ids):
+        return wire.reply(200, wire.xml(ids[1:])) if len(ids) > 1 else None
+
+    fetched, service, _ = run(wire, meddle)
+    assert fates(fetched) == {"job": 100}
+    assert len(service.lists) == 20
+
+
+def test_a_single_id_with_an_answer_about_nothing_is_not_found(wire):
+    fetched, _, _ = run(wire, lambda _: wire.reply(200, "<Response/>"), ids=IDS[:3])
+    assert fates(fetched) == {"not_found": 3}
+
+
+@pytest.mark.parametrize("foreign", ["j9999", "j0001"])  # one that nobody asked for, one that another list asks for
+def test_a_foreign_job_is_never_kept(wire, foreign):
+    def meddle(ids):
+        return wire.reply(200, wire.xml([foreign])) if "j0000" in ids or ids == [foreign] else None
+
+    fetched, _, _ = run(wire, meddle, batch_size=1)
+    assert fetched.records["j0000"].fate == "unread"
+    assert foreign in fetched.records["j0000"].error
+    assert fates(fetched) == {"job": 99, "unread": 1}
+    assert "j9999" not in fetched.records
+
+
+def test_a_foreign_job_beside_the_asked_ones_is_left_out(wire):
+    fetched, _, _ = run(wire, lambda ids: wire.reply(200, wire.xml(["j9999", *ids])))
+    assert fates(fetched) == {"job": 100}
+
+
+def test_a_job_that_is_both_there_and_unknown_is_there(wire):
+    fetched, _, _ = run(wire, lambda ids: wire.reply(200, wire.xml(ids, ids)))
+    assert fates(fetched) == {"job": 100}
+
+
+def test_the_first_of_two_answers_for_one_job_is_kept(wire):
+    two = (
+        "<Response><JobsDetail><JobId>j0000</JobId><State>Running</State></JobsDetail>"
+        "<JobsDetail><JobId>j0000</JobId><State>Success</State></JobsDetail></Response>"
+    )
+    fetched, _, _ = run(wire, lambda _: wire.reply(200, two), ids=IDS[:1])
+    assert "Running" in fetched.records["j0000"].values
+
+
+def test_one_malformed_job_costs_only_its_own_row(wire):
+    def meddle(ids):
+        return wire.reply(200, "<Response><JobsDetail></Response>") if "j0042" in ids else None
+
+    fetched, service, _ = run(wire, meddle)
+    assert fates(fetched) == {"job": 99, "unread": 1}
+    assert Counter(job_id for ids in service.lists for job_id in ids)["j0042"] <= 3 * 5
+
+
+def test_an_oversized_list_comes_apart(wire):
+    def meddle(ids):
+        return OversizedError("too large") if len(ids) > 2 else None
+
+    fetched, _, client = run(wire, meddle)
+    assert fates(fetched) == {"job": 100}
+    assert client.list_size is None  # it says nothing of how long a list may be
+
+
+def test_one_job_may_be_larger_than_its_share_of_a_list(wire):
+    limits = {}
+
+    class Transport(wire.FakeTransport):
+        def get(self, url, headers, *, timeout, max_bytes):
+            limits[len(wire.ids_of(url))] = max_bytes
+            return super().get(url, headers, timeout=timeout, max_bytes=max_bytes)
+
+    service = Service(wire)
+    client = wire.client_of(service, transport=Transport(service))
+    fetch_records(client, IDS[:11], workers=1)
+    assert limits == {10: 10 * 2**20, 1: MAX_ANSWER_BYTES}
+
+
+def test_repairs_are_counted(wire):
+    body = "<Response><JobsDetail><JobId>j0000</JobId><Tag>Translation<Tag></JobsDetail></Response>"
+    fetched, _, _ = run(wire, lambda _: wire.reply(200, body), ids=IDS[:1])
+    assert fates(fetched) == {"job": 1}
+    assert list(fetched.repairs.values()) == [1]
+
+
+# ---- ends
+
+
+def test_denied_ends_the_call_and_keeps_what_was_read(wire):
+    def meddle(_):
+        return wire.fault(403, "AccessDenied") if len(service_lists) >= 5 else service_lists.append(1)
+
+    service_lists = []
+    fetched, service, _ = run(wire, meddle, workers=1)
+    assert isinstance(fetched.failure, DeniedError)
+    assert fates(fetched) == {"job": 50, "unread": 50}
+    assert len(service.lists) == 6
+    assert "AccessDenied" in fetched.ended
+
+
+def test_a_bad_key_asks_no_ten_thousand_times(wire):
+    ids = [f"j{number}" for number in range(10_000)]
+    fetched, service, _ = run(wire, lambda _: wire.fault(401, "InvalidAuthorization"), ids=ids, workers=16)
+    assert len(service.lists) <= 16
+    assert fates(fetched) == {"unread": 10_000}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda wire: wire.fault(500, "InternalError"),
+        lambda wire: wire.fault(503, "SlowDown"),
+        lambda _: UnavailableError("No connection to the service (Connection refused).", retryable=True),
+        lambda wire: wire.reply(200, "<html>please log in</html>"),
+        lambda wire: wire.reply(200, b""),
+        lambda _: MalformedError("The answer was cut before its end.", retryable=True),
+    ],
+    ids=["500", "slowdown", "refused", "login page", "empty", "cut"],
+)
+def test_an_outage_ends_in_few_requests_and_can_be_resumed(wire, answer):
+    ids = [f"j{number}" for number in range(5_000)]
+    fetched, service, client = run(wire, lambda _: answer(wire), ids=ids, workers=16)
+    assert fates(fetched) == {"unread": 5_000}
+    assert len(service.lists) < 500
+    assert "in a row" in fetched.ended
+    assert fetched.failure is None
+    resumed, _, _ = run(wire, ids=ids, workers=16, client=client)
+    assert fates(resumed) == {"job": 5_000}
+
+
+def test_one_percent_random_500_loses_nothing(wire):
+    chance = random.Random(7)
+    ids = [f"j{number}" for number in range(10_000)]
+    fetched, service, _ = run(
+        wire, lambda _: wire.fault(500, "InternalError") if chance.random() < 0.01 else None, ids=ids, workers=16
+    )
+    assert fates(fetched) == {"job": 10_000}
+    assert len(service.lists) > 1_000
+
+
+def test_slowdown_in_bursts_loses_nothing(wire):
+    """A service that answers 20 requests a second, on a clock that only waiting moves."""
+    fake = wire.FakeTime(chance=0.5)
+    served: list[float] = []
+
+    def meddle(_):
+        if sum(at > fake.now - 1.0 for at in served) >= 20:
+            return wire.fault(503, "SlowDown")
+        served.append(fake.now)
+        return None
+
+    ids = [f"j{number}" for number in range(3_000)]
+    client = wire.client_of(lambda *_: None, clock=fake.clock)
+    fetched, service, _ = run(wire, meddle, ids=ids, workers=1, client=client)
+    assert fates(fetched) == {"job": 3_000}
+    assert len(service.lists) < 1.3 * 300
+
+
+def test_the_deadline_keeps_what_was_read(wire):
+    slow = Clock()
+
+    def meddle(ids):
+        if "j0050" in ids:
+            time.sleep(0.6)
+
+    client = wire.client_of(lambda *_: None, clock=slow)
+    began = time.monotonic()
+    fetched, _, _ = run(wire, meddle, workers=1, deadline=0.3, client=client)
+    assert time.monotonic() - began < 3
+    assert fates(fetched)["job"] >= 50
+    assert fates(fetched)["unread"] >= 40
+    assert "deadline" in fetched.ended
+    assert "deadline" in fetched.records["j0099"].error
+
+
+def test_a_call_that_is_over_does_not_wait_for_each_of_its_requests(wire):
+    hang = threading.Event()
+
+    def answer(*_):
+        hang.wait(8)
+        return wire.reply(200, wire.xml())
+
+    client = wire.client_of(answer, clock=Clock())
+    began = time.monotonic()
+    fetched = fetch_records(client, IDS, workers=10, deadline=0.2)
+    took = time.monotonic() - began
+    hang.set()
+    assert took < 4
+    assert fates(fetched) == {"unread": 100}
+
+
+def test_an_interrupt_in_a_callback_keeps_what_was_read(wire):
+    seen = []
+
+    def on_records(records):
+        seen.extend(records)
+        if len(seen) == 30:
+            raise KeyboardInterrupt
+
+    fetched, service, _ = run(wire, workers=1, on_records=on_records)
+    assert fetched.interrupted
+    assert fetched.failure is None
+    assert fates(fetched)["job"] == len(seen) >= 30
+    assert len(service.lists) <= 10
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals need the main thread")
+def test_ctrl_c_keeps_what_was_read_and_ends_the_threads(wire):
+    def meddle(ids):
+        if ids[0] >= "j0040":
+            time.sleep(0.05)
+
+    timer = threading.Timer(0.4, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    ids = [f"j{number:04}" for number in range(2_000)]
+    began = time.monotonic()
+    fetched, _, _ = run(wire, meddle, ids=ids, workers=2)
+    assert time.monotonic() - began < 5
+    assert fetched.interrupted
+    counts = fates(fetched)
+    assert counts["job"] >= 40
+    assert counts["unread"] > 0
+    assert "interrupted" in fetched.records["j1999"].error
+
+
+def test_ctrl_c_while_every_thread_sleeps_between_tries(wire):
+    client = wire.client_of(lambda *_: None, clock=Clock(random=lambda: 1.0))
+    answer = wire.fault(503, "SlowDown", Retry_After="60")
+    timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    fetched, _, _ = run(wire, lambda _: answer, workers=16, client=client)
+    assert time.monotonic() - began < 3
+    assert fetched.interrupted
+    assert fates(fetched) == {"unread": 100}
+
+
+def test_a_workers_bug_surfaces_in_the_caller(wire):
+    def meddle(ids):
+        return 1 / 0 if "j0050" in ids else None
+
+    with pytest.raises(ZeroDivisionError):
+        run(wire, meddle)
+    assert no_thread_left()
+
+
+def test_a_callbacks_bug_surfaces_and_ends_the_threads(wire):
+    with pytest.raises(OSError, match="disk full"):
+        run(wire, on_records=lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    assert no_thread_left()
+
+
+def test_callbacks_come_in_the_calling_thread_and_once_an_id(wire):
+    seen = []
+
+    def on_records(records):
+        assert threading.current_thread() is threading.main_thread()
+        seen.extend(record.job_id for record in records)
+
+    run(wire, workers=8, on_records=on_records)
+    assert sorted(seen) == IDS
+
+
+def test_rate_is_shared_by_the_workers(wire):
+    fake = wire.FakeTime()
+    client = wire.client_of(lambda *_: None, clock=fake.clock, rate=50.0)
+    run(wire, batch_size=1, workers=1, client=client)
+    assert fake.now == pytest.approx(99 / 50)
