@@ -2,6 +2,7 @@
 
 import builtins
 import re
+from html.parser import HTMLParser
 
 import pytest
 from nbformat import v4
@@ -120,11 +121,13 @@ def test_pictures_have_text_for_those_who_do_not_see_them():
         with_output("c", {"image/svg+xml": "<svg onload='alert(1)'/>"}),
     )
     page = export.page_of(cells, name="question")
-    assert re.findall(r'<img alt="([^"]*)" src="data:image/', page) == [
-        "Figure; its numbers are in the text around it",
-        "p95 &#34;12 s&#34; &lt;b&gt;",
-        "Figure",
-    ]
+    texts = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attributes: (
+        texts.append(dict(attributes)["alt"]) if tag == "img" else None
+    )
+    reader.feed(page)
+    assert texts == ["Figure; its numbers are in the text around it", 'p95 "12 s" <b>', "Figure"]
     assert "onload" not in page
 
 
