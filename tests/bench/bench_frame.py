@@ -36,7 +36,8 @@ def bodies() -> list[bytes]:
     start = pd.Timestamp("2026-11-01", tz="Asia/Shanghai")
     moments = (start + pd.to_timedelta(range(ROWS + 60), unit="s")).strftime("%Y-%m-%dT%H:%M:%S%z")
     return [
-        JOB.format(row, moments[row], moments[row + 7], moments[row + 60], row % 3).encode() for row in range(ROWS)
+        JOB.format(row, moments[row], moments[row + 7], moments[row + 60], row % 3).encode()
+        for row in range(ROWS)
     ]
 
 
@@ -54,7 +55,9 @@ def main() -> int:
         "DataFrame(list of flat dicts)": partial(pd.DataFrame, flat),
         "parse_times": partial(parse_times, arrow),
         "parse_times, one malformed": partial(parse_times, last_bad),
-        "to_datetime(format=)": partial(pd.to_datetime, times, format="%Y-%m-%dT%H:%M:%S%z", utc=True, cache=False),
+        "to_datetime(format=)": partial(
+            pd.to_datetime, times, format="%Y-%m-%dT%H:%M:%S%z", utc=True, cache=False
+        ),
     }
     cost: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(RUNS):
