@@ -7,6 +7,7 @@
     serve_at_random(rng, created, …)      start times, each freed server takes any waiting job
     stationary_queues(rng, load, …)       created, started, ended of M/M/c in order, (runs × jobs), all runs at once
     erlang_quantile(load, q)              the quantile of its wait in closed form
+    hand_made(*rows, at=…)                the frame of a few jobs written down one by one
     snapshot(created, started, ended, at) the ``jobs`` frame that would be read at that second, by hand from schema.py
 
 Times are seconds since :data:`EPOCH`, floats; the frame holds whole seconds, as the service says them.
@@ -134,6 +135,34 @@ def _labels(label, size):
         if isinstance(label, str)
         else pd.Categorical(label)
     )
+
+
+def hand_made(*rows, at=3600, **columns):
+    """The frame of (outcome, created, started, ended) in seconds, None where missing; reversed times give no duration."""
+    outcome = [row[0] for row in rows]
+    times = np.array([[np.nan if time is None else time for time in row[1:]] for row in rows], dtype=float)
+    created, started, ended = times.reshape(-1, 3).T
+    spans = {
+        "queue_latency_s": started - created,
+        "run_time_s": ended - started,
+        "total_time_s": ended - created,
+    }
+    jobs = pd.DataFrame(
+        {
+            "tag": pd.Categorical(["Translation"] * len(rows)),
+            "state": pd.Categorical(outcome),
+            "code": pd.Categorical([None] * len(rows)),
+            "queue_id": pd.Categorical(["q1"] * len(rows)),
+            "outcome": pd.Categorical(outcome),
+            "creation_time": _times(np.nan_to_num(created), ~np.isnan(created)),
+            "start_time": _times(np.nan_to_num(started), ~np.isnan(started)),
+            "end_time": _times(np.nan_to_num(ended), ~np.isnan(ended)),
+            "observed_at": _times(np.full(len(rows), float(at)), np.ones(len(rows), dtype=bool)),
+            "timing_ok": ~((started < created) | (ended < started)),
+            **{name: np.where(span >= 0, span, np.nan) for name, span in spans.items()},
+        }
+    )
+    return jobs.assign(**columns)
 
 
 def with_ids(jobs):
