@@ -18,7 +18,12 @@ run_time      ended after it started              running: observed_at − start
 total_time    ended                               unfinished: its age
 start_hour    started: clock hours from the hour  –
               of creation to that of the start
-end_hour      ended: the same to the end          –
+end_hour      ended after it started: the same to –
+              the end (to the start where the end
+              is not usable)
+left_hour     cancelled (or failed) before it     –
+              started: the same to its end, else
+              to its last sight
 ============= =================================== ================================================
 
 An age is ``observed_at − creation_time`` of the job's own row, never below 0. Durations are whole seconds, which
@@ -33,9 +38,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cosai_nb.schema import ENDED as ENDED_OUTCOMES
-from cosai_nb.schema import Outcome
+from cosai_nb.schema import NOT_A_JOB, Outcome
 from cosai_nb.stats.coding import Ints, code_labels
-from cosai_nb.stats.frames import MISSING, milliseconds
+from cosai_nb.stats.frames import MISSING, check_jobs, milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 Flags = npt.NDArray[np.bool_]
 
 ENDED, UNFINISHED, UNUSABLE, ABSENT = range(4)
-MEASURES = ("queue_latency", "run_time", "total_time", "start_hour", "end_hour")
+MEASURES = ("queue_latency", "run_time", "total_time", "start_hour", "end_hour", "left_hour")
 NEEDED = (
     "outcome",
     "creation_time",
@@ -56,6 +61,8 @@ NEEDED = (
     "timing_ok",
 )
 """The columns of a frame that the classes are worked out from."""
+KEYS = ("hour", "queue_id", "tag", "outcome", "code")
+"""The keys of every histogram."""
 _HOUR_MS = 3_600_000
 
 
@@ -64,6 +71,22 @@ class Measured(NamedTuple):
 
     kind: npt.NDArray[np.int8]
     value: Ints
+
+
+def text_keys(keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys that are columns of the frame, in the histogram's order."""
+    return (*KEYS[1:], *sorted(set(keys) - set(KEYS)))
+
+
+def only_jobs(jobs: pd.DataFrame, keys: Sequence[str] = ()) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Check a frame, and return its rows that are jobs and the number of the others by outcome."""
+    needed = dict.fromkeys((*text_keys(keys), *NEEDED))
+    check_jobs(jobs, needed)
+    no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
+    if not no_job.any():
+        return jobs, {}
+    counted = jobs.loc[no_job, "outcome"].astype(str).value_counts()
+    return jobs[~no_job], {str(outcome): int(counted[outcome]) for outcome in sorted(counted.index)}
 
 
 def measure_jobs(jobs: pd.DataFrame) -> dict[str, Measured]:
@@ -105,7 +128,10 @@ def measure_jobs(jobs: pd.DataFrame) -> dict[str, Measured]:
         "run_time": _classify(run, ~over & has_start, running_age, has_start | running | (over & ~left_line)),
         "total_time": _classify(np.where(over, total, -1), ~over, age, everything),
         "start_hour": _hours_on(created, started, latency >= 0),
-        "end_hour": _hours_on(created, ended, over & (total >= 0)),
+        "end_hour": _hours_on(created, np.where(run >= 0, ended, started), over & (latency >= 0)),
+        "left_hour": _hours_on(
+            created, np.where(total >= 0, ended, seen), left_line & (latency < 0) & (given_up >= 0)
+        ),
     }
 
 

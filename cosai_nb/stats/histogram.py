@@ -23,16 +23,14 @@ service had not rounded, and no job is dropped: every job of a cell is in exactl
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from pandas.api.typing import NaTType
 
 from cosai_nb.errors import FrameError
-from cosai_nb.schema import NOT_A_JOB
-from cosai_nb.stats.censoring import ABSENT, MEASURES, NEEDED, Measured, measure_jobs
+from cosai_nb.stats.cells import build, created_within, labelled, merge, newest, rows_by_group, rows_of, same
+from cosai_nb.stats.censoring import KEYS, MEASURES, Measured, measure_jobs, only_jobs, text_keys
 from cosai_nb.stats.coding import (
     Coded,
     Counts,
@@ -41,10 +39,9 @@ from cosai_nb.stats.coding import (
     code_labels,
     drop_unused,
     number_cells,
-    tally,
 )
 from cosai_nb.stats.curves import Curve, pool
-from cosai_nb.stats.frames import check_jobs, group_columns
+from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram_table import (
     Label,
     Moment,
@@ -54,13 +51,11 @@ from cosai_nb.stats.histogram_table import (
     shown,
     write_parts,
 )
-from cosai_nb.stats.slices import created_within, labelled, merge, rows_by_group, rows_of
+
+__all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-KEYS = ("hour", "queue_id", "tag", "outcome", "code")
-"""The keys of every histogram."""
 
 
 class DurationHistogram:
@@ -147,14 +142,7 @@ class DurationHistogram:
     ) -> DurationHistogram:
         """Count measures that are worked out already, row by row of what :func:`only_jobs` returns."""
         coded = {"hour": code_hours(jobs["creation_time"])}
-        coded |= {name: code_labels(jobs[name]) for name in _text_keys(keys)}
-        codes, cell = number_cells(list(coded.values()))
-        labels = [column.labels for column in coded.values()]
-        columns = dict(zip(coded, map(Coded, labels, codes), strict=True))
-        counts = {}
-        for measure, (kind, value) in measured.items():
-            rows = slice(None) if (kind != ABSENT).all() else np.flatnonzero(kind != ABSENT)
-            counts[measure] = tally(cell[rows], kind[rows].astype(np.int64), value[rows])
+        columns, counts = build(coded | {key: code_labels(jobs[key]) for key in text_keys(keys)}, measured)
         seen = jobs["observed_at"].max()
         as_of = pd.NaT if pd.isna(seen) else pd.Timestamp(seen).tz_convert("UTC").as_unit("ms")
         return cls(columns, counts, as_of, left_out or {})
@@ -195,7 +183,7 @@ class DurationHistogram:
         )
         outcomes = sorted({*self.left_out, *other.left_out})
         left_out = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in outcomes}
-        return DurationHistogram(columns, counts, _newest(self.as_of, other.as_of), left_out)
+        return DurationHistogram(columns, counts, newest(self.as_of, other.as_of), left_out)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DurationHistogram):
@@ -204,8 +192,8 @@ class DurationHistogram:
             self.keys == other.keys
             and self.left_out == other.left_out
             and str(self.as_of) == str(other.as_of)  # NaT is not equal to itself
-            and all(_same(self._columns[key], other.coded(key)) for key in self.keys)
-            and all(_same(self._counts[name], other.counts(name)) for name in MEASURES)
+            and all(same(self._columns[key], other.coded(key)) for key in self.keys)
+            and all(same(self._counts[name], other.counts(name)) for name in MEASURES)
         )
 
     __hash__ = None  # type: ignore[assignment]  # it compares by content, which is large
@@ -230,13 +218,12 @@ class DurationHistogram:
         start, end : str or pandas.Timestamp, optional
             Full hours; text without a zone is UTC.
         **labels : str or list of str, optional
-            One label or several for any key but ``hour``; None stands for a missing one. A label that no cell has
-            selects nothing.
+            One label or several of any key but ``hour``; None stands for a missing one.
 
         Returns
         -------
         DurationHistogram
-            Its ``left_out`` is empty: rows that are no jobs belong to no cell.
+            Empty where no cell has the label; without ``left_out``, since rows that are no jobs belong to no cell.
 
         Raises
         ------
@@ -311,7 +298,7 @@ class DurationHistogram:
         -------
         pandas.DataFrame
             The keys, ``measure``, ``kind`` (ended, unfinished, unusable), ``value`` and ``jobs``. ``value`` is in
-            seconds, and in clock hours after the hour of creation for ``start_hour`` and ``end_hour``.
+            seconds, and in clock hours after the hour of creation for the measures that end in ``_hour``.
         """
         return long_table(self._columns, self._counts)
 
@@ -323,21 +310,6 @@ class DurationHistogram:
     def load(cls, path: str | Path) -> DurationHistogram:
         """Read what :meth:`save` wrote; FileError where the file is not there or is no histogram."""
         return cls(*read_parts(Path(path)))
-
-
-def _text_keys(keys: Sequence[str]) -> tuple[str, ...]:
-    return (*KEYS[1:], *sorted(set(keys) - set(KEYS)))
-
-
-def only_jobs(jobs: pd.DataFrame, keys: Sequence[str] = ()) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Check a frame, and return its rows that are jobs and the number of the others by outcome."""
-    needed = dict.fromkeys((*_text_keys(keys), *NEEDED))
-    check_jobs(jobs, needed)
-    no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
-    if not no_job.any():
-        return jobs, {}
-    counted = jobs.loc[no_job, "outcome"].astype(str).value_counts()
-    return jobs[~no_job], {str(outcome): int(counted[outcome]) for outcome in sorted(counted.index)}
 
 
 def as_histogram(
@@ -355,13 +327,3 @@ def as_histogram(
         return DurationHistogram.from_jobs(jobs, keys=names)
     jobs.check_keys(names)
     return jobs
-
-
-def _same(one: Sequence[npt.NDArray[Any]], other: Sequence[npt.NDArray[Any]]) -> bool:
-    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
-
-
-def _newest(one: Moment, other: Moment) -> Moment:
-    if isinstance(one, NaTType) or isinstance(other, NaTType):
-        return other if isinstance(one, NaTType) else one
-    return max(one, other)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
-from cosai_nb.stats.censoring import ENDED, UNFINISHED, UNUSABLE, measure_jobs
+from cosai_nb.stats.cells import labelled
+from cosai_nb.stats.censoring import ENDED, UNFINISHED, UNUSABLE, measure_jobs, only_jobs
 from cosai_nb.stats.coding import Counts
 from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.histogram import DurationHistogram, as_histogram, only_jobs
+from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.lines import project, read_lines
 from cosai_nb.stats.quantiles import (
     Group,
@@ -27,12 +27,14 @@ from cosai_nb.stats.quantiles import (
     quantile,
     quantile_columns,
     read_shares,
+    split_groups,
     window_columns,
 )
-from cosai_nb.stats.slices import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 NEEDS_JOBS = "estimate (single jobs needed for a projection)"
@@ -90,6 +92,7 @@ def queue_latency(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import cosai_nb as cn
     >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Submitted"], "QueueId": "q1",
     ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
@@ -180,25 +183,14 @@ def _with_projection(
     projected = whole
     if any(fifo.values()) and (waits.kind != measured["queue_latency"].kind).any():
         projected = DurationHistogram.from_measured(kept, {"queue_latency": waits}, keys=names)
-    return whole, dict(_split(projected, names, ("queue_latency",))), fifo
-
-
-def _split(
-    whole: DurationHistogram, names: tuple[str, ...], measures: tuple[str, ...]
-) -> Iterator[tuple[tuple[Any, ...], DurationHistogram]]:
-    """Yield the groups; a missing label is None, which is equal to itself."""
-    if not names:
-        yield ("all",), whole
-        return
-    for labels, part in whole.groups(names, measures=measures):
-        yield tuple(None if pd.isna(label) else label for label in labels), part
+    return whole, dict(split_groups(projected, names, ("queue_latency",))), fifo
 
 
 def _groups(
     whole: DurationHistogram, names: tuple[str, ...], measure: str, fifo: Mapping[str | None, bool | None]
 ) -> Iterator[Group]:
     lines = read_lines(whole)
-    for labels, part in _split(whole, names, tuple({"queue_latency", measure})):
+    for labels, part in split_groups(whole, names, tuple({"queue_latency", measure})):
         queues, codes = part.coded("queue_id")
         cells = np.zeros(len(codes), dtype=bool)
         cells[_waiting_rows(part).cell] = True

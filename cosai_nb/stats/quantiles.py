@@ -20,7 +20,7 @@ from cosai_nb.stats.curves import Curve, first_reaching, kaplan_meier
 from cosai_nb.stats.histogram_table import hour_times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cosai_nb.stats.histogram import DurationHistogram
 
@@ -107,6 +107,17 @@ def columns_of(counts: dict[str, str], shares: tuple[float, ...], kinds: tuple[s
     quantiles = {f"{name_of(share)}{kind}": "float64" for share in shares for kind in kinds}
     window = {"utilisation": "float64", "blocks": "int64", "as_of": _TIME, "from": _TIME, "to": _TIME}
     return {**counts, "method": "str", **quantiles, **window, "note": "str"}
+
+
+def split_groups(
+    histogram: DurationHistogram, names: tuple[str, ...], measures: tuple[str, ...]
+) -> Iterator[tuple[tuple[Any, ...], DurationHistogram]]:
+    """Yield the groups, all jobs as one where there are no names; a missing label is None, which equals itself."""
+    if not names:
+        yield ("all",), histogram
+        return
+    for labels, part in histogram.groups(names, measures=measures):
+        yield tuple(None if pd.isna(label) else label for label in labels), part
 
 
 def make_table(
