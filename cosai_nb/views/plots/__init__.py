@@ -1,5 +1,17 @@
 """Summaries as pictures: each function returns Axes, and its ``_data`` twin the small frame that it draws."""
 
+from cosai_nb.views.plots.heat import heatmap, heatmap_data
+from cosai_nb.views.plots.jobs import timeline, timeline_data
 from cosai_nb.views.plots.latency import queue_latency, queue_latency_data
+from cosai_nb.views.plots.over_time import latency_over_time, latency_over_time_data
 
-__all__ = ["queue_latency", "queue_latency_data"]
+__all__ = [
+    "heatmap",
+    "heatmap_data",
+    "latency_over_time",
+    "latency_over_time_data",
+    "queue_latency",
+    "queue_latency_data",
+    "timeline",
+    "timeline_data",
+]

@@ -14,7 +14,16 @@ from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.latency import NEEDS_JOBS
 from cosai_nb.stats.latency import queue_latency as latency_summary
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_labels, facts, largest, plain, tabulate
+from cosai_nb.views.plots.parts import (
+    NO_JOBS,
+    NO_TIMES,
+    by_labels,
+    facts,
+    jobs_in_words,
+    largest,
+    plain,
+    tabulate,
+)
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import duration
 
@@ -187,7 +196,7 @@ def _in_words(row: pd.Series[Any]) -> str:
     for name, _ in _READ_OFF:
         bound = "≥ " if row["method"] == NEEDS_JOBS and row["waiting"] else ""
         said.append(f"{name} {bound}{duration(row[name])}{' projected' if _is_projected(row, name) else ''}")
-    said.append(f"{row['jobs']:,} jobs" + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
+    said.append(jobs_in_words(row["jobs"]) + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
     return ", ".join(said)
 
 
@@ -196,9 +205,9 @@ def _finish_curves(ax: Axes, longest: float, most_jobs: int) -> None:
     ax.set_xlabel("queue latency (log scale)")
     ax.set_ylabel("jobs that have started")
     ax.set_yscale("function", functions=(_stretch, _shrink))
-    ax.set_ylim(0, min(max(1 - 0.3 / most_jobs, 0.97), 0.9997))
     ticks = {0: "0", 0.5: "50 %", 0.75: "75 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %"}
     ax.set_yticks(list(ticks), labels=list(ticks.values()))
+    ax.set_ylim(0, min(max(1 - 0.3 / most_jobs, 0.97), 0.9997))
     ax.grid(alpha=0.25)
     for _, part in _READ_OFF:
         ax.axhline(part, color="#000000", linewidth=0.8, alpha=0.5, linestyle=":")
@@ -210,4 +219,4 @@ def _stretch(started: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _shrink(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 1 - np.power(10.0, -place)
+    return np.asarray(1 - 10.0**-place, dtype=np.float64)

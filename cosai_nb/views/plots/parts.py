@@ -43,6 +43,17 @@ def unfinished(histogram: DurationHistogram) -> int:
     return int(counts.jobs[alive[counts.cell]].sum())
 
 
+def jobs_in_words(jobs: int) -> str:
+    """Return a number of jobs.
+
+    Examples
+    --------
+    >>> jobs_in_words(1), jobs_in_words(20_000)
+    ('1 job', '20,000 jobs')
+    """
+    return f"{jobs:,} {'job' if jobs == 1 else 'jobs'}"
+
+
 def facts(histogram: DurationHistogram, *, shown: int = 1, groups: int = 1) -> str:
     """Return what must be known to read a plot: jobs, share unfinished, and whatever is not in it.
 
@@ -54,10 +65,7 @@ def facts(histogram: DurationHistogram, *, shown: int = 1, groups: int = 1) -> s
         Groups drawn, groups there are.
     """
     jobs = histogram.jobs
-    said = [
-        f"{jobs:,} {'job' if jobs == 1 else 'jobs'}",
-        f"{share(unfinished(histogram) / max(jobs, 1))} unfinished",
-    ]
+    said = [jobs_in_words(jobs), f"{share(unfinished(histogram) / max(jobs, 1))} unfinished"]
     counts = histogram.counts("queue_latency")
     unusable = int(counts.jobs[counts.kind == UNUSABLE].sum())
     if unusable:

@@ -7,8 +7,8 @@
     headline(ax, what, facts)       the title, and below it the number of jobs and what else must be known
     look(group)                     Look(color, dash, marker): groups differ without colour, too
     name_lines(ax, handles, names)  the legend, below the data
-    name_rows(ax, names)            one category a row, the first on top
-    duration_log_axis(ax, "x", longest), clock_axis(axis, tz), count_axis(axis, text)
+    name_rows(ax, names), beside(ax, row, text)        one category a row, the first on top, and what stands beside it
+    duration_log_axis(ax, "x", longest), clock_axis(axis, tz), day_numbers(times), count_axis(axis, text)
     say(ax, sentence)               what stands in a plot that has nothing to draw
 """
 
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from cosai_nb.errors import SettingsError
 from cosai_nb.views.plots.text import families, label
@@ -28,6 +29,8 @@ from cosai_nb.views.plots.text import families, label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+    import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -56,6 +59,10 @@ _MARKERS = "osD^vPX"
 MOST_GROUPS = len(_COLORS)
 """Lines in one plot that can still be told apart."""
 _FAINT = 0.7
+_BELOW_LABEL = 0.56
+"""Inches from the data down to the legend: tick labels and the axis label fit in between."""
+_ONE_ROW = 60
+"""Letters that all names of a legend may have together to stand side by side."""
 _FINE_TICKS = (0, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 _COARSE_TICKS = (0, 1, 10, 60, 600, 3600, 36_000, 345_600, 3_456_000, 34_560_000)
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -132,7 +139,9 @@ def name_lines(ax: Axes, handles: Sequence[Artist], names: Sequence[str]) -> Non
         handles,
         [f"line {number}" for number in range(len(handles))],
         loc="upper left",
-        bbox_to_anchor=(0, -0.16),
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + ScaledTranslation(0, -_BELOW_LABEL, ax.figure.dpi_scale_trans),
+        ncols=len(names) if sum(map(len, names)) < _ONE_ROW else 1,
         frameon=False,
         borderaxespad=0,
         handlelength=3.2,
@@ -150,9 +159,19 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def note(ax: Axes, x: float, y: float, text: str, **properties: object) -> None:
-    """Write outside text, already made safe by :mod:`cosai_nb.views.plots.text`, at a place of the data."""
-    ax.annotate(text, (x, y), fontfamily=families(), **properties)  # type: ignore[arg-type]  # Text properties
+def beside(ax: Axes, row: int, text: str) -> None:
+    """Write beside a row, to the right of the data."""
+    ax.annotate(
+        text,
+        xy=(1, row),
+        xycoords=("axes fraction", "data"),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize="small",
+        fontfamily=families(),
+        annotation_clip=False,
+    )
 
 
 def nice_duration(seconds: float) -> str:
@@ -169,6 +188,17 @@ def nice_duration(seconds: float) -> str:
     return f"{seconds / size:g} {unit}"
 
 
+def ticks_up_to(top: float) -> list[int]:
+    """Return the ticks of a logarithmic axis of seconds; few enough for a narrow figure.
+
+    Examples
+    --------
+    >>> ticks_up_to(40), ticks_up_to(5000)
+    ([0, 1, 2, 5, 10, 30], [0, 1, 10, 60, 600, 3600])
+    """
+    return [tick for tick in (_FINE_TICKS if top <= _FINE_TICKS[-1] else _COARSE_TICKS) if tick <= top]
+
+
 def duration_log_axis(ax: Axes, which: Literal["x", "y"], longest: float) -> None:
     """Make an axis of seconds logarithmic from 1 s on, with 0 at its end: a wait of 0 s has a place, too."""
     axis, scale, limits = (
@@ -177,8 +207,7 @@ def duration_log_axis(ax: Axes, which: Literal["x", "y"], longest: float) -> Non
     scale("symlog", linthresh=1, linscale=0.35)
     top = max(longest, 10) * 1.25
     limits(-0.12, top)
-    ticks = [tick for tick in (_FINE_TICKS if longest <= _FINE_TICKS[-1] else _COARSE_TICKS) if tick <= top]
-    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_locator(FixedLocator(ticks_up_to(top)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: nice_duration(value)))
     axis.set_minor_locator(NullLocator())
 
@@ -217,9 +246,15 @@ def clock_axis(axis: Axis, tz: str) -> None:
     zone = zone_of(tz)
     locator = AutoDateLocator(tz=zone, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib's
     axis.set_major_locator(locator)
-    concise = ConciseDateFormatter(locator, tz=zone, show_offset=False)  # type: ignore[no-untyped-call]  # matplotlib's
+    concise = ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]  # matplotlib's
     axis.set_major_formatter(concise)
     axis.set_label_text(f"time ({label(tz)})")
+
+
+def day_numbers(times: pd.Series) -> npt.NDArray[np.float64]:
+    """Return zone-aware times as matplotlib counts them."""
+    utc = times.dt.tz_convert("UTC").dt.tz_localize(None)
+    return np.asarray(date2num(utc), dtype=np.float64)  # type: ignore[no-untyped-call]  # matplotlib's
 
 
 def count_axis(axis: Axis, text: str) -> None:

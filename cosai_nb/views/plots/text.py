@@ -147,7 +147,7 @@ def labels(keys: Sequence[object], *, longest: int = LONGEST) -> list[str]:
     texts, seen = [], Counter[str]()
     for key in keys:
         parts = key if isinstance(key, tuple) else (key,)
-        room = longest if len(parts) == 1 else max(longest // len(parts), 3)
+        room = max(longest // max(len(parts), 1), 3)
         text = " · ".join(label(part, longest=room) for part in parts)
         seen[text] += 1
         texts.append(text if seen[text] == 1 else f"{text} ({seen[text]})")

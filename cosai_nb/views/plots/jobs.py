@@ -1,0 +1,155 @@
+"""Single jobs: where the time of the slowest went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Patch
+
+from cosai_nb.schema import Outcome
+from cosai_nb.stats.censoring import ENDED, UNFINISHED, Measured, measure_jobs, only_jobs
+from cosai_nb.stats.frames import check_jobs
+from cosai_nb.stats.histogram import DurationHistogram, as_histogram
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
+from cosai_nb.views.plots.text import label, labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Measure = Literal["total_time", "queue_latency", "run_time"]
+_ID_COLUMNS = 22
+_ROW_INCHES = 0.27
+
+
+def timeline_data(
+    jobs: pd.DataFrame | DurationHistogram, *, most: int = 20, slowest: Measure = "total_time"
+) -> pd.DataFrame:
+    """Return the jobs that :func:`timeline` draws.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame
+        One row per job. A histogram knows no single jobs.
+    most : int
+        Number of jobs.
+    slowest : {"total_time", "queue_latency", "run_time"}
+        The duration that they are ordered by, the longest first; of an unfinished job, its age.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``job_id, tag, outcome, code, creation_time``; ``waited_s`` and ``ran_s``, seconds in the queue and in work until the
+        end or the last sight, NaN where unknown or where it never ran; ``unfinished``, True where the last of them goes on.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame (a histogram, say), or lacks a column.
+    """
+    if isinstance(jobs, DurationHistogram):
+        raise TypeError(
+            "A timeline shows single jobs, which a histogram does not know; give it the jobs frame."
+        )
+    check_jobs(jobs, ("job_id",))
+    kept, _ = only_jobs(jobs)
+    measured = measure_jobs(kept)
+    length = _seconds(measured[slowest])
+    rows = np.argsort(-length, kind="stable")[: int(np.isfinite(length).sum())][:most]
+    table = kept.iloc[rows][["job_id", "tag", "outcome", "code", "creation_time"]].reset_index(drop=True)
+    open_end = table["outcome"].astype(str).isin([Outcome.WAITING, Outcome.RUNNING, Outcome.UNKNOWN])
+    return table.assign(
+        waited_s=_seconds(measured["queue_latency"])[rows],
+        ran_s=_seconds(measured["run_time"])[rows],
+        unfinished=open_end.to_numpy(),
+    )
+
+
+def _seconds(measured: Measured) -> np.ndarray:
+    usable = (measured.kind == ENDED) | (measured.kind == UNFINISHED)
+    return np.where(usable, measured.value, np.nan)
+
+
+def timeline(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    most: int = 20,
+    slowest: Measure = "total_time",
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw single jobs, the slowest first: how long each waited, and how long it ran.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame
+        One row per job. A histogram knows no single jobs.
+    most : int
+        Number of jobs.
+    slowest : {"total_time", "queue_latency", "run_time"}
+        The duration that they are ordered by; of an unfinished job, its age.
+    tz : str
+        Time zone of the times beside the bars.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default in a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A row per job, from its creation on; an arrow ends the bar of a job that has not ended.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame (a histogram, say), or lacks a column.
+    SettingsError
+        ``tz`` is no time zone.
+
+    See Also
+    --------
+    timeline_data : the rows as a frame.
+    """
+    zone = style.zone_of(tz)
+    table = timeline_data(jobs, most=most, slowest=slowest)
+    ax = style.sheet(ax, width=9.6, height=1.6 + _ROW_INCHES * max(len(table), 6))
+    histogram = as_histogram(jobs)
+    if table.empty:
+        return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
+    waited, ran = table["waited_s"].fillna(0).to_numpy(), table["ran_s"].fillna(0).to_numpy()
+    size, unit = style.duration_unit((waited + ran).max())
+    place = np.arange(len(table))
+    ax.barh(place, waited / size, color=style.ORANGE, height=0.7, hatch="///", edgecolor="white", linewidth=0)
+    ax.barh(place, ran / size, left=waited / size, color=style.BLUE, height=0.7)
+    on = table["unfinished"].to_numpy()
+    ax.plot((waited + ran)[on] / size, place[on], ">", color="#000000", markersize=6, clip_on=False)
+    style.name_rows(ax, labels(table["job_id"].tolist(), longest=_ID_COLUMNS))
+    created = table["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
+    for row, (tag, outcome, code) in enumerate(
+        zip(table["tag"], table["outcome"], table["code"], strict=True)
+    ):
+        style.beside(ax, row, f"{created[row]}, {label(tag, longest=18)}, {_fate(str(outcome), code)}")
+    ax.set_xlabel(f"time since creation ({unit})")
+    ax.grid(axis="x", alpha=0.25)
+    _name_colors(ax)
+    order = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}[slowest]
+    what = f"The {len(table)} jobs with the longest {order}" if len(table) > 1 else "One job"
+    style.headline(ax, what, f"of {facts(histogram)}; created at ({label(tz)})")
+    return ax
+
+
+def _fate(outcome: str, code: Any) -> str:
+    return (
+        f"failed {label(code, longest=22)}"
+        if outcome == Outcome.FAILED and not pd.isna(code)
+        else str(outcome)
+    )
+
+
+def _name_colors(ax: Axes) -> None:
+    style.name_lines(
+        ax,
+        [Patch(facecolor=style.ORANGE, hatch="///", edgecolor="white"), Patch(facecolor=style.BLUE)],
+        ["waiting", "running"],
+    )

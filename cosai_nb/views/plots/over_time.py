@@ -1,0 +1,201 @@
+"""When jobs wait: quantiles of the queue latency hour by hour, and by weekday and hour of the day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Patch
+
+from cosai_nb.stats.frames import group_columns
+from cosai_nb.stats.histogram import DurationHistogram, as_histogram
+from cosai_nb.stats.histogram_table import hour_times
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest, tabulate
+from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
+from cosai_nb.views.plots.text import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_BARS = 0.13
+"""Share of the height that the bars of jobs per hour may fill."""
+_HOUR = pd.Timedelta("1h")
+
+
+def latency_over_time_data(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    q: Sequence[float] = (0.5, 0.95),
+) -> pd.DataFrame:
+    """Return the quantiles of each hour of creation that :func:`latency_over_time` draws.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job, or their histogram.
+    by : str or list of str, optional
+        Columns to group by; the seven largest groups are kept.
+    q : sequence of float
+        Quantiles between 0 and 1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``by``, and
+
+        ================== ====================================================================
+        hour               start of the hour of creation (UTC); hours without jobs are left out
+        jobs, not_started  jobs created then; of these not seen started: waiting, or given up
+        p50, p95, …        Kaplan–Meier quantile of the queue latency [s]; inf where not reached
+        p50_lower_bound, … the same with ages taken as final waits: never above the truth
+        ================== ====================================================================
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+    ValueError
+        ``q`` is not between 0 and 1.
+    """
+    names = group_columns(by)
+    parts, _ = largest(as_histogram(jobs, names), names, most=style.MOST_GROUPS)
+    return tabulate(parts, names, [_hours(part.jobs, quantile_names(q)) for part in parts])
+
+
+def _hours(histogram: DurationHistogram, q: dict[str, float]) -> pd.DataFrame:
+    hours, codes = histogram.coded("hour")
+    quantiles = slot_quantiles(histogram, codes, len(hours), q)
+    return pd.DataFrame({"hour": hour_times(hours.astype(np.int64)), **quantiles})
+
+
+def latency_over_time(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    q: Sequence[float] = (0.5, 0.95),
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the queue latency of the jobs created in each hour, and how many there were.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job, or their histogram.
+    by : str or list of str, optional
+        Columns to group by; the seven largest groups are drawn, with their highest quantile only.
+    q : sequence of float
+        Quantiles between 0 and 1; the band reaches from the lowest to the highest.
+    tz : str
+        Time zone of the axis.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default in a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Lines on a logarithmic axis with room for 0 s. An upward triangle stands at the lower bound of a quantile that is not
+        reached because jobs still wait. The bars at the bottom are jobs created per hour.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+    SettingsError
+        ``tz`` is no time zone.
+    ValueError
+        ``q`` is not between 0 and 1.
+
+    See Also
+    --------
+    latency_over_time_data : the hours as a frame.
+    """
+    names, quantiles = group_columns(by), quantile_names(q)
+    style.zone_of(tz)
+    histogram = as_histogram(jobs, names)
+    ax = style.sheet(ax, width=9.6)
+    parts, groups = largest(histogram, names, most=style.MOST_GROUPS)
+    hours = [_hours(part.jobs, quantiles) for part in parts]
+    known = pd.concat(hours)
+    top = known[[f"{name}_lower_bound" for name in quantiles]].to_numpy()
+    if not np.isfinite(top).any():
+        return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
+    shown = [list(quantiles)[-1]] if names else list(quantiles)
+    handles, named = _draw_hours(ax, hours, shown, labels([part.labels for part in parts], longest=26))
+    finite = known[list(quantiles)].to_numpy()
+    style.duration_log_axis(
+        ax, "y", max(np.nanmax(top), np.max(finite, initial=0, where=np.isfinite(finite)))
+    )
+    ax.set_ylabel(f"queue latency {' and '.join(shown)} (log scale)")
+    handles.append(_draw_bars(ax, known))
+    named.append(f"jobs created per hour, at most {known.groupby('hour')['jobs'].sum().max():,}")
+    style.clock_axis(ax.xaxis, tz)
+    style.headline(
+        ax,
+        f"Queue latency over time{style.by_text(names)}",
+        facts(histogram, shown=len(parts), groups=groups),
+    )
+    style.name_lines(ax, handles, named)
+    return ax
+
+
+def _draw_hours(
+    ax: Axes, hours: Sequence[pd.DataFrame], shown: Sequence[str], named: Sequence[str]
+) -> tuple[list[Artist], list[str]]:
+    """Draw a line for each group and quantile; between the outer quantiles of a single group, a band."""
+    handles: list[Artist] = []
+    texts = []
+    for number, table in enumerate(hours):
+        whole = _without_gaps(table)
+        middle = style.day_numbers(whole["hour"] + _HOUR / 2)
+        if len(hours) == 1 and len(shown) > 1:
+            low, high = (whole[name].replace(np.inf, np.nan) for name in (shown[0], shown[-1]))
+            ax.fill_between(middle, low, high, color=style.look(1).color, alpha=0.15, linewidth=0, step="mid")
+        for place, name in enumerate(shown):
+            look = style.look(number if len(shown) == 1 else place)
+            handles.append(_draw_line(ax, middle, whole, name, look))
+            texts.append(" ".join(filter(None, [named[number] if len(shown) == 1 else "", name])))
+    return handles, texts
+
+
+def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Put a row of NaN where an hour has no jobs, so that no line bridges it."""
+    if table.empty:
+        return table
+    every = pd.date_range(table["hour"].min(), table["hour"].max(), freq=_HOUR).as_unit("ms")
+    return table.set_index("hour").reindex(every).rename_axis("hour").reset_index()
+
+
+def _draw_line(ax: Axes, middle: np.ndarray, whole: pd.DataFrame, name: str, look: style.Look) -> Artist:
+    seconds = whole[name].to_numpy()
+    (line,) = ax.plot(
+        middle,
+        np.where(np.isinf(seconds), np.nan, seconds),
+        color=look.color,
+        linestyle=look.dash,
+        linewidth=1.5,
+        drawstyle="steps-mid",
+    )
+    alone = np.isfinite(seconds) & ~np.isfinite(np.append(seconds[1:], np.nan))
+    alone &= ~np.isfinite(np.append(np.nan, seconds[:-1]))
+    ax.plot(middle[alone], seconds[alone], look.marker, color=look.color, markersize=4)
+    open_end = np.isinf(seconds)
+    bound = whole[f"{name}_lower_bound"].to_numpy()
+    ax.plot(middle[open_end], bound[open_end], "^", color=look.color, markerfacecolor="white", markersize=7)
+    return line
+
+
+def _draw_bars(ax: Axes, known: pd.DataFrame) -> Artist:
+    """Draw jobs per hour at the bottom, in a scale of their own that the legend gives."""
+    created = known.groupby("hour", as_index=False)["jobs"].sum()
+    middle = style.day_numbers(created["hour"] + _HOUR / 2)
+    heights = created["jobs"].to_numpy() / created["jobs"].max() * _BARS
+    ax.bar(middle, heights, width=1 / 24, color=style.GREY, alpha=0.4, transform=ax.get_xaxis_transform())
+    ax.grid(alpha=0.25)
+    return Patch(color=style.GREY, alpha=0.4)
