@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass, replace
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl
 
 from cosai_nb.emulator import wire
 from cosai_nb.emulator.routes import Answer
@@ -27,6 +28,7 @@ Kind = Literal[
     "doctype",
     "unclosed_tag",
     "other_job",
+    "same_token",
     "gzip_bomb",
     "reset_before_headers",
     "reset_after_headers",
@@ -40,6 +42,7 @@ Kind = Literal[
 ]
 
 
+_NEXT_TOKEN = re.compile(rb"<NextToken>\d+</NextToken>")
 _OTHER_JOB = re.compile(rb"(<JobId>\w+)\w(?=</JobId>)")
 
 
@@ -53,9 +56,10 @@ class Fault:
     Parameters
     ----------
     kind : str
-        ``status`` (an error with ``status``, ``code`` and ``retry_after``) · ``redirect`` (to ``location``) · ``html``,
+        ``status`` (an error with ``status``, ``code`` and ``retry_after``) · ``redirect`` (to ``location``; 307 or the 3xx given as ``status``) · ``html``,
         ``json``, ``empty`` (instead of the XML, with status 200) · ``doctype`` (before the XML) · ``unclosed_tag``
-        (``<Tag>…<Tag>``, as the documents print it) · ``other_job`` (one digit of each JobId differs) · ``gzip_bomb``
+        (``<Tag>…<Tag>``, as the documents print it) · ``other_job`` (one digit of each JobId differs) · ``same_token`` (a
+        list's page names itself as the next one) · ``gzip_bomb``
         (64 MiB of spaces, compressed) · ``reset_before_headers``, ``reset_after_headers`` (TCP reset) · ``cut_body``
         (ends in the middle of a tag, with the right length) · ``wrong_length`` (promises more than it sends, and
         closes) · ``drip_headers``, ``drip_body`` (``bytes_per_s``) · ``silence`` (never answers) · ``oversized``
@@ -117,8 +121,10 @@ class FaultPlan:
         return picked
 
 
-def spoil(fault: Fault, answer: Answer) -> Answer | None:
+def spoil(fault: Fault, answer: Answer, query: str) -> Answer | None:
     """Return the wrong answer of faults that keep to HTTP, None for those that break it."""
+    if fault.kind == "same_token":
+        return _same_token(answer, query)
     make = _SPOILERS.get(fault.kind)
     return make(fault, answer) if make else None
 
@@ -127,6 +133,19 @@ def _error(fault: Fault, answer: Answer) -> Answer:
     text = wire.error_xml(fault.code, "Injected by the emulator.", request_id="fault", trace_id="fault")
     extra = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
     return Answer(fault.status, text, {**answer.headers, **extra})
+
+
+def _same_token(answer: Answer, query: str) -> Answer:
+    asked = dict(parse_qsl(query)).get("nextToken")
+    if asked is None:
+        return answer
+    node = wire.xml(("NextToken", asked)).encode()
+    return replace(answer, body=_NEXT_TOKEN.sub(lambda _: node, answer.body))
+
+
+def _redirect(fault: Fault, answer: Answer) -> Answer:
+    status = fault.status if 300 <= fault.status < 400 else 307  # noqa: PLR2004 - HTTP's range
+    return Answer(status, b"", {**answer.headers, "Location": fault.location})
 
 
 def _other_content(answer: Answer, content_type: str, text: bytes) -> Answer:
@@ -151,7 +170,7 @@ _HTML = b"<!doctype html><html><body>Please <b>log in</b><br></body></html>"
 _JSON = b'{"code": "InternalError", "message": "Injected by the emulator."}'
 _SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
     "status": _error,
-    "redirect": lambda fault, answer: Answer(307, b"", {**answer.headers, "Location": fault.location}),
+    "redirect": _redirect,
     "html": lambda _, answer: _other_content(answer, "text/html", _HTML),
     "json": lambda _, answer: _other_content(answer, "application/json", _JSON),
     "empty": lambda _, answer: replace(answer, body=b""),

@@ -86,7 +86,8 @@ class Server:
             target=self._run, args=(sockets, ready), name=f"cosai-emulator-{self.port}", daemon=True
         )
         self._thread.start()
-        ready.wait()
+        if not ready.wait(_STOP_S):
+            raise RuntimeError("The emulator's thread did not come up; the log above says why.")
 
     def close(self) -> None:
         """Close every connection, free the port and end the thread."""
@@ -118,7 +119,7 @@ class Server:
         self._log(request, answer, fault)
         if fault is None:
             self._send(request, answer)
-        elif (spoilt := spoil(fault, answer)) is not None:
+        elif (spoilt := spoil(fault, answer, request.query)) is not None:
             self._send(request, spoilt)
         else:
             stream = request.connection.detach()

@@ -54,7 +54,7 @@ def read_all(connection):
 def get(emulator, path=None):
     path = path or f"/ai_jobs/{emulator.job_ids[0]}"
     connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=10)
-    connection.request("GET", path, headers=emulator.authorization(path))
+    connection.request("GET", path, headers=emulator.authorization(path.partition("?")[0]))
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -74,6 +74,24 @@ def test_redirect_to_another_host(broken):
     answer, _ = get(broken(Fault(kind="redirect")))
     assert answer.status == 307
     assert answer.headers["Location"].startswith("http://127.0.0.2")
+
+    moved, _ = get(broken(Fault(kind="redirect", status=302, location="http://127.0.0.3/x")))
+    assert (moved.status, moved.headers["Location"]) == (302, "http://127.0.0.3/x")
+
+
+def test_a_page_that_names_itself_as_the_next(broken):
+    emulator = broken(Fault(kind="same_token"))
+    path = f"/ai_jobs?queueId={emulator.queue_ids[0]}&tag=Translation&size=3"
+
+    def page(token):
+        _, body = get(emulator, f"{path}&nextToken={token}" if token else path)
+        seen = ET.fromstring(body)
+        return [job.findtext("JobId") for job in seen.findall("JobsDetail")], seen.findtext("NextToken")
+
+    first, token = page("")
+    second, same = page(token)
+    assert (same, page(same)) == (token, (second, token))
+    assert first != second
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,7 @@ def test_a_get_never_moves_the_clock_and_advance_does():
         emulator.set_time(SMALL.start.timestamp() - 1)  # before any was submitted
         body = ask(emulator, path)[2]
         assert ET.fromstring(body).findtext("NonExistJobIds") == emulator.job_ids[waiting]
+        assert jobs_of(body) == []
         assert status == 200
 
 
