@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_HREF = f"{{{_XLINK}}}href"
+_COORDINATES = frozenset({"d", "points", "x", "y", "transform", "width", "height"})
 _DROPPED = frozenset({f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
 _FONT_SIZE = re.compile(r"([\d.]+)px")
 _OWN_URL = re.compile(r"url\(#([^)]+)\)")
@@ -42,6 +44,7 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
     markupsafe.Markup
         ``<svg role="img" …>`` without style attributes, scripts, links or metadata.
     """
+    _lay_out(figure)
     written = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cosai_nb"}):
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
@@ -51,9 +54,21 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
         root.attrib.pop(size, None)
     root.set("role", "img")
     root.set("aria-label", title)
+    for element in root.iter():
+        if not (element.text or "").strip():
+            element.text = None
+        element.tail = None
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escaped every text in it
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once; savefig would draw the whole figure a second time to do so."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _clean(root: ET.Element, name: str) -> None:
@@ -71,21 +86,25 @@ def _clean(root: ET.Element, name: str) -> None:
 
 
 def _targets(element: ET.Element) -> list[str]:
-    link = element.get(f"{{{_XLINK}}}href", "")
-    return [link[1:], *_OWN_URL.findall(element.get("clip-path", ""))]
+    style = element.get("style", "")
+    urls = [_OWN_URL.findall(text) for text in (style, *element.attrib.values())]
+    return [element.get(_HREF, "")[1:], *(target for found in urls for target in found)]
 
 
 def _shorten(element: ET.Element, name: str) -> None:
     """Point links to the renamed ids, and keep two decimals of a coordinate: a fiftieth of a pixel."""
     for key, value in element.attrib.items():
-        if key == f"{{{_XLINK}}}href":
-            element.set(key, f"#{name}-{value[1:]}")
-        elif key == "clip-path":
+        if key == _HREF:
+            if value.startswith("#"):
+                element.set(key, f"#{name}-{value[1:]}")
+        elif "url(#" in value:
             element.set(key, _OWN_URL.sub(rf"url(#{name}-\1)", value))
-        elif key in {"d", "points", "x", "y", "transform", "width", "height"}:
-            element.set(
-                key, _NUMBER.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), value)
-            )
+        elif key in _COORDINATES:
+            element.set(key, _NUMBER.sub(_two_decimals, value).replace("  ", " ").strip())
+
+
+def _two_decimals(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def _restyle(element: ET.Element) -> None:

@@ -1,0 +1,103 @@
+"""What the page says of numbers and of outside text."""
+
+import math
+import unicodedata
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cosai_nb.views.page import asset, policy, render, write_whole
+from cosai_nb.views.tables import MOST_TWIN_ROWS, number, twin_table
+from cosai_nb.views.wording import between, duration, label, printable, share, when
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "1.7 min"), (5999, "100.0 min"), (6000, "1.7 h"), (259_199, "72.0 h"), (259_200, "3.0 days"),
+     (math.inf, "not reached"), (math.nan, "–"), (-5, "-5 s")],
+)  # fmt: skip
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+@given(st.floats(0, 1))
+def test_a_share_reads_0_or_100_only_where_it_is(part):
+    assert (share(part) == "0 %") == (part == 0)
+    assert (share(part) == "100 %") == (part == 1)
+
+
+def test_intervals_without_an_end():
+    assert between(math.nan, 60) == "at most 60 s"
+    assert between(60, math.nan) == "60 s or more"
+
+
+@given(st.text(max_size=300))
+def test_printable_text_hides_and_reorders_nothing(text):
+    shown = printable(text)
+    assert all(unicodedata.category(mark) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for mark in shown)
+    assert "\n" not in shown
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), max_size=100))
+def test_plain_text_stays_as_it_is(text):
+    assert printable(text) == text
+
+
+def test_long_text_says_how_long_it_was():
+    assert printable("y" * 20_000) == "y" * 99 + "… (20,000 characters)"
+    assert len(label("z" * 20_000)) < 90
+
+
+def test_missing_times_and_labels():
+    assert when(pd.NaT, "UTC") == "–"
+    assert label(float("nan")) == "(none)"
+    assert label(("a", pd.NA)) == "a · (none)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (-1.5, "-1.5"), (math.inf, "Infinity"), (math.nan, "NaN"), (1e9, "1e+09")]
+)
+def test_numbers_as_javascript_reads_them(value, text):
+    assert number(value) == text
+
+
+def test_a_twin_keeps_named_indexes_and_says_what_it_leaves_out():
+    summary = pd.DataFrame(
+        {"n": range(MOST_TWIN_ROWS + 5), "t": pd.Timestamp("2026-11-01T00:00Z"), "x": math.nan}
+    )
+    summary.index.name = "hour"
+    table = twin_table(summary, "c", "Asia/Shanghai")
+    assert [column.name for column in table.columns] == ["hour", "n", "t", "x"]
+    assert [column.numeric for column in table.columns] == [True, True, False, True]
+    assert (len(table.rows), table.hidden) == (MOST_TWIN_ROWS, 5)
+    assert [cell.text for cell in table.rows[1]] == ["1", "1", "2026-11-01 08:00", "–"]
+
+
+def test_the_policy_admits_our_script_and_style_and_nothing_else():
+    said = policy(script=asset("page.js"), style=asset("page.css"))
+    assert "unsafe" not in said
+    assert said.startswith("default-src 'none'; ")
+    assert said.count("'sha256-") == 2
+    assert policy(script="a", style="b") != policy(script="a ", style="b")
+
+
+def test_assets_do_not_end_the_element_that_they_stand_in():
+    assert "</" not in asset("page.js")
+    assert "<" not in asset("page.css")
+
+
+def test_a_template_that_lacks_a_value_fails_loudly():
+    with pytest.raises(Exception, match="title"):
+        render("page.html.j2")
+
+
+def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path):
+    path = tmp_path / "report.html"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "new \ud800")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o077  # readable by whom the umask allows, not private as a temporary file
