@@ -110,21 +110,13 @@ def fetch_records(
         fetched.ended, fetched.interrupted = "interrupted", True
     finally:
         crew.stop.set()
-        _part(threads)
+        farewell = time.monotonic() + _FAREWELL_S
+        for thread in filter(threading.Thread.is_alive, threads):
+            thread.join(timeout=max(0.0, farewell - time.monotonic()))
     _drain(crew, fetched, on_records)
-    missing = [job_id for job_id in ids if job_id not in fetched.records]
-    fetched.records.update(
-        (job_id, Record(job_id, "unread", error=f"not asked: {fetched.ended}")) for job_id in missing
-    )
+    for job_id in ids:
+        fetched.records.setdefault(job_id, Record(job_id, "unread", error=f"not read: {fetched.ended}"))
     return fetched
-
-
-def _part(threads: list[threading.Thread]) -> None:
-    """Wait for the workers, all together no longer than a moment."""
-    until = time.monotonic() + _FAREWELL_S
-    for thread in threads:
-        if thread.is_alive():
-            thread.join(timeout=max(0.0, until - time.monotonic()))
 
 
 def _receive(crew: _Crew, fetched: Fetched, until: float | None, keep: OnRecords, *, at_work: bool) -> None:
@@ -174,7 +166,11 @@ class _Crew:
         self.client = client
         self.messages: SimpleQueue[Message] = SimpleQueue()
         self.stop = threading.Event()
-        self._fresh = deque(ids)
+        # /jobs takes IDs of one kind of job a list; the first letter tells the kind
+        kinds: dict[str, deque[str]] = {}
+        for job_id in ids:
+            kinds.setdefault(job_id[0] if client.path == "/jobs" else "", deque()).append(job_id)
+        self._fresh = deque(kinds.values())
         self._again: deque[list[str]] = deque()
         self._batch_size = batch_size
         self._asking = 0
@@ -203,14 +199,20 @@ class _Crew:
                     self._asking += 1
                     return ids
                 if self._fresh:
-                    taken = max(self.client.list_size or MAX_LIST, self.client.accepted_size)
-                    size = min(self._batch_size, taken, len(self._fresh))
                     self._asking += 1
-                    return [self._fresh.popleft() for _ in range(size)]
+                    return self._next_fresh()
                 if not self._asking:
                     return None
                 self._lock.wait(0.1)
             return None
+
+    def _next_fresh(self) -> list[str]:
+        kind = self._fresh.popleft()
+        taken = max(self.client.list_size or MAX_LIST, self.client.accepted_size)
+        ids = [kind.popleft() for _ in range(min(self._batch_size, taken, len(kind)))]
+        if kind:
+            self._fresh.append(kind)  # kinds take turns, so that an early end is no end of one kind
+        return ids
 
     def _ask(self, ids: list[str]) -> None:
         path = f"{self.client.path}/{','.join(ids)}"
@@ -249,15 +251,18 @@ class _Crew:
             self._give_up(ids, error)
 
     def _give_up(self, ids: list[str], error: CosaiError) -> None:
-        """Give these IDs up; when nothing has come through for long, end the call: it can be resumed."""
+        """Ask each of these IDs alone; a single one gets its row. When nothing comes through for long, end the call."""
         with self._lock:
             self._failures_in_a_row += 1
             hopeless = self._failures_in_a_row >= MAX_LIST
-        self.messages.put([Record(job_id, "unread", error=str(error)) for job_id in ids])
         if hopeless:
             raise UnavailableError(
                 f"ended after {MAX_LIST} requests in a row gave up; the last said: {error}"
             )
+        if len(ids) > 1:
+            self._hand_back([[job_id] for job_id in ids])  # one of them may be what the service stumbles over
+        else:
+            self.messages.put([Record(ids[0], "unread", error=str(error))])
 
     def _hand_back(self, lists: list[list[str]]) -> None:
         with self._lock:

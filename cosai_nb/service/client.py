@@ -159,13 +159,13 @@ class Client:
         settings = creds.wrapped(settings)
         url = config.uri(bucket=bucket, endpoint=config._endpoint_ci)  # noqa: SLF001 - as the SDK's own client does
         known = {
+            **creds.from_cos_config(config)._asdict(),
             "endpoint": url.rstrip("/"),
             "region": config._region or "unknown",  # noqa: SLF001 - no public getter
             "transport": RequestsTransport(url, proxies=config._proxies, verify=config._verify_ssl),  # noqa: SLF001 - see above
             "provider": lambda: creds.from_cos_config(config),
         }
-        found = creds.from_cos_config(config)._asdict()
-        client = cls(**{**known, **found, **settings, "bucket": bucket})
+        client = cls(**{**known, **settings, "bucket": bucket})
         if config._ip:  # noqa: SLF001 - no public getter
             client._host = f"{bucket}.{config._endpoint_ci}"  # noqa: SLF001 - an IP says nothing of the bucket
         return client

@@ -218,6 +218,34 @@ def test_one_malformed_job_costs_only_its_own_row(wire):
     assert Counter(job_id for ids in service.lists for job_id in ids)["j0042"] <= 3 * 5
 
 
+@pytest.mark.parametrize("answer", ["500", "reset"])
+def test_an_id_that_the_service_stumbles_over_costs_only_its_own_row(wire, answer):
+    def meddle(ids):
+        if "j0042" not in ids:
+            return None
+        return wire.fault(500, "InternalError") if answer == "500" else UnavailableError("broke", retryable=True)
+
+    fetched, service, client = run(wire, meddle)
+    assert fates(fetched) == {"job": 99, "unread": 1}
+    assert fetched.ended is None
+    assert client.list_size is None
+    assert Counter(job_id for ids in service.lists for job_id in ids)["j0042"] <= 2 + 500 // 14
+
+
+def test_the_unified_family_is_asked_for_one_kind_a_list(wire):
+    """/jobs takes only IDs of one kind of job at a time, and the first letter tells the kind."""
+
+    def meddle(ids):
+        return wire.fault(400, "InvalidArgument") if len({job_id[0] for job_id in ids}) > 1 else None
+
+    ids = [f"{'as'[number % 2]}{number}" for number in range(100)]
+    client = wire.client_of(lambda *_: None, path="/jobs")
+    fetched, service, _ = run(wire, meddle, ids=ids, client=client, workers=1)
+    assert fates(fetched) == {"job": 100}
+    assert [len(ids) for ids in service.lists] == [10] * 10
+    assert [ids[0][0] for ids in service.lists[:4]] == ["a", "s", "a", "s"]  # an early end leaves none out
+
+
 def test_an_oversized_list_comes_apart(wire):
     def meddle(ids):
         return OversizedError("too large") if len(ids) > 2 else None
