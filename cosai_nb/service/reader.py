@@ -97,6 +97,8 @@ def read(body: bytes) -> tuple[Reader, bytes, str | None]:
         _known.clear()
     try:
         return Reader(body), body, None
+    except MalformedError as error:
+        raise MalformedError(f"{error} It begins: {head(body)}") from None
     except _ILL_FORMED as error:
         refused = _ill_formed(body, error)
     sound, names = _repair(body)

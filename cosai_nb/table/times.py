@@ -169,11 +169,12 @@ def measure(
         | (latency < 0) | (run < 0) | (total < 0)
     )  # fmt: skip
     unfinished = ~_among(outcome, ENDED)
+    no_job = _among(outcome, NOT_A_JOB)
     return Durations(
-        np.where(late[0] | late[1] | (latency < 0) | waiting, np.nan, latency),
+        np.where(late[0] | late[1] | (latency < 0) | waiting | no_job, np.nan, latency),
         np.where(late[1] | late[2] | (run < 0) | unfinished, np.nan, run),
         np.where(late[0] | late[2] | (total < 0) | unfinished, np.nan, total),
-        has_creation & ~_among(outcome, NOT_A_JOB) & ~wrong,
+        has_creation & ~no_job & ~wrong,
     )
 
 

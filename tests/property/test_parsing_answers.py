@@ -1,0 +1,122 @@
+"""Whatever bytes come, parsing ends in an answer or in its own errors; whatever jobs are written are read back."""
+
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cosai_nb.errors import AnswerError
+from cosai_nb.schema import WIRE
+from cosai_nb.service.parsing import Answer, Fault, parse_error, parse_jobs, parse_queues, parse_tree
+
+FAST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+xml_char = st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\ufffe\uffff")
+words = st.text(xml_char, min_size=1, max_size=12).map(str.strip).filter(bool)
+ids = st.text("abcdefgh0123456789", min_size=1, max_size=33)
+names = st.sampled_from(
+    ["Response", "JobsDetail", "Input", "Operation", "Output", "Translation", "State", "Code", "JobId", "Tag", "x:State",
+     "Lang", "NonExistJobIds", "NextToken", "Error", "Message", "QueueList"]
+)  # fmt: skip
+trees = st.recursive(
+    st.one_of(words.map(escape), st.just(""), st.just("<!-- c -->"), st.just("<![CDATA[x<y]]>")),
+    lambda inner: st.builds(
+        lambda name, children: f"<{name}>{''.join(children)}</{name}>", names, st.lists(inner, max_size=4)
+    ),
+    max_leaves=25,
+)
+
+
+def lines_of(path_texts):
+    """Write a job node by node from its paths."""
+    tree = {}
+    for path, text in path_texts.items():
+        *parents, leaf = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = text
+
+    def write(node):
+        return "".join(
+            f"<{name}>{write(child) if isinstance(child, dict) else escape(child)}</{name}>"
+            for name, child in node.items()
+        )
+
+    return write(tree)
+
+
+@FAST
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([column.path for column in WIRE]), words, min_size=1), max_size=5
+    ),
+    st.lists(ids, max_size=5, unique=True),
+    st.one_of(st.none(), ids),
+)
+def test_jobs_unknown_ids_and_token_are_read_back(jobs, unknown, token):
+    body = "<Response>" + "".join(f"<JobsDetail>{lines_of(job)}</JobsDetail>" for job in jobs)
+    body += "".join(f"<NonExistJobIds>{job_id}</NonExistJobIds>" for job_id in unknown)
+    body += f"<NextToken>{token or ''}</NextToken></Response>"
+    expected = [tuple(job.get(column.path) for column in WIRE) for job in jobs]
+    assert parse_jobs(body.encode()) == Answer(expected, unknown, token, None)
+
+
+@FAST
+@given(st.lists(trees, max_size=5))
+def test_any_tree_is_answered_or_refused_and_the_whole_tree_agrees(children):
+    body = f"<Response>{''.join(children)}</Response>".encode()
+    answer = parse_jobs(body)
+    assert parse_error(body).code is None
+    response = parse_tree(body)["Response"]
+    details = response.get("JobsDetail", []) if isinstance(response, dict) else []
+    expected = [job for job in map(job_of_tree, details) if any(job)]
+    assert answer.jobs == expected
+
+
+def texts_at(node, path):
+    if isinstance(node, list):
+        return [text for child in node for text in texts_at(child, path)]
+    if isinstance(node, dict):
+        return texts_at(node.get(path[0]), path[1:]) if path else texts_at(node.get("#text"), [])
+    return [node] if isinstance(node, str) and not path else []
+
+
+def job_of_tree(detail):
+    return tuple(next(iter(texts_at(detail, column.path.split("/"))), None) for column in WIRE)
+
+
+@FAST
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        trees.map(str.encode),
+        st.tuples(trees, st.integers(0, 200)).map(
+            lambda cut: f"<Response>{cut[0]}</Response>".encode()[: cut[1]]
+        ),
+        st.tuples(st.binary(max_size=8), trees, st.binary(max_size=8)).map(
+            lambda parts: parts[0] + parts[1].encode() + parts[2]
+        ),
+    )
+)
+def test_any_bytes_end_in_an_answer_or_in_our_errors(body):
+    for parse in (parse_jobs, parse_tree, parse_queues):
+        said = ""
+        try:
+            parse(body)
+        except AnswerError as error:
+            said = str(error)
+        assert len(said) < 1000
+        assert said.isprintable()
+    fault = parse_error(body)
+    assert isinstance(fault, Fault)
+    assert all(text is None or (text.isprintable() and len(text) <= 301) for text in fault)
+
+
+@pytest.mark.parametrize("column", WIRE, ids=lambda column: column.name)
+def test_no_column_is_read_anywhere_but_at_its_path(column):
+    leaf = column.path.split("/")[-1]
+    wrong = f"<Response><JobsDetail><JobId>a1</JobId><Other><{leaf}>x</{leaf}></Other></JobsDetail><{leaf}>x</{leaf}></Response>"
+    [values] = parse_jobs(wrong.encode()).jobs
+    assert [text for text in values if text is not None] == ["a1"]
