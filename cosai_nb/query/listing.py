@@ -157,7 +157,7 @@ def list_queues(*, client: Client | None = None) -> pd.DataFrame:
     --------
     >>> import cosai_nb as cn
     >>> with cn.Emulator(seed=7) as emulator:
-    ...     queues = cn.query.list_queues(client=emulator.client())
+    ...     queues = cn.list_queues(client=emulator.client())
     >>> queues.max_concurrent.notna().all()
     True
     """

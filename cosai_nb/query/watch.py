@@ -195,16 +195,17 @@ class _Watch:
         return changed
 
     def _progress(self) -> Progress:
-        counts: dict[str, int] = {}
+        counts = dict.fromkeys(map(str, Outcome), 0)
         waiting: list[tuple[str, float]] = []
         for job_id, record in self.records.items():
             outcome = _outcome(record)
-            counts[outcome] = counts.get(outcome, 0) + 1
+            counts[outcome] += 1
             created = seconds(record.values[_CREATED]) if outcome == Outcome.WAITING else None
             if created is not None and record.observed_ms is not None:
                 waiting.append((job_id, record.observed_ms / 1000 - created))
         oldest = sorted(waiting, key=lambda job: -job[1])[:_SHOWN]
-        return Progress(counts, len(self.records), len(self.open), self._eta_s(), oldest)
+        there = {outcome: count for outcome, count in counts.items() if count}
+        return Progress(there, len(self.records), len(self.open), self._eta_s(), oldest)
 
     def _eta_s(self) -> float | None:
         """Return the seconds left at the pace at which jobs have ended since the first round, by the service's clock."""

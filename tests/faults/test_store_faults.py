@@ -77,14 +77,14 @@ def test_killed_twenty_times_every_id_is_stored_once_or_asked_again(emulator, tm
         }
         assert not asked & stored  # and nothing that had ended was asked again
         if finished:
-            folder = tmp_path / f"jobs-{len(os.listdir(tmp_path))}"
-            JobStore(folder)
+            folder = JobStore(folder.with_name(f"{folder.name}-next")).folder
     assert killed_amid >= 10
     jobs = fetch_jobs(ids, client=emulator.client(), store=folder, progress=False)
     assert jobs["job_id"].tolist() == ids
     assert sorted(JobStore(folder).jobs()["job_id"]) == sorted(ids)
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_store_while_a_third_compacts(emulator, tmp_path):
     ids = emulator.job_ids
     store = JobStore(tmp_path / "jobs")

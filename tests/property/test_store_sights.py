@@ -1,5 +1,6 @@
 """Whatever the order of sights, their split into parts and the compactions in between: one store, one answer."""
 
+import itertools
 import tempfile
 
 import pandas as pd
@@ -54,7 +55,7 @@ def test_the_sight_that_counts_does_not_depend_on_parts(seen, cuts, compact):
     with tempfile.TemporaryDirectory() as folder:
         store = JobStore(folder)
         bounds = [0, *sorted(cuts), len(seen)]
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in itertools.pairwise(bounds):
             if seen[first:last]:
                 store.add(frame_of([record(*sight) for sight in seen[first:last]]))
             if compact:
