@@ -109,10 +109,10 @@ def snapshot(
     stage = np.where(over, np.where(bad, 3, 2), np.where(begun, 1, 0))
     jobs = pd.DataFrame(
         {
-            "tag": _labels(tag, len(created)),
+            "tag": _labels(tag, there),
             "state": pd.Categorical.from_codes(stage, ["Submitted", "Running", "Success", "Failed"]),
             "code": pd.Categorical.from_codes(np.where(bad, 0, -1), [code]),
-            "queue_id": _labels(queue, len(created)),
+            "queue_id": _labels(queue, there),
             "outcome": pd.Categorical.from_codes(stage, ["waiting", "running", "success", "failed"]),
             "creation_time": _times(created, all_jobs),
             "start_time": _times(started, begun),
@@ -128,13 +128,11 @@ def snapshot(
     return jobs
 
 
-def _labels(label, size):
+def _labels(label, there):
     """One label for every job, or one for each."""
-    return (
-        pd.Categorical.from_codes(np.zeros(size, dtype=int), [label])
-        if isinstance(label, str)
-        else pd.Categorical(label)
-    )
+    if isinstance(label, str):
+        return pd.Categorical.from_codes(np.zeros(there.sum(), dtype=int), [label])
+    return pd.Categorical(np.asarray(label, dtype=object)[there])
 
 
 def hand_made(*rows, at=3600, **columns):

@@ -43,6 +43,8 @@ from cosai_nb.stats.coding import Ints, code_labels
 from cosai_nb.stats.frames import MISSING, check_jobs, milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 Flags = npt.NDArray[np.bool_]
@@ -130,7 +132,7 @@ def measure_jobs(jobs: pd.DataFrame) -> dict[str, Measured]:
         "start_hour": _hours_on(created, started, latency >= 0),
         "end_hour": _hours_on(created, np.where(run >= 0, ended, started), over & (latency >= 0)),
         "left_hour": _hours_on(
-            created, np.where(total >= 0, ended, seen), left_line & (latency < 0) & (given_up >= 0)
+            created, created + given_up * 1000, left_line & (latency < 0) & (given_up >= 0)
         ),
     }
 

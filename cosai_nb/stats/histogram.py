@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import FrameError
-from cosai_nb.stats.cells import build, created_within, labelled, merge, newest, rows_by_group, rows_of, same
+from cosai_nb.stats import histogram_table as tables
 from cosai_nb.stats.censoring import KEYS, MEASURES, Measured, measure_jobs, only_jobs, text_keys
 from cosai_nb.stats.coding import (
     Coded,
@@ -42,15 +42,7 @@ from cosai_nb.stats.coding import (
 )
 from cosai_nb.stats.curves import Curve, pool
 from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.histogram_table import (
-    Label,
-    Moment,
-    cells_table,
-    long_table,
-    read_parts,
-    shown,
-    write_parts,
-)
+from cosai_nb.stats.slices import build, created_within, labelled, merge, newest, rows_by_group, rows_of, same
 
 __all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
 
@@ -74,20 +66,17 @@ class DurationHistogram:
 
     Examples
     --------
-    >>> import cosai_nb.stats.histogram as histogram
-    >>> hour = pd.to_datetime(["2026-11-01T10:00:00Z", "2026-11-01T10:01:00Z"])
-    >>> jobs = pd.DataFrame({"queue_id": "q1", "tag": "Translation", "code": None, "timing_ok": True,
-    ...     "outcome": ["success", "waiting"], "creation_time": hour,
-    ...     "start_time": pd.to_datetime(["2026-11-01T10:00:07Z", None]),
-    ...     "end_time": pd.to_datetime(["2026-11-01T10:00:09Z", None]),
-    ...     "observed_at": pd.to_datetime(["2026-11-01T10:02:00Z"] * 2),
-    ...     "queue_latency_s": [7, None], "run_time_s": [2, None], "total_time_s": [9, None]})
-    >>> h = histogram.DurationHistogram.from_jobs(jobs)
-    >>> h.to_frame()[["outcome", "measure", "kind", "value", "jobs"]].head(2)
+    >>> import cosai_nb as cn
+    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Submitted"],
+    ...     "CreationTime": "2026-11-01T10:00:00Z", "StartTime": ["2026-11-01T10:00:07Z", "-"],
+    ...     "EndTime": ["2026-11-01T10:00:09Z", "-"]})
+    >>> jobs = cn.add_timings(texts, observed_at="2026-11-01T10:01:00Z")
+    >>> histogram = DurationHistogram.from_jobs(jobs)
+    >>> histogram.to_frame()[["outcome", "measure", "kind", "value", "jobs"]].head(2)
        outcome        measure        kind  value  jobs
     0  success  queue_latency       ended      7     1
     1  waiting  queue_latency  unfinished     60     1
-    >>> (h + h).jobs
+    >>> (histogram + histogram).jobs
     4
     """
 
@@ -95,7 +84,7 @@ class DurationHistogram:
         self,
         columns: Mapping[str, Coded],
         counts: Mapping[str, Counts],
-        as_of: Moment,
+        as_of: tables.Moment,
         left_out: Mapping[str, int],
     ) -> None:
         self._columns = dict(columns)
@@ -239,7 +228,7 @@ class DurationHistogram:
 
     def groups(
         self, by: str | Sequence[str], *, measures: Sequence[str] = MEASURES
-    ) -> Iterator[tuple[tuple[Label, ...], DurationHistogram]]:
+    ) -> Iterator[tuple[tuple[tables.Label, ...], DurationHistogram]]:
         """Yield each combination of labels and the part of the histogram that has it, in order, missing labels last.
 
         Parameters
@@ -257,7 +246,7 @@ class DurationHistogram:
         parts = {name: rows_by_group(self._counts[name], group, size) for name in measures}
         for number in range(size):
             labels = tuple(
-                shown(name, column.labels, int(codes[number]))
+                tables.shown(name, column.labels, int(codes[number]))
                 for name, column, codes in zip(names, columns, distinct, strict=True)
             )
             yield (
@@ -289,7 +278,7 @@ class DurationHistogram:
             The keys, ``jobs``, and the number of jobs of each duration and class: ``queue_latency_ended``,
             ``queue_latency_unfinished``, ``queue_latency_unusable``, ``run_time_ended`` …
         """
-        return cells_table(self._columns, self._counts)
+        return tables.cells_table(self._columns, self._counts)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every count.
@@ -300,16 +289,16 @@ class DurationHistogram:
             The keys, ``measure``, ``kind`` (ended, unfinished, unusable), ``value`` and ``jobs``. ``value`` is in
             seconds, and in clock hours after the hour of creation for the measures that end in ``_hour``.
         """
-        return long_table(self._columns, self._counts)
+        return tables.long_table(self._columns, self._counts)
 
     def save(self, path: str | Path) -> None:
         """Write a Parquet file with the columns of :meth:`to_frame`; an older file stays until it is whole."""
-        write_parts((self._columns, self._counts, self.as_of, self.left_out), Path(path))
+        tables.write_parts((self._columns, self._counts, self.as_of, self.left_out), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> DurationHistogram:
         """Read what :meth:`save` wrote; FileError where the file is not there or is no histogram."""
-        return cls(*read_parts(Path(path)))
+        return cls(*tables.read_parts(Path(path)))
 
 
 def as_histogram(

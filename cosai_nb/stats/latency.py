@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
-from cosai_nb.stats.cells import labelled
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, UNUSABLE, measure_jobs, only_jobs
 from cosai_nb.stats.coding import Counts
 from cosai_nb.stats.frames import group_columns
@@ -30,6 +29,7 @@ from cosai_nb.stats.quantiles import (
     split_groups,
     window_columns,
 )
+from cosai_nb.stats.slices import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Cells and their counts, merged, picked and split without going back to the frame."""
+"""The cells of a histogram and their counts: built, merged, picked, split and compared."""
 
 from __future__ import annotations
 
@@ -8,15 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.typing import NaTType
 
 from cosai_nb.errors import FrameError
-from cosai_nb.stats.coding import Coded, Counts, Ints, merge_labels, number_cells, tally
+from cosai_nb.stats.censoring import ABSENT, Measured
+from cosai_nb.stats.coding import Coded, Counts, Ints, Labels, merge_labels, number_cells, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
+
+    from cosai_nb.stats.histogram_table import Moment
 
 Flags = npt.NDArray[np.bool_]
 _SEVERAL = (list, tuple, set, frozenset, np.ndarray, pd.Index, pd.Series)
+
+
+def build(
+    coded: Mapping[str, Coded], measured: Mapping[str, Measured]
+) -> tuple[dict[str, Coded], dict[str, Counts]]:
+    """Give the cells of jobs coded row by row their numbers, and count each measure in them."""
+    codes, cell = number_cells(list(coded.values()))
+    counts = {}
+    for measure, (kind, value) in measured.items():
+        rows = slice(None) if (kind != ABSENT).all() else np.flatnonzero(kind != ABSENT)
+        counts[measure] = tally(cell[rows], kind[rows].astype(np.int64), value[rows])
+    labels = [column.labels for column in coded.values()]
+    return dict(zip(coded, map(Coded, labels, codes), strict=True)), counts
 
 
 def merge(
@@ -102,3 +119,15 @@ def rows_by_group(counts: Counts, group: Ints, groups: int) -> list[Counts]:
     return [
         Counts(*(column[start:stop] for column in sorted_rows)) for start, stop in itertools.pairwise(ends)
     ]
+
+
+def same(one: Sequence[Labels], other: Sequence[Labels]) -> bool:
+    """Say whether two tuples of arrays are equal."""
+    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+def newest(one: Moment, other: Moment) -> Moment:
+    """Return the later of two times, either of which may be missing."""
+    if isinstance(one, NaTType) or isinstance(other, NaTType):
+        return other if isinstance(one, NaTType) else one
+    return max(one, other)
