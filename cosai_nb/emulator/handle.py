@@ -231,7 +231,7 @@ def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            print(f"\nAnswered {len(emulator.requests):,} requests.")  # noqa: T201 - the same
+            print(f"\nRequests answered: {len(emulator.requests):,}.")  # noqa: T201 - the same
 
 
 def guide(emulator: Emulator) -> str:

@@ -2,7 +2,11 @@
 
 import asyncio
 import http.client
+import shlex
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from email.utils import parsedate_to_datetime
@@ -451,3 +455,28 @@ def test_environment_and_guide_lead_here(small):
     text = guide(small)
     for name, value in environment.items():
         assert f"export {name}={value}" in text
+
+
+@pytest.mark.slow
+def test_serve_leads_another_process_here_and_ends_with_ctrl_c():
+    """What it prints is enough to ask it; Ctrl-C is a normal end."""
+    code = "from cosai_nb.emulator import Scenario, serve; serve(scenario=Scenario(jobs=50))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        exports, curl = {}, ""
+        for line in process.stdout:
+            if line.startswith("export "):
+                name, _, value = line.removeprefix("export ").strip().partition("=")
+                exports[name] = value
+            elif line.startswith("curl "):
+                curl = line
+            if "COSAI_ENDPOINT" in exports:
+                break
+        _, address = shlex.split(curl)[-2:]
+        connection = http.client.HTTPConnection(exports["COSAI_ENDPOINT"].removeprefix("http://"), timeout=10)
+        name, _, value = shlex.split(curl)[3].partition(": ")
+        connection.request("GET", address.removeprefix(exports["COSAI_ENDPOINT"]), headers={name: value})
+        assert connection.getresponse().status == 200
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert "Requests answered: 1." in rest
