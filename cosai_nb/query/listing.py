@@ -158,8 +158,8 @@ def list_queues(*, client: Client | None = None) -> pd.DataFrame:
     >>> import cosai_nb as cn
     >>> with cn.Emulator(seed=7) as emulator:
     ...     queues = cn.list_queues(client=emulator.client())
-    >>> queues.max_concurrent.notna().all()
-    True
+    >>> queues.max_concurrent.tolist()
+    [10, 6, 2]
     """
     client = client or Client.from_env()
     queues: dict[str | None, dict[str, str | None]] = {}

@@ -4,6 +4,9 @@ A *span* is a stretch of creation time that one worker pages through, oldest fir
 takes the later half of what the span with the most left has not reached yet. So the cut follows where the jobs are, and
 a listing costs about one page a cut more than paging straight through.
 
+Where the later half was given away, the first ends at the first job beyond it: that rests on ``orderByTime=Asc``, which is
+documented. A list in which one job came out of order is paged to its very end instead.
+
 Oldest first, because new jobs come in at the end then and shift no page that is still to be read. For the same reason
 ``states`` is sent only where jobs do not leave the states asked for; a filter that they leave would shift the rest.
 """
