@@ -103,19 +103,10 @@ class DurationHistogram:
         keys : sequence of str, optional
             Further columns to keep apart, such as ``input_lang``; their values are kept as text.
 
-        Returns
-        -------
-        DurationHistogram
-            Every job of the frame, and the count of the rows that are none.
-
         Raises
         ------
         FrameError
             A column is missing or is not in its documented form.
-
-        See Also
-        --------
-        cosai_nb.stats.censoring : what counts as ended, unfinished and unusable.
         """
         jobs, left_out = only_jobs(jobs, keys)
         return cls.from_measured(jobs, measure_jobs(jobs), keys=keys, left_out=left_out)
@@ -229,14 +220,9 @@ class DurationHistogram:
     def groups(
         self, by: str | Sequence[str], *, measures: Sequence[str] = MEASURES
     ) -> Iterator[tuple[tuple[tables.Label, ...], DurationHistogram]]:
-        """Yield each combination of labels and the part of the histogram that has it, in order, missing labels last.
+        """Yield each combination of the keys' labels, missing ones last, and the part that has it.
 
-        Parameters
-        ----------
-        by : str or sequence of str
-            Keys.
-        measures : sequence of str, optional
-            The measures that the parts must have; fewer are faster.
+        The parts have these ``measures`` only; fewer are faster.
         """
         names = group_columns(by)
         self.check_keys(names)
