@@ -3,6 +3,7 @@
 from cosai_nb.views.plots.heat import heatmap, heatmap_data
 from cosai_nb.views.plots.jobs import timeline, timeline_data
 from cosai_nb.views.plots.latency import queue_latency, queue_latency_data
+from cosai_nb.views.plots.load import queue_load, queue_load_data
 from cosai_nb.views.plots.over_time import latency_over_time, latency_over_time_data
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "latency_over_time_data",
     "queue_latency",
     "queue_latency_data",
+    "queue_load",
+    "queue_load_data",
     "timeline",
     "timeline_data",
 ]

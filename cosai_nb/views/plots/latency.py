@@ -24,16 +24,16 @@ from cosai_nb.views.plots.parts import (
     plain,
     tabulate,
 )
+from cosai_nb.views.plots.slots import quantile_names
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_READ_OFF = (("p50", 0.5), ("p95", 0.95))
 _LEGEND_COLUMNS = 26
 _EXACT_POINTS = 400
 _STEPS_OF_SHARE, _STEPS_OF_LOG = 500, 60
@@ -111,6 +111,7 @@ def queue_latency(
     jobs: pd.DataFrame | DurationHistogram,
     *,
     by: str | Sequence[str] | None = None,
+    q: Sequence[float] = (0.5, 0.95),
     ax: Axes | None = None,
 ) -> Axes:
     """Draw which share of the jobs has started within which time, unfinished jobs counted.
@@ -121,6 +122,8 @@ def queue_latency(
         One row per job, or their histogram.
     by : str or list of str, optional
         Columns to group by; the seven largest groups are drawn.
+    q : sequence of float
+        Quantiles between 0 and 1 to read off.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
 
@@ -129,8 +132,8 @@ def queue_latency(
     matplotlib.axes.Axes
         A Kaplan–Meier curve per group; the time axis is logarithmic with room for 0 s, the share axis gives the last
         10 % and the last 1 % as much room as the first 90 %. A tick across a curve marks jobs
-        that were last seen waiting. The points are the p50 and p95 of :func:`cosai_nb.queue_latency`; a hollow one is
-        a projection, and lies off the curve, which is too low where a line that is served in order grows.
+        that were last seen waiting. The points are the quantiles of :func:`cosai_nb.queue_latency`; a hollow one is
+        a projection and lies off the curve, which is too low where a line that is served in order grows.
 
     Raises
     ------
@@ -141,7 +144,7 @@ def queue_latency(
     --------
     queue_latency_data : the curves as a frame.
     """
-    names = group_columns(by)
+    names, quantiles = group_columns(by), quantile_names(q)
     histogram = as_histogram(jobs, names)
     ax = style.sheet(ax)
     parts, groups = largest(histogram, names, most=style.MOST_GROUPS)
@@ -149,16 +152,17 @@ def queue_latency(
     longest = max((curve["queue_latency_s"].max() for curve in curves if len(curve)), default=None)
     if longest is None:
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
-    summary = by_labels(latency_summary(jobs, by=by, q=(0.5, 0.95)))
+    summary = by_labels(latency_summary(jobs, by=by, q=tuple(quantiles.values())))
     handles, named = (
         [],
         labels([part.labels for part in parts], longest=_LEGEND_COLUMNS) if names else ["all jobs"],
     )
     for number, (part, curve) in enumerate(zip(parts, curves, strict=True)):
         row = summary[plain(part.labels)]
-        handles.append(_draw_curve(ax, curve, row, style.look(number)))
-        named[number] += f": {_in_words(row)}"
-    _finish_curves(ax, longest, max(part.jobs.jobs for part in parts))
+        handles.append(_draw_curve(ax, curve, row, quantiles, style.look(number)))
+        named[number] += f": {_in_words(row, quantiles)}"
+        longest = max(longest, *(row[name] for name in quantiles if np.isfinite(row[name])), 0)
+    _finish_curves(ax, longest, max(part.jobs.jobs for part in parts), quantiles.values())
     style.headline(
         ax, f"Queue latency{style.by_text(names)}", facts(histogram, shown=len(parts), groups=groups)
     )
@@ -166,7 +170,9 @@ def queue_latency(
     return ax
 
 
-def _draw_curve(ax: Axes, curve: pd.DataFrame, row: pd.Series[Any], look: style.Look) -> Line2D:
+def _draw_curve(
+    ax: Axes, curve: pd.DataFrame, row: pd.Series[Any], q: Mapping[str, float], look: style.Look
+) -> Line2D:
     seconds, started = curve["queue_latency_s"].to_numpy(), curve["started_share"].to_numpy()
     (line,) = ax.plot(
         np.append(0, seconds),
@@ -178,7 +184,7 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, row: pd.Series[Any], look: style.
     )
     censored = curve["not_started"].to_numpy() > 0
     ax.plot(seconds[censored], started[censored], "|", color=look.color, markersize=6, alpha=0.5)
-    for name, part in _READ_OFF:
+    for name, part in q.items():
         inside = "white" if _is_projected(row, name) else look.color
         ax.plot(
             row[name], part, look.marker, color=look.color, markerfacecolor=inside, markersize=7, zorder=3
@@ -190,17 +196,18 @@ def _is_projected(row: pd.Series[Any], name: str) -> bool:
     return bool(row["method"] == "projection" and row[name] != row[f"{name}_estimate"])
 
 
-def _in_words(row: pd.Series[Any]) -> str:
+def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
     """Say for the legend what a curve's quantiles are, how they are known, and of how many jobs."""
     said = []
-    for name, _ in _READ_OFF:
-        bound = "≥ " if row["method"] == NEEDS_JOBS and row["waiting"] else ""
+    for name in q:
+        too_low = row["method"] == NEEDS_JOBS and row["waiting"] and np.isfinite(row[name])
+        bound = "≥ " if too_low else ""
         said.append(f"{name} {bound}{duration(row[name])}{' projected' if _is_projected(row, name) else ''}")
     said.append(jobs_in_words(row["jobs"]) + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
     return ", ".join(said)
 
 
-def _finish_curves(ax: Axes, longest: float, most_jobs: int) -> None:
+def _finish_curves(ax: Axes, longest: float, most_jobs: int, q: Iterable[float]) -> None:
     style.duration_log_axis(ax, "x", longest)
     ax.set_xlabel("queue latency (log scale)")
     ax.set_ylabel("jobs that have started")
@@ -209,14 +216,14 @@ def _finish_curves(ax: Axes, longest: float, most_jobs: int) -> None:
     ax.set_yticks(list(ticks), labels=list(ticks.values()))
     ax.set_ylim(0, min(max(1 - 0.3 / most_jobs, 0.97), 0.9997))
     ax.grid(alpha=0.25)
-    for _, part in _READ_OFF:
+    for part in q:
         ax.axhline(part, color="#000000", linewidth=0.8, alpha=0.5, linestyle=":")
 
 
 def _stretch(started: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Give each factor of ten among the last jobs the same room: long waits are what one looks for."""
-    return -np.log10(1 - np.minimum(started, 0.999999))
+    return np.negative(np.log10(1 - np.minimum(started, 0.999999)))
 
 
 def _shrink(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(1 - 10.0**-place, dtype=np.float64)
+    return 1 - np.exp(-np.log(10) * place)

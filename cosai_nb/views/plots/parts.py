@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.stats.censoring import UNUSABLE
-from cosai_nb.stats.slices import labelled
 from cosai_nb.views.wording import share
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def largest(histogram: DurationHistogram, by: Sequence[str], *, most: int) -> tu
 
 def unfinished(histogram: DurationHistogram) -> int:
     """Return how many jobs have not ended."""
-    alive = labelled(histogram.coded("outcome"), [str(outcome) for outcome in UNFINISHED_OUTCOMES])
+    labels, codes = histogram.coded("outcome")
+    alive = np.append(np.isin(labels, [str(outcome) for outcome in UNFINISHED_OUTCOMES]), False)[codes]
     counts = histogram.counts("queue_latency")
     return int(counts.jobs[alive[counts.cell]].sum())
 

@@ -1,0 +1,172 @@
+"""How many jobs wait and run, over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Patch
+
+from cosai_nb.stats.frames import group_columns
+from cosai_nb.stats.histogram import DurationHistogram, as_histogram
+from cosai_nb.stats.load import queue_load as load_summary
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, plain
+from cosai_nb.views.plots.text import labels
+from cosai_nb.views.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_WIDTHS = ("1min", "5min", "15min", "1h", "6h", "1D")
+_MOST_BINS = 1500
+_DRAWN = ["time", "arrivals", "waiting", "running", "servers", "servers_from"]
+
+
+def queue_load_data(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | pd.Timedelta | None = None,
+    servers: float | Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Return the steps that :func:`queue_load` draws.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job; or their histogram, which knows full hours only.
+    by : str or list of str, optional
+        Columns to group by, ``queue_id`` say; the seven groups with the longest lines are kept.
+    freq : str or pandas.Timedelta, optional
+        Width of a bin; by default the finest of 1 min, 5 min, 15 min, 1 h, 6 h and 1 day that gives at most 1,500.
+    servers : float or mapping of str to float, optional
+        How many jobs may run at once, as in :func:`cosai_nb.queue_load`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``by``; ``time`` (start of the bin, UTC); ``arrivals`` in it; ``waiting`` and ``running`` at its end;
+        ``servers`` and ``servers_from``: what jobs run on, and where that number comes from.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+    SettingsError
+        ``freq`` is no width, or too fine; ``servers`` is not above 0.
+    """
+    names = group_columns(by)
+    summary = load_summary(jobs, freq or _width(jobs), servers, by=names or None).reset_index()
+    if names:
+        longest = summary.groupby(list(names), dropna=False, sort=False)["waiting"].max()
+        kept = longest.sort_values(ascending=False, kind="stable").head(style.MOST_GROUPS).reset_index()
+        summary = kept[list(names)].merge(summary, on=list(names), how="left")
+    return summary[[*names, *_DRAWN]].astype(dict.fromkeys(names, "str"))
+
+
+def _width(jobs: pd.DataFrame | DurationHistogram) -> str:
+    """Return the finest width that gives few enough bins."""
+    if isinstance(jobs, DurationHistogram):
+        finest, hours = _WIDTHS.index("1h"), jobs.coded("hour").labels
+        span = pd.Timedelta(hours=float(hours.max() - hours.min())) if len(hours) else pd.Timedelta(0)
+    else:
+        finest = 0
+        span = jobs["observed_at"].max() - jobs["creation_time"].min()
+    return next(
+        (width for width in _WIDTHS[finest:] if not span / pd.Timedelta(width) > _MOST_BINS), _WIDTHS[-1]
+    )
+
+
+def queue_load(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | pd.Timedelta | None = None,
+    servers: float | Mapping[str, float] | None = None,
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how many jobs run, and on top of them how many wait; with ``by``, how many wait in each group.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job; or their histogram, which knows full hours only.
+    by : str or list of str, optional
+        Columns to group by, ``queue_id`` say; the seven groups with the longest lines are drawn.
+    freq : str or pandas.Timedelta, optional
+        Width of a bin; by default as fine as can be seen.
+    servers : float or mapping of str to float, optional
+        How many jobs may run at once, as in :func:`cosai_nb.queue_load`; drawn as a line.
+    tz : str
+        Time zone of the axis.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default in a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Time against numbers of jobs.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+    SettingsError
+        ``freq`` is no width, or too fine; ``servers`` is not above 0; ``tz`` is no time zone.
+
+    See Also
+    --------
+    queue_load_data : the steps as a frame.
+    """
+    names = group_columns(by)
+    style.zone_of(tz)
+    histogram = as_histogram(jobs, names)
+    ax = style.sheet(ax, width=9.6)
+    if not histogram.jobs:
+        return style.say(ax, NO_JOBS)
+    steps = queue_load_data(jobs, by=by, freq=freq, servers=servers)
+    if steps.empty:
+        return style.say(ax, NO_TIMES)
+    handles, named = _draw_lines(ax, steps, names) if names else _draw_stack(ax, steps)
+    ax.set_ylim(0, None)
+    ax.margins(x=0.01)
+    ax.grid(alpha=0.25)
+    style.clock_axis(ax.xaxis, tz)
+    style.count_axis(ax.yaxis, "jobs waiting" if names else "jobs in the queue and in work")
+    style.headline(ax, f"{'Waiting jobs' if names else 'Load'}{style.by_text(names)}", facts(histogram))
+    style.name_lines(ax, handles, named)
+    return ax
+
+
+def _draw_stack(ax: Axes, steps: pd.DataFrame) -> tuple[list[Artist], list[str]]:
+    time = style.day_numbers(steps["time"])
+    running, waiting = steps["running"].to_numpy(), steps["waiting"].to_numpy()
+    ax.fill_between(time, 0, running, step="post", color=style.BLUE, linewidth=0)
+    ax.fill_between(time, running, running + waiting, step="post", color=style.ORANGE, linewidth=0)
+    handles: list[Artist] = [Patch(color=style.BLUE), Patch(color=style.ORANGE)]
+    named = [f"running, at most {count(running.max())}", f"waiting on top, at most {count(waiting.max())}"]
+    servers = float(steps["servers"].iloc[0])
+    if np.isfinite(servers):
+        handles.append(ax.axhline(servers, color="#000000", linewidth=1.2, linestyle="--"))
+        named.append(f"{count(servers)} servers ({steps['servers_from'].iloc[0]})")
+    return handles, named
+
+
+def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> tuple[list[Artist], list[str]]:
+    handles: list[Artist] = []
+    groups = list(steps.groupby(list(names), dropna=False, sort=False))
+    named = labels([plain(key) for key, _ in groups])
+    for number, (_, part) in enumerate(groups):
+        look = style.look(number)
+        time, waiting = style.day_numbers(part["time"]), part["waiting"].to_numpy()
+        handles += ax.plot(
+            time, waiting, drawstyle="steps-post", color=look.color, linestyle=look.dash, linewidth=1.5
+        )
+        named[number] += f", at most {count(waiting.max())}"
+    return handles, named
