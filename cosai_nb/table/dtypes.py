@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from cosai_nb.schema import Column, Dtype
 
 
-def _text_dtype() -> pd.StringDtype:
+def _text_dtype() -> Any:  # the stubs know only the newest pandas
     try:
         return pd.StringDtype("pyarrow", na_value=np.nan)
     except TypeError:  # pandas 2.2 has the same dtype under its first name
-        return pd.StringDtype("pyarrow_numpy")
+        return pd.api.types.pandas_dtype("string[pyarrow_numpy]")
 
 
-TEXT = _text_dtype()
+TEXT: Any = _text_dtype()
 """pandas' string dtype with NaN: ``str`` in pandas 3."""
 
 UTC_MS = pd.DatetimeTZDtype("ms", "UTC")
@@ -60,7 +60,7 @@ def text_array(texts: pa.Array) -> Any:
     return TEXT.__from_arrow__(texts)
 
 
-def category_array(texts: pa.Array) -> pd.Categorical:
+def category_array(texts: pa.Array) -> pd.Categorical[Any]:
     """Give Arrow text as a categorical whose categories are the texts that occur, sorted.
 
     Examples
@@ -178,14 +178,14 @@ def exact(column: pd.Series[Any], spec: Column) -> Any:
         ) from error
 
 
-def _exact_category(column: pd.Series[Any]) -> pd.Categorical:
+def _exact_category(column: pd.Series[Any]) -> pd.Categorical[Any]:
     texts = text_of(column)
     if column.name != "outcome":
         return category_array(texts)
-    chosen = pd.Categorical(text_array(texts), dtype=OUTCOME)
-    if (chosen.codes < 0).any():
-        raise FrameError(f"Column 'outcome' holds something else than {', '.join(OUTCOME.categories)}.")
-    return chosen
+    codes = pc.index_in(texts, pa.array(list(Outcome), texts.type))
+    if codes.null_count:
+        raise FrameError(f"Column 'outcome' holds something else than {', '.join(Outcome)}.")
+    return pd.Categorical.from_codes(codes.to_numpy(), dtype=OUTCOME)
 
 
 def _exact_times(column: pd.Series[Any]) -> pd.DatetimeIndex:
@@ -212,7 +212,9 @@ def _exact_integers(column: pd.Series[Any]) -> Any:
 def _exact_bools(column: pd.Series[Any]) -> NDArray[np.bool_]:
     if pd.api.types.is_bool_dtype(column.dtype):
         return column.to_numpy(np.bool_)
-    values: NDArray[np.bool_] = column.map(_TRUTH).astype("boolean").to_numpy(np.bool_)
+    values: NDArray[np.bool_] = (
+        pd.Series(text_array(text_of(column))).map(_TRUTH).astype("boolean").to_numpy(np.bool_)
+    )
     return values
 
 

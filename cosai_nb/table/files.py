@@ -45,7 +45,8 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns and dtypes of :data:`cosai_nb.schema.COLUMNS`, then any columns of your own; a fresh RangeIndex.
+        Columns and dtypes of :data:`cosai_nb.schema.COLUMNS`, then any columns of your own (a CSV does not say their
+        dtypes, so those are inferred); a fresh RangeIndex.
 
     Raises
     ------
