@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING
 
-from cosai_nb.errors import AnswerError, CosaiError, DeniedError, RefusedError, UnavailableError
+from cosai_nb.errors import CosaiError, UnavailableError
 from cosai_nb.schema import Record
-from cosai_nb.service.client import MAX_ANSWER_BYTES
-from cosai_nb.service.parsing import Answer, parse_jobs
+from cosai_nb.service.crew import MAX_LIST, Crew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +24,8 @@ if TYPE_CHECKING:
 
     OnRecords = Callable[[list[Record]], None]
 
-MAX_LIST = 10
-MAX_JOB_BYTES = 2**20
-_LISTS_REFUSED = frozenset({400, 404, 414})
+__all__ = ["MAX_LIST", "Fetched", "fetch_records"]
+
 _POLL_S = 0.5  # how long to listen before looking whether anyone is still at work
 _FAREWELL_S = 2.0  # how long an ended call waits for requests in flight; they end by their own timeout
 
@@ -56,10 +53,6 @@ class Fetched:
     failure: CosaiError | None = None
     interrupted: bool = False
     repairs: dict[str, int] = field(default_factory=dict)
-
-
-Message = list[Record] | str | BaseException
-"""What workers send home: finished records, a repair's sentence, or what ends the call."""
 
 
 def fetch_records(
@@ -93,7 +86,7 @@ def fetch_records(
     Fetched
         One record an ID, whatever happens; IDs that were not read say why in ``error``.
     """
-    crew = _Crew(client, ids, batch_size)
+    crew = Crew(client, ids, batch_size)
     threads = [
         threading.Thread(target=crew.work, name=f"cosai-{number}", daemon=True)
         for number in range(min(workers, -(-len(ids) // batch_size)))
@@ -119,7 +112,7 @@ def fetch_records(
     return fetched
 
 
-def _receive(crew: _Crew, fetched: Fetched, until: float | None, keep: OnRecords, *, at_work: bool) -> None:
+def _receive(crew: Crew, fetched: Fetched, until: float | None, keep: OnRecords, *, at_work: bool) -> None:
     left = _POLL_S if until is None else until - crew.client.clock.monotonic()
     if left <= 0:
         fetched.ended = "the deadline of the call was over"
@@ -148,7 +141,7 @@ def _keep(message: list[Record] | str, fetched: Fetched, on_records: OnRecords) 
         on_records(message)
 
 
-def _drain(crew: _Crew, fetched: Fetched, on_records: OnRecords) -> None:
+def _drain(crew: Crew, fetched: Fetched, on_records: OnRecords) -> None:
     """Keep what workers had finished when the call ended."""
     while True:
         try:
@@ -157,144 +150,3 @@ def _drain(crew: _Crew, fetched: Fetched, on_records: OnRecords) -> None:
             return
         if isinstance(message, list | str):
             _keep(message, fetched, on_records)
-
-
-class _Crew:
-    """The workers' shared state."""
-
-    def __init__(self, client: Client, ids: Sequence[str], batch_size: int) -> None:
-        self.client = client
-        self.messages: SimpleQueue[Message] = SimpleQueue()
-        self.stop = threading.Event()
-        # /jobs takes IDs of one kind of job a list; the first letter tells the kind
-        kinds: dict[str, deque[str]] = {}
-        for job_id in ids:
-            kinds.setdefault(job_id[0] if client.path == "/jobs" else "", deque()).append(job_id)
-        self._fresh = deque(kinds.values())
-        self._again: deque[list[str]] = deque()
-        self._batch_size = batch_size
-        self._asking = 0
-        self._failures_in_a_row = 0
-        self._lock = threading.Condition()
-
-    def work(self) -> None:
-        """Ask list after list until none is left or the call ends."""
-        while (ids := self._take()) is not None:
-            try:
-                self._ask(ids)
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the calling thread
-                self.messages.put(error)
-                self.stop.set()
-            finally:
-                with self._lock:
-                    self._asking -= 1
-                    self._lock.notify_all()
-
-    def _take(self) -> list[str] | None:
-        """Return the next list; wait while others may still hand back halves; None at the end."""
-        with self._lock:
-            while not self.stop.is_set():
-                if self._again:
-                    ids = self._again.popleft()
-                    self._asking += 1
-                    return ids
-                if self._fresh:
-                    self._asking += 1
-                    return self._next_fresh()
-                if not self._asking:
-                    return None
-                self._lock.wait(0.1)
-            return None
-
-    def _next_fresh(self) -> list[str]:
-        kind = self._fresh.popleft()
-        taken = max(self.client.list_size or MAX_LIST, self.client.accepted_size)
-        ids = [kind.popleft() for _ in range(min(self._batch_size, taken, len(kind)))]
-        if kind:
-            self._fresh.append(kind)  # kinds take turns, so that an early end is no end of one kind
-        return ids
-
-    def _ask(self, ids: list[str]) -> None:
-        path = f"{self.client.path}/{','.join(ids)}"
-        # a list that is too large comes apart; one job with hours of recognised speech must still be readable
-        limit = MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_ANSWER_BYTES
-        try:
-            answer, observed_ms = self.client.ask(path, parse_jobs, stop=self.stop, max_bytes=limit)
-        except DeniedError:
-            raise
-        except (RefusedError, AnswerError) as error:
-            self._refused(ids, error)
-        except UnavailableError as error:
-            self._give_up(ids, error)
-        else:
-            with self._lock:
-                self._failures_in_a_row = 0
-            if answer.repaired:
-                self.messages.put(answer.repaired)
-            self._sort(ids, answer, observed_ms)
-
-    def _refused(self, ids: list[str], error: CosaiError) -> None:
-        """Split a list that was refused or unreadable; a single ID gets its row."""
-        if len(ids) > 1:
-            half = len(ids) // 2
-            with self._lock:
-                if error.status_code in _LISTS_REFUSED and len(ids) > self.client.accepted_size:
-                    # a list as long as one that was answered before is refused for its content, not for its length
-                    self.client.list_size = min(half, self.client.list_size or half)
-            self._hand_back([ids[:half], ids[half:]])
-        elif error.status_code == 404 and error.code:  # noqa: PLR2004 - HTTP's number
-            # without a Code it is some web server's 404, which knows nothing of jobs
-            self.messages.put([Record(ids[0], "not_found")])
-        elif isinstance(error, RefusedError):
-            self.messages.put([Record(ids[0], "unread", error=str(error))])
-        else:
-            self._give_up(ids, error)
-
-    def _give_up(self, ids: list[str], error: CosaiError) -> None:
-        """Ask each of these IDs alone; a single one gets its row. When nothing comes through for long, end the call."""
-        with self._lock:
-            self._failures_in_a_row += 1
-            hopeless = self._failures_in_a_row >= MAX_LIST
-        if hopeless:
-            raise UnavailableError(
-                f"ended after {MAX_LIST} requests in a row gave up; the last said: {error}"
-            )
-        if len(ids) > 1:
-            self._hand_back([[job_id] for job_id in ids])  # one of them may be what the service stumbles over
-        else:
-            self.messages.put([Record(ids[0], "unread", error=str(error))])
-
-    def _hand_back(self, lists: list[list[str]]) -> None:
-        with self._lock:
-            self._again.extend(lists)
-            self._lock.notify_all()
-
-    def _sort(self, ids: list[str], answer: Answer, observed_ms: int) -> None:
-        """Match an answer's jobs with the IDs asked; a job that was not asked for is never kept."""
-        asked = set(ids)
-        jobs = {values[0]: values for values in reversed(answer.jobs) if values[0] in asked}
-        not_found = asked.intersection(answer.not_found) - jobs.keys()
-        with self._lock:
-            if jobs:
-                self.client.accepted_size = max(self.client.accepted_size, len(ids))
-            elif len(ids) > self.client.accepted_size:
-                # A service that takes a list for one strange ID would call all of it unknown. Only a list with a job
-                # in it shows that lists are understood.
-                not_found = set()
-        records = [Record(job_id, "job", observed_ms, None, jobs[job_id]) for job_id in ids if job_id in jobs]
-        records += [Record(job_id, "not_found", observed_ms) for job_id in ids if job_id in not_found]
-        left = [job_id for job_id in ids if job_id not in jobs and job_id not in not_found]
-        if left and len(ids) > 1:
-            self._hand_back([[job_id] for job_id in left])
-        elif left and (answer.jobs or answer.not_found):
-            reason = f"the answer speaks of {_others(answer)} instead; ask again, and report it if it stays"
-            records.append(Record(left[0], "unread", observed_ms, reason))
-        elif left:
-            records.append(Record(left[0], "not_found", observed_ms))
-        if records:
-            self.messages.put(records)
-
-
-def _others(answer: Answer) -> str:
-    names = [values[0] or "a job without JobId" for values in answer.jobs] + answer.not_found
-    return f"{names[0][:60]!a}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")

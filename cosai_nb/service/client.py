@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-from cosai_nb.errors import AnswerError, CosaiError, MalformedError, SettingsError, UnavailableError
+from cosai_nb.errors import AnswerError, CosaiError, SettingsError, UnavailableError
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, http_date, retry_after
 from cosai_nb.service.settings import base_url, check_settings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 16 * 2**20
-_MALFORMED_RETRIES = 2
+_ANSWER_RETRIES = 2
 
 
 class Client:
@@ -172,7 +172,7 @@ class Client:
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("bucket", "region", "path"))
-        token = "not set" if self._credentials.token is None else "set"
+        token = "set" if self._credentials.token else "not set"
         return f"{type(self).__name__}({shown}, secret_id=set, secret_key=set, token={token})"
 
     def __reduce__(self) -> NoReturn:
@@ -198,7 +198,7 @@ class Client:
         path : str
             Path before percent-encoding, for example ``/ai_jobs/<id>,<id>``.
         parse : callable
-            Body to anything; a MalformedError of it is retried as well, twice.
+            Body to anything; an AnswerError of it that says ``retryable`` is retried as well, twice.
         params : mapping, optional
             Query parameters.
         stop : threading.Event, optional
@@ -218,7 +218,7 @@ class Client:
         """
         stop = stop or threading.Event()
         until = self.clock.monotonic() + self.patience
-        attempt = malformed = 0
+        attempt = unbelievable = 0
         mended: set[str] = set()
         while True:
             self.limiter.acquire(stop)
@@ -226,11 +226,12 @@ class Client:
             try:
                 return self._once(path, parse, params or {}, used, stop, min(max_bytes, MAX_ANSWER_BYTES))
             except CosaiError as error:
-                # its frames held the answer and signed headers, which a verbose traceback would print
+                # its frames, and those of its cause, held the answer and signed headers: verbose tracebacks print them
                 failure = error.with_traceback(None)
+                failure.__cause__ = failure.__context__ = None
             if not self._mend(failure, used, mended):
-                malformed += isinstance(failure, MalformedError)
-                if malformed > _MALFORMED_RETRIES:
+                unbelievable += isinstance(failure, AnswerError)
+                if unbelievable > _ANSWER_RETRIES:
                     raise failure
                 self._pause(failure, attempt, until, stop)
                 attempt += 1
@@ -246,8 +247,7 @@ class Client:
     ) -> tuple[T, int]:
         if stop.is_set():
             raise UnavailableError("The call was ended before this request was sent.")
-        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
-        url = f"{self.base_url}{quote(path)}{query}"
+        url = f"{self.base_url}{quote(path)}" + (f"?{urlencode(params, quote_via=quote)}" if params else "")
         headers = self._signer.sign(url, path, params, credentials, host=self._host)
         reply = self._transport.get(url, headers, timeout=self.timeout, max_bytes=max_bytes)
         if reply.status != 200:  # noqa: PLR2004 - the one status that carries an answer
