@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cosai_nb.errors import FileError, IncompleteWarning, SettingsError
-from cosai_nb.query.run import bar, check_sizes, raise_with, warn_of_repairs
+from cosai_nb.errors import FileError, SettingsError
+from cosai_nb.query.run import InterruptedWarning, bar, check_sizes, raise_with, warn_of_repairs
 from cosai_nb.query.windows import gaps, settled, window_of
 from cosai_nb.schema import COLUMNS, ENDED, OUTCOME_OF_STATE, WIRE, Record, State
 from cosai_nb.service.client import Client
@@ -247,7 +247,7 @@ def _tell(listed: Listed, jobs: pd.DataFrame, asked: list[Window]) -> None:
     )
     if listed.failure is not None:
         raise_with(listed.failure, jobs, f"{note} They are in this error's .jobs.")
-    warnings.warn(f"The listing was interrupted: {note} List again.", IncompleteWarning, stacklevel=3)
+    warnings.warn(f"The listing was interrupted: {note} List again.", InterruptedWarning, stacklevel=3)
 
 
 def _shown(moment: int) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 BAR_DELAY_S = 1.0
 
 
+class InterruptedWarning(IncompleteWarning):
+    """A call ended early because the user interrupted it."""
+
+
 def check_sizes(*, batch_size: int = 1, workers: int = 1) -> None:
     """Raise ValueError where a call cannot be made with these sizes."""
     if not 1 <= batch_size <= MAX_LIST:
@@ -111,6 +115,8 @@ def assemble(
     place_of = {_id_of(record): place for place, record in enumerate(asked) if _may_be_stored(record)}
     stored = store.jobs(place_of) if place_of else fresh.iloc[:0]
     stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
+    if stored.empty:
+        return fresh
     places_stored = [place_of[job_id] for job_id in stored["job_id"]]
     taken = set(places_stored)
     places_fresh = [place for place, record in enumerate(asked) if isinstance(record, Record)]
@@ -137,7 +143,7 @@ def tell(fetched: Fetched, jobs: pd.DataFrame) -> None:
         why = fetched.ended or f"the first says: {jobs.loc[jobs['outcome'] == 'unread', 'error'].iloc[0]}"
         warnings.warn(
             f"{unread:,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again.",
-            IncompleteWarning,
+            InterruptedWarning if fetched.interrupted else IncompleteWarning,
             stacklevel=3,
         )
 

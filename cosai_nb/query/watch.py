@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cosai_nb.errors import IncompleteWarning
 from cosai_nb.query.live import Progress, view_of
-from cosai_nb.query.run import assemble, check_sizes, fetch_into, raise_with, warn_of_repairs
+from cosai_nb.query.run import (
+    InterruptedWarning,
+    assemble,
+    check_sizes,
+    fetch_into,
+    raise_with,
+    warn_of_repairs,
+)
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, WIRE, Outcome, Record
 from cosai_nb.service.client import Client
 from cosai_nb.service.ids import admit
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from cosai_nb.table.store import JobStore
 
 _OUTCOMES = {str(state): outcome for state, outcome in OUTCOME_OF_STATE.items()}
+_INTERRUPTED = "the watch was interrupted"
 _SLOWER = 1.5
 _SLOWEST = 6.0
 _SHOWN = 5
@@ -112,7 +120,7 @@ def watch_jobs(
         warnings.warn(
             f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}. Watch them again, with a store to go "
             "on from here.",
-            IncompleteWarning,
+            InterruptedWarning if watch.why is _INTERRUPTED else IncompleteWarning,
             stacklevel=2,
         )
     return jobs
@@ -166,7 +174,7 @@ class _Watch:
                     return
                 clock.wait(threading.Event(), min(pause, left))
         except KeyboardInterrupt:
-            self.why = "the watch was interrupted"
+            self.why = _INTERRUPTED
         finally:
             view.close()
 
@@ -185,7 +193,7 @@ class _Watch:
             self.repairs[sentence] = self.repairs.get(sentence, 0) + answers
         self.failure = fetched.failure
         if fetched.interrupted:
-            self.why = "the watch was interrupted"
+            self.why = _INTERRUPTED
         gone = {job_id for job_id, record in fetched.records.items() if record.fate == "not_found"}
         self.open = [
             job_id

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from cosai_nb.errors import FileError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
+from cosai_nb.table.dtypes import text_of
 from cosai_nb.table.frame import conform
 from cosai_nb.table.store_parts import holds_foreign_only, part_names, read_parts, write_part
 from cosai_nb.table.store_windows import listed, mark_listed
@@ -29,6 +30,8 @@ from cosai_nb.table.store_writer import SightWriter
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -211,7 +214,8 @@ class JobStore:
         sights = read_parts(self.folder, names)
         if job_ids is not None:
             sights = sights.filter(pc.is_in(sights["job_id"], value_set=_text(job_ids)))
-        return conform(sights.to_pandas())
+        frame: pd.DataFrame = sights.to_pandas()
+        return frame
 
     def _read(self, read: Callable[[list[str]], T]) -> T:
         """Read parts; again where another process has compacted one away in between."""
@@ -242,7 +246,7 @@ def _newest(sights: pd.DataFrame) -> pd.DataFrame:
     absent = ordered[~is_job].drop_duplicates("job_id", keep="last")
     seen = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
     absent = absent[~(seen >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
-    both = pd.concat([jobs, absent])
+    both: pd.DataFrame = pd.concat([jobs, absent])
     return both.sort_values(["creation_time", "job_id", "observed_at"], ignore_index=True)
 
 
@@ -250,9 +254,17 @@ def _with_last_seen(newest: pd.DataFrame) -> pd.DataFrame:
     """Fold the sights of absence into columns: one row an ID."""
     is_job = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
     jobs, absent = newest[is_job], newest[~is_job]
-    never_seen = absent[~absent["job_id"].isin(jobs["job_id"]).to_numpy()]
+    never_seen = absent[~_is_in(absent["job_id"], jobs["job_id"])]
     one_each = conform(pd.concat([jobs, never_seen], ignore_index=True))[list(COLUMNS)]
     known = ~one_each["outcome"].isin(NOT_A_JOB)
     one_each["last_seen"] = one_each["observed_at"].where(known)
-    one_each["forgotten"] = known & one_each["job_id"].isin(absent["job_id"])
+    one_each["forgotten"] = known & _is_in(one_each["job_id"], absent["job_id"])
     return one_each
+
+
+def _is_in(ids: pd.Series[Any], others: pd.Series[Any]) -> NDArray[np.bool_]:
+    """Return which IDs are among others; pandas' own ``isin`` takes ten times as long on this dtype."""
+    found: NDArray[np.bool_] = pc.is_in(text_of(ids), value_set=text_of(others)).to_numpy(
+        zero_copy_only=False
+    )
+    return found
