@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import subprocess
 import threading
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from cosai_nb.service.pace import Clock
 from cosai_nb.service.transport import Reply
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable
 
 KEYS = {"secret_id": "AKIDEXAMPLE", "secret_key": "SECRETEXAMPLE"}
@@ -72,9 +72,7 @@ def fault(status: int, code: str, message: str = "", **headers: str) -> Reply:
 
 
 def xml(jobs: Iterable[str] = (), unknown: Iterable[str] = ()) -> str:
-    details = (
-        f"<JobsDetail><JobId>{job_id}</JobId><State>Success</State></JobsDetail>" for job_id in jobs
-    )
+    details = (f"<JobsDetail><JobId>{job_id}</JobId><State>Success</State></JobsDetail>" for job_id in jobs)
     missing = (f"<NonExistJobIds>{job_id}</NonExistJobIds>" for job_id in unknown)
     return f"<Response>{''.join(details)}{''.join(missing)}</Response>"
 
@@ -95,7 +93,9 @@ def client_of(answer: Callable[[str, Any], Any], **settings: Any) -> Client:
 class RawServer:
     """A socket on loopback whose ``talk(sock, request, number)`` sends what it likes; True keeps the connection."""
 
-    def __init__(self, talk: Callable[[socket.socket, bytes, int], object], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, talk: Callable[[socket.socket, bytes, int], object], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
         self._talk, self._tls, self._open = talk, tls, []
@@ -136,7 +136,9 @@ def serve():
     """Return what starts a RawServer that ends with the test."""
     servers: list[RawServer] = []
 
-    def start(talk: Callable[[socket.socket, bytes, int], object], tls: ssl.SSLContext | None = None) -> RawServer:
+    def start(
+        talk: Callable[[socket.socket, bytes, int], object], tls: ssl.SSLContext | None = None
+    ) -> RawServer:
         servers.append(RawServer(talk, tls))
         return servers[-1]
 
@@ -162,6 +164,13 @@ def certificate(tmp_path_factory):
 def wire() -> SimpleNamespace:
     """Everything above, for modules that importlib mode keeps from importing each other."""
     return SimpleNamespace(
-        FakeTime=FakeTime, FakeTransport=FakeTransport, KEYS=KEYS, BUCKET=BUCKET, reply=reply, fault=fault, xml=xml,
-        ids_of=ids_of, client_of=client_of,
+        FakeTime=FakeTime,
+        FakeTransport=FakeTransport,
+        KEYS=KEYS,
+        BUCKET=BUCKET,
+        reply=reply,
+        fault=fault,
+        xml=xml,
+        ids_of=ids_of,
+        client_of=client_of,
     )

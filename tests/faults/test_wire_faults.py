@@ -51,7 +51,9 @@ def check(jobs, emulator: Emulator) -> Counter[str]:
     assert (seconds[started] == truth.start_time[started]).all()
     assert known.loc[read, "error"].isna().all()
     assert known.loc[~read, "error"].notna().all()
-    return Counter(fate if fate in {"unread", "not_found", "invalid_id"} else "job" for fate in jobs["outcome"])
+    return Counter(
+        fate if fate in {"unread", "not_found", "invalid_id"} else "job" for fate in jobs["outcome"]
+    )
 
 
 ALL = {"job": NUMBER, "not_found": 1, "invalid_id": 3}
@@ -64,7 +66,10 @@ def fetch(emulator: Emulator, *, client=None, workers=4, ids=None, **settings):
         warnings.simplefilter("always")
         client = client or emulator.client(**settings)
         try:
-            jobs, failure = fetch_jobs(ids or asked(emulator), client=client, workers=workers, progress=False), None
+            jobs, failure = (
+                fetch_jobs(ids or asked(emulator), client=client, workers=workers, progress=False),
+                None,
+            )
         except CosaiError as error:
             jobs, failure = error.jobs, error
         finally:
@@ -110,7 +115,9 @@ PASSING = {
 
 
 @pytest.mark.parametrize("faults", PASSING.values(), ids=PASSING)
-@pytest.mark.parametrize("lists", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["lists", "single IDs"])
+@pytest.mark.parametrize(
+    "lists", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["lists", "single IDs"]
+)
 def test_what_passes_loses_nothing(faults, lists):
     with emulator_of(*faults, comma_lists=lists) as emulator:
         jobs, failure = fetch(emulator, timeout=0.5)
@@ -157,6 +164,7 @@ def test_01_connection_refused():
 
 def test_02_dns_failure(monkeypatch):
     with emulator_of() as emulator:
+
         def fail(*_args, **_kwargs):
             raise socket.gaierror(-2, "Name or service not known")
 
@@ -209,14 +217,19 @@ def test_15_an_outage_ends_soon_and_the_same_call_resumes(fault, tmp_path):
         jobs, failure = fetch(emulator)
         assert failure is None
         found = check(jobs, emulator)
-        assert found in ({"unread": NUMBER + 1, "invalid_id": 3}, {"unread": NUMBER, "not_found": 1, "invalid_id": 3})
+        assert found in (
+            {"unread": NUMBER + 1, "invalid_id": 3},
+            {"unread": NUMBER, "not_found": 1, "invalid_id": 3},
+        )
         assert len(emulator.requests) < 300
     with emulator_of() as emulator:
         assert check(fetch(emulator)[0], emulator) == ALL
 
 
 def test_15_a_service_that_goes_down_in_the_middle_leaves_what_was_read():
-    with emulator_of(Fault(kind="status", status=500, code="InternalError", nth=range(6, 10_000))) as emulator:
+    with emulator_of(
+        Fault(kind="status", status=500, code="InternalError", nth=range(6, 10_000))
+    ) as emulator:
         jobs, failure = fetch(emulator, workers=1)
         assert failure is None
         counts = check(jobs, emulator)
@@ -267,7 +280,9 @@ def test_18_a_token_that_expires_is_renewed(status):
         renewals.append(1)
         return Credentials.of(*KEYS, "token")
 
-    with emulator_of(Fault(kind="status", status=status, code="ExpiredToken", nth=7), token="token") as emulator:
+    with emulator_of(
+        Fault(kind="status", status=status, code="ExpiredToken", nth=7), token="token"
+    ) as emulator:
         jobs, failure = fetch(emulator, provider=provider)
         assert failure is None
         assert check(jobs, emulator) == ALL
@@ -333,7 +348,9 @@ def test_30_a_job_moves_on_between_two_calls():
     with emulator_of() as emulator:
         emulator.advance(-3 * 3600)
         created = [
-            job_id for job_id, at in zip(emulator.job_ids, emulator.workload.creation_time, strict=True) if at <= emulator.now
+            job_id
+            for job_id, at in zip(emulator.job_ids, emulator.workload.creation_time, strict=True)
+            if at <= emulator.now
         ]
         before, _ = fetch(emulator, ids=created)
         assert before["outcome"].isin(["waiting", "running"]).any()
@@ -353,7 +370,9 @@ def test_30_a_job_moves_on_between_two_calls():
 @pytest.mark.parametrize("seed", range(3))
 def test_14_one_percent_of_everything_over_ten_thousand_jobs(seed):
     kinds = ["reset_before_headers", "reset_after_headers", "wrong_length", "cut_body", "empty", "status"]
-    faults = [Fault(kind=kind, probability=0.01 / len(kinds), status=500, code="InternalError") for kind in kinds]
+    faults = [
+        Fault(kind=kind, probability=0.01 / len(kinds), status=500, code="InternalError") for kind in kinds
+    ]
     with Emulator(seed=seed, scenario=Scenario(jobs=10_000), faults=faults) as emulator:
         ids = emulator.job_ids.copy()
         random.Random(seed).shuffle(ids)

@@ -12,8 +12,25 @@ from hypothesis import strategies as st
 from cosai_nb.errors import MalformedError, OversizedError, UnavailableError
 from cosai_nb.service.batch import MAX_LIST, fetch_records
 
-DEEDS = ["refuse", "omit", "foreign", "twice", "unknown", "swapped", "empty", "html", "cut", "huge", "500", "503", "bare 404", "reset"]
-ASKED_AT_MOST = 3 * 6  # 10, 5, 3, 2 and 1 in a list, once alone for being omitted; three times where it is malformed
+DEEDS = [
+    "refuse",
+    "omit",
+    "foreign",
+    "twice",
+    "unknown",
+    "swapped",
+    "empty",
+    "html",
+    "cut",
+    "huge",
+    "500",
+    "503",
+    "bare 404",
+    "reset",
+]
+ASKED_AT_MOST = (
+    3 * 6
+)  # 10, 5, 3, 2 and 1 in a list, once alone for being omitted; three times where it is malformed
 RETRIES_AT_MOST = 500 // 5  # whatever is retried is paid for by one budget
 
 
@@ -34,7 +51,11 @@ class Chaos:
         with self.lock:
             self.asked.update(ids)
             self.longest = max(self.longest, len(ids))
-            deed = self.chance.choice(self.deeds) if self.deeds and self.chance.random() < self.probability else ""
+            deed = (
+                self.chance.choice(self.deeds)
+                if self.deeds and self.chance.random() < self.probability
+                else ""
+            )
             return self.answer(ids, "refuse" if len(ids) > self.largest else deed)
 
     def answer(self, ids, deed):
@@ -119,7 +140,11 @@ def test_every_id_ends_in_exactly_one_record(
 @given(st.integers(0, 2**32), st.integers(1, 16))
 def test_rare_failures_of_any_kind_lose_nothing(wire, seed, workers):
     ids = [f"j{position}" for position in range(300)]
-    passing = [deed for deed in DEEDS if deed in {"foreign", "twice", "unknown", "cut", "500", "503", "reset", "empty"}]
+    passing = [
+        deed
+        for deed in DEEDS
+        if deed in {"foreign", "twice", "unknown", "cut", "500", "503", "reset", "empty"}
+    ]
     service = Chaos(wire, seed, 0.05, passing, 10, ids[::9])
     fetched = fetch_records(wire.client_of(service), ids, workers=workers)
     assert Counter(record.fate for record in fetched.records.values()) == {"job": 266, "not_found": 34}

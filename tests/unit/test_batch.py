@@ -35,12 +35,16 @@ class Service:
 
     def true(self, ids):
         known = [job_id for job_id in ids if job_id not in self.unknown]
-        return self.wire.reply(200, self.wire.xml(known, [job_id for job_id in ids if job_id in self.unknown]))
+        return self.wire.reply(
+            200, self.wire.xml(known, [job_id for job_id in ids if job_id in self.unknown])
+        )
 
 
 def fates(fetched) -> Counter[str]:
     assert all(job_id == record.job_id for job_id, record in fetched.records.items())
-    assert all(record.values[0] == record.job_id for record in fetched.records.values() if record.fate == "job")
+    assert all(
+        record.values[0] == record.job_id for record in fetched.records.values() if record.fate == "job"
+    )
     assert all(record.error for record in fetched.records.values() if record.fate == "unread")
     return Counter(record.fate for record in fetched.records.values())
 
@@ -178,7 +182,9 @@ def test_a_single_id_with_an_answer_about_nothing_is_not_found(wire):
     assert fates(fetched) == {"not_found": 3}
 
 
-@pytest.mark.parametrize("foreign", ["j9999", "j0001"])  # one that nobody asked for, one that another list asks for
+@pytest.mark.parametrize(
+    "foreign", ["j9999", "j0001"]
+)  # one that nobody asked for, one that another list asks for
 def test_a_foreign_job_is_never_kept(wire, foreign):
     def meddle(ids):
         return wire.reply(200, wire.xml([foreign])) if "j0000" in ids or ids == [foreign] else None
@@ -223,7 +229,9 @@ def test_an_id_that_the_service_stumbles_over_costs_only_its_own_row(wire, answe
     def meddle(ids):
         if "j0042" not in ids:
             return None
-        return wire.fault(500, "InternalError") if answer == "500" else UnavailableError("broke", retryable=True)
+        return (
+            wire.fault(500, "InternalError") if answer == "500" else UnavailableError("broke", retryable=True)
+        )
 
     fetched, service, client = run(wire, meddle)
     assert fates(fetched) == {"job": 99, "unread": 1}
@@ -325,7 +333,10 @@ def test_one_percent_random_500_loses_nothing(wire):
     chance = random.Random(7)
     ids = [f"j{number}" for number in range(10_000)]
     fetched, service, _ = run(
-        wire, lambda _: wire.fault(500, "InternalError") if chance.random() < 0.01 else None, ids=ids, workers=16
+        wire,
+        lambda _: wire.fault(500, "InternalError") if chance.random() < 0.01 else None,
+        ids=ids,
+        workers=16,
     )
     assert fates(fetched) == {"job": 10_000}
     assert len(service.lists) > 1_000
@@ -397,7 +408,9 @@ def test_an_interrupt_in_a_callback_keeps_what_was_read(wire):
     assert len(service.lists) <= 10
 
 
-@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals need the main thread")
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="signals need the main thread"
+)
 def test_ctrl_c_keeps_what_was_read_and_ends_the_threads(wire):
     def meddle(ids):
         if ids[0] >= "j0040":

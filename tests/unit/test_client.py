@@ -95,7 +95,22 @@ def test_jitter_grows_to_twenty_seconds(wire):
     client = wire.client_of(lambda *_: refused(), clock=fake.clock)
     with pytest.raises(UnavailableError):
         ask(client)
-    assert [round(wait, 3) for wait in fake.waits] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20, 20, 20, 20, 20, 20]
+    assert [round(wait, 3) for wait in fake.waits] == [
+        0.2,
+        0.4,
+        0.8,
+        1.6,
+        3.2,
+        6.4,
+        12.8,
+        20,
+        20,
+        20,
+        20,
+        20,
+        20,
+        20,
+    ]
 
 
 def test_jitter_may_be_nothing(wire, good):
@@ -128,7 +143,9 @@ def test_patience_ends_a_request(wire):
 
 def test_a_retry_after_beyond_patience_is_not_waited_for(wire):
     fake = wire.FakeTime()
-    client = wire.client_of(lambda *_: wire.fault(503, "SlowDown", Retry_After="60"), clock=fake.clock, patience=30)
+    client = wire.client_of(
+        lambda *_: wire.fault(503, "SlowDown", Retry_After="60"), clock=fake.clock, patience=30
+    )
     with pytest.raises(UnavailableError) as caught:
         ask(client)
     assert fake.now == 0.0
@@ -284,7 +301,9 @@ def test_no_correction_without_the_services_time(wire):
     assert len(client.fake.asked) == 1
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "ExpiredToken"), (403, "ExpiredToken"), (401, "SignatureExpired")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "ExpiredToken"), (403, "ExpiredToken"), (401, "SignatureExpired")]
+)
 def test_expired_credentials_are_renewed_once_for_all_threads(wire, good, status, code):
     renewals = []
     all_expired = threading.Barrier(8, timeout=10)
@@ -339,9 +358,15 @@ def test_a_provider_that_fails_is_told(wire):
 
 def test_the_error_carries_code_message_and_request_id(wire):
     client = wire.client_of(lambda *_: wire.fault(403, "AccessDenied", "Not yours."))
-    with pytest.raises(DeniedError, match=r"AccessDenied: Not yours\. \(HTTP 403, request id req-1\)") as caught:
+    with pytest.raises(
+        DeniedError, match=r"AccessDenied: Not yours\. \(HTTP 403, request id req-1\)"
+    ) as caught:
         ask(client)
-    assert (caught.value.status_code, caught.value.code, caught.value.request_id) == (403, "AccessDenied", "req-1")
+    assert (caught.value.status_code, caught.value.code, caught.value.request_id) == (
+        403,
+        "AccessDenied",
+        "req-1",
+    )
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 

@@ -12,7 +12,14 @@ import traceback
 import pytest
 from qcloud_cos import CosConfig
 
-from cosai_nb.errors import AnswerError, CosaiError, CredentialsError, DeniedError, SettingsError, UnavailableError
+from cosai_nb.errors import (
+    AnswerError,
+    CosaiError,
+    CredentialsError,
+    DeniedError,
+    SettingsError,
+    UnavailableError,
+)
 from cosai_nb.service.client import Client
 from cosai_nb.service.credentials import (
     Credentials,
@@ -29,9 +36,7 @@ ID, KEY, TOKEN = "AKIDhiddenhidden0123", "KEYhiddenhidden4567", "TOK/hidden+hidd
 SECRETS = {"secret_id": ID, "secret_key": KEY, "token": TOKEN}
 BUCKET = {"bucket": "test-1234567890", "region": "ap-beijing"}
 NAMES = [
-    f"{family}_{name}"
-    for family in ("COS", "TENCENTCLOUD")
-    for name in ("SECRET_ID", "SECRET_KEY", "TOKEN")
+    f"{family}_{name}" for family in ("COS", "TENCENTCLOUD") for name in ("SECRET_ID", "SECRET_KEY", "TOKEN")
 ] + ["COSAI_BUCKET", "COSAI_REGION", "COSAI_ENDPOINT"]
 
 
@@ -63,7 +68,9 @@ def views(thing: object) -> str:
 
 def verbose(error: BaseException) -> str:
     """What IPython's ``%xmode Verbose`` prints: every frame with its locals, causes and contexts too."""
-    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()) + views(error)
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()) + views(
+        error
+    )
 
 
 def chain(error: BaseException | None) -> list[BaseException]:
@@ -91,9 +98,17 @@ def bare(monkeypatch, tmp_path):
 
 def test_cos_names_win_over_tencentcloud_names_over_the_file(bare):
     (bare / ".cos.conf").write_text("[common]\nsecret_id = f-id\nsecret_key = f-key\ntoken = f-token\n")
-    cloud = {"TENCENTCLOUD_SECRET_ID": "t-id", "TENCENTCLOUD_SECRET_KEY": "t-key", "TENCENTCLOUD_TOKEN": "t-token"}
+    cloud = {
+        "TENCENTCLOUD_SECRET_ID": "t-id",
+        "TENCENTCLOUD_SECRET_KEY": "t-key",
+        "TENCENTCLOUD_TOKEN": "t-token",
+    }
     cos = {"COS_SECRET_ID": "c-id", "COS_SECRET_KEY": "c-key"}
-    assert revealed(from_environment({**cloud, **cos}, bare)) == ("c-id", "c-key", None)  # not another pair's token
+    assert revealed(from_environment({**cloud, **cos}, bare)) == (
+        "c-id",
+        "c-key",
+        None,
+    )  # not another pair's token
     assert revealed(from_environment({**cos, "COS_TOKEN": "c-token"}, bare)) == ("c-id", "c-key", "c-token")
     assert revealed(from_environment(cloud, bare)) == ("t-id", "t-key", "t-token")
     assert revealed(from_environment({}, bare)) == ("f-id", "f-key", "f-token")
@@ -129,7 +144,9 @@ def test_a_file_with_a_byte_order_mark(bare):
     assert revealed(from_environment({}, bare)) == ("f-id", "f-key", None)
 
 
-@pytest.mark.parametrize("content", ["[common]\nsecret_id = x\n", "[other]\nsecret_id = x\nsecret_key = y\n", ""])
+@pytest.mark.parametrize(
+    "content", ["[common]\nsecret_id = x\n", "[other]\nsecret_id = x\nsecret_key = y\n", ""]
+)
 def test_a_file_without_a_pair(bare, content):
     (bare / ".cos.conf").write_text(content)
     with pytest.raises(CredentialsError, match=r"no secret_id and secret_key in \[common\]"):
@@ -278,7 +295,9 @@ def test_from_config_hands_on_proxies_verify_and_token():
 
 
 def test_from_config_settings_win(bare):
-    client = Client.from_config(config_of(), bucket="test-1234567890", endpoint="http://127.0.0.1:9", token=TOKEN)
+    client = Client.from_config(
+        config_of(), bucket="test-1234567890", endpoint="http://127.0.0.1:9", token=TOKEN
+    )
     assert client.base_url == "http://127.0.0.1:9"
     assert revealed(client._credentials) == (ID, KEY, TOKEN)
     with pytest.raises(SettingsError) as caught:
@@ -324,9 +343,11 @@ def client(wire):
 def test_a_secret_shows_stars_only():
     secret = Secret(KEY)
     assert secret.reveal() == KEY
-    assert_clean(views(secret) + views([secret]) + views({"a": secret}) + views(Credentials.of(ID, KEY, TOKEN)))
+    assert_clean(
+        views(secret) + views([secret]) + views({"a": secret}) + views(Credentials.of(ID, KEY, TOKEN))
+    )
     with pytest.raises(TypeError):
-        f"{secret:>10}"  # noqa: B018 - a format spec is refused rather than served
+        f"{secret:>10}"
 
 
 @pytest.mark.parametrize("act", [pickle.dumps, copy.copy, copy.deepcopy])
@@ -362,7 +383,11 @@ ECHO = f"it is {ID} {KEY} {TOKEN} Authorization: q-sign-algorithm=sha1&q-ak={ID}
     ("status", "body", "kind"),
     [
         (403, f"<Error><Code>SignatureDoesNotMatch</Code><Message>{ECHO}</Message></Error>", DeniedError),
-        (403, f"<Error><Code>{KEY}</Code><Message>x</Message><RequestId>{KEY}</RequestId></Error>", DeniedError),
+        (
+            403,
+            f"<Error><Code>{KEY}</Code><Message>x</Message><RequestId>{KEY}</RequestId></Error>",
+            DeniedError,
+        ),
         (500, f"<html>{ECHO}</html>", UnavailableError),
         (500, f'{{"Code": "{KEY}", "Message": "{ECHO}"}}', UnavailableError),
         (200, f"<html>{ECHO}</html>", AnswerError),

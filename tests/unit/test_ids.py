@@ -105,7 +105,7 @@ def test_first_seen_order():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: (job_id for job_id in ("b", "a", "b")),
+        lambda: iter(["b", "a", "b"]),
         lambda: pd.Series(["b", "a", "b"], index=[7, 7, 7]),
         lambda: pd.Series(["b", "a", "b"], dtype="category"),
         lambda: pd.Series(["b", "a", "b"], dtype="string"),
@@ -160,7 +160,7 @@ def test_a_subclass_cannot_smuggle_another_text():
         def __str__(self):
             return "../buckets"
 
-    class Old(str, Enum):
+    class Old(str, Enum):  # noqa: UP042 - whose str() is not its text, unlike StrEnum's
         J = "j1"
 
     class New(StrEnum):
@@ -171,10 +171,16 @@ def test_a_subclass_cannot_smuggle_another_text():
     assert all(type(job_id) is str for job_id in admitted)
 
 
-@given(st.lists(st.one_of(st.text(max_size=6), st.text("ab-_", max_size=3), st.integers(), st.none(), st.floats())))
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=6), st.text("ab-_", max_size=3), st.integers(), st.none(), st.floats())
+    )
+)
 def test_every_distinct_value_has_one_entry_and_nothing_unsafe_passes(values):
     admitted = admit(values)
-    assert len(admitted) == len({(isinstance(value, str), value if isinstance(value, str) else repr(value)) for value in values})
+    assert len(admitted) == len(
+        {(isinstance(value, str), value if isinstance(value, str) else repr(value)) for value in values}
+    )
     for entry in admitted:
         if isinstance(entry, str):
             assert entry

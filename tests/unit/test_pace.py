@@ -129,7 +129,9 @@ def test_fifty_a_second_in_real_time_too():
     began = time.monotonic()
     times: list[float] = []
     threads = [
-        threading.Thread(target=lambda: [(limiter.acquire(NEVER), times.append(time.monotonic())) for _ in range(4)])
+        threading.Thread(
+            target=lambda: [(limiter.acquire(NEVER), times.append(time.monotonic())) for _ in range(4)]
+        )
         for _ in range(16)
     ]
     for thread in threads:
@@ -177,7 +179,10 @@ def test_rate_comes_back_and_stays_below_the_ceiling(wire):
     assert limiter.rate == 40.0
 
 
-@given(st.floats(0.01, 1000), st.lists(st.sampled_from(["throttled", "succeeded", "acquire", "pause"]), max_size=60))
+@given(
+    st.floats(0.01, 1000),
+    st.lists(st.sampled_from(["throttled", "succeeded", "acquire", "pause"]), max_size=60),
+)
 def test_rate_is_never_above_the_users(wire, ceiling, deeds):
     fake = wire.FakeTime()
     limiter = RateLimiter(ceiling, fake.clock)

@@ -76,7 +76,9 @@ def test_the_algorithm_by_hand_over_the_default_window():
 
 
 def test_the_client_signs_what_it_sends_by_its_own_clock(wire):
-    client = wire.client_of(lambda *_: wire.reply(200, wire.xml(["aaa", "bbb"])))  # FakeTime begins at 1700000060
+    client = wire.client_of(
+        lambda *_: wire.reply(200, wire.xml(["aaa", "bbb"]))
+    )  # FakeTime begins at 1700000060
     client._signer._auth = functools.partial(client._signer._auth, expire=3540)
     client.ask("/ai_jobs/aaa,bbb", parse_jobs)
     url, headers = client.fake.asked[0]
@@ -152,5 +154,7 @@ def test_another_client_of_the_sdk_keeps_its_clock_and_its_log(log_tree):
 
 def test_two_signers_have_two_clocks():
     early, late = Signer(lambda: 1000.0), Signer(lambda: 2000.0)
-    times = [parts(signer.sign(f"https://{HOST}/a", "/a", {}, KEYS))["q-key-time"] for signer in (early, late)]
+    times = [
+        parts(signer.sign(f"https://{HOST}/a", "/a", {}, KEYS))["q-key-time"] for signer in (early, late)
+    ]
     assert times == ["940;11000", "1940;12000"]

@@ -41,7 +41,9 @@ def reset(sock: socket.socket) -> None:
 
 
 def test_a_get_with_exactly_these_headers(serve):
-    server = serve(lambda sock, *_: sock.sendall(answer(b"<Response>hi</Response>", b"X-Ci-Request-Id: r1\r\n")))
+    server = serve(
+        lambda sock, *_: sock.sendall(answer(b"<Response>hi</Response>", b"X-Ci-Request-Id: r1\r\n"))
+    )
     reply = fetch(server.url)
     assert (reply.status, reply.body) == (200, b"<Response>hi</Response>")
     assert reply.headers["x-ci-request-id"] == reply.headers["X-CI-REQUEST-ID"] == "r1"
@@ -61,7 +63,9 @@ def test_an_error_status_is_a_reply(serve):
     assert fetch(server.url)[::2] == (503, b"no")
 
 
-@pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"303 See Other", b"307 Temporary", b"308 Permanent"])
+@pytest.mark.parametrize(
+    "status", [b"301 Moved", b"302 Found", b"303 See Other", b"307 Temporary", b"308 Permanent"]
+)
 def test_no_redirect_is_followed_and_no_token_goes_elsewhere(serve, status):
     elsewhere = serve(lambda sock, *_: sock.sendall(answer()))
     server = serve(
@@ -74,7 +78,9 @@ def test_no_redirect_is_followed_and_no_token_goes_elsewhere(serve, status):
 
 
 def test_netrc_replaces_nothing(serve, tmp_path, monkeypatch):
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\ndefault login u password p\n")
+    (tmp_path / ".netrc").write_text(
+        "machine 127.0.0.1 login user password secret\ndefault login u password p\n"
+    )
     (tmp_path / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
@@ -82,7 +88,9 @@ def test_netrc_replaces_nothing(serve, tmp_path, monkeypatch):
     fetch(server.url)
     assert b"q-signature=abc" in server.requests[0]
     assert b"Basic" not in server.requests[0]
-    plain = requests.get(server.url, timeout=5, proxies={"http": ""})  # the trap is real: requests itself falls for it
+    plain = requests.get(
+        server.url, timeout=5, proxies={"http": ""}
+    )  # the trap is real: requests itself falls for it
     assert plain.request.headers["Authorization"].startswith("Basic")
 
 
@@ -119,7 +127,7 @@ def test_a_drip_fed_answer_ends_in_time(serve, where):
 
     server = serve(talk)
     began = time.monotonic()
-    with pytest.raises(UnavailableError, match="No whole answer within 0.6 s") as caught:
+    with pytest.raises(UnavailableError, match=r"No whole answer within 0\.6 s") as caught:
         fetch(server.url, timeout=0.6)
     assert 0.5 < time.monotonic() - began < 2
     assert caught.value.retryable
@@ -186,7 +194,11 @@ def test_an_oversized_answer_is_left_at_the_limit(serve, framing):
     sent = []
 
     def talk(sock, *_):
-        head = {"length": b"Content-Length: 100000000\r\n", "chunked": b"Transfer-Encoding: chunked\r\n", "close": b""}
+        head = {
+            "length": b"Content-Length: 100000000\r\n",
+            "chunked": b"Transfer-Encoding: chunked\r\n",
+            "close": b"",
+        }
         sock.sendall(b"HTTP/1.1 200 OK\r\n%b\r\n" % head[framing])
         for _ in range(1500):
             block = b"x" * 65536
@@ -220,7 +232,9 @@ def test_headers_without_end_are_refused(serve):
 
 
 def test_a_body_shorter_than_it_says(serve):
-    server = serve(lambda sock, *_: sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<Response>"))
+    server = serve(
+        lambda sock, *_: sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<Response>")
+    )
     with pytest.raises(MalformedError, match="cut") as caught:
         fetch(server.url)
     assert caught.value.retryable
@@ -228,7 +242,9 @@ def test_a_body_shorter_than_it_says(serve):
 
 def test_chunks_that_end_early(serve):
     server = serve(
-        lambda sock, *_: sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n<Response>")
+        lambda sock, *_: sock.sendall(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n<Response>"
+        )
     )
     with pytest.raises(MalformedError, match="cut") as caught:
         fetch(server.url)
@@ -237,7 +253,9 @@ def test_chunks_that_end_early(serve):
 
 def test_a_body_longer_than_it_says_is_not_the_next_answer(serve):
     def talk(sock, *_):
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n<Response/>HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        sock.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n<Response/>HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+        )
         return True
 
     server = serve(talk)
@@ -259,7 +277,9 @@ def test_a_reset_may_pass(serve, sent):
     assert caught.value.retryable
 
 
-@pytest.mark.parametrize("sent", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\x01\x02", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\x01\x02", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1\r\n\r\n"]
+)
 def test_what_is_no_http_may_pass(serve, sent):
     with pytest.raises(UnavailableError) as caught:
         fetch(serve(lambda sock, *_: sock.sendall(sent)).url)
@@ -270,7 +290,7 @@ def test_what_is_no_http_may_pass(serve, sent):
 def test_compression_that_was_not_asked_for_is_named(serve, encoding):
     body = gzip.compress(b"<Response/>" * 100_000)
     server = serve(lambda sock, *_: sock.sendall(answer(body, b"Content-Encoding: %b\r\n" % encoding)))
-    with pytest.raises(MalformedError, match=f"(?i){encoding.decode()}.*proxy"):
+    with pytest.raises(MalformedError, match=rf"(?i){encoding.decode()}.*proxy"):
         fetch(server.url)
 
 
@@ -296,7 +316,9 @@ def test_connections_are_reused(serve):
 
 
 def test_a_connection_closed_between_two_requests_is_survived(serve):
-    server = serve(lambda sock, *_: sock.sendall(answer()))  # keep-alive by its headers, and closed all the same
+    server = serve(
+        lambda sock, *_: sock.sendall(answer())
+    )  # keep-alive by its headers, and closed all the same
     transport = RequestsTransport(server.url, proxies={})
     for _ in range(5):
         assert transport.get(server.url, HEADERS, timeout=5, max_bytes=LIMIT).status == 200
@@ -348,7 +370,7 @@ def tls_server(serve, certificate):
 def test_a_certificate_that_nobody_vouches_for_is_loud(tls_server, monkeypatch):
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(DeniedError, match="TLS certificate.*Nothing was sent") as caught:
+    with pytest.raises(DeniedError, match=r"TLS certificate.*Nothing was sent") as caught:
         fetch(tls_server.url)
     assert not caught.value.retryable
     assert tls_server.requests == []
@@ -391,7 +413,11 @@ def test_drip_feeding_over_tls_ends_in_time(serve, certificate):
     server = serve(talk, context)
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="No whole answer"):
-        fetch(server.url, timeout=0.6, transport=RequestsTransport(server.url, proxies={}, verify=str(certificate)))
+        fetch(
+            server.url,
+            timeout=0.6,
+            transport=RequestsTransport(server.url, proxies={}, verify=str(certificate)),
+        )
     assert time.monotonic() - began < 2
 
 
@@ -424,7 +450,7 @@ def test_a_connection_cut_in_the_handshake_may_pass():
 
 def test_a_bundle_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
-    with pytest.raises(SettingsError, match="/nowhere/ca.pem"):
+    with pytest.raises(SettingsError, match=r"/nowhere/ca\.pem"):
         RequestsTransport("https://x")
 
 
@@ -434,7 +460,9 @@ def test_a_bundle_that_is_not_there_is_named(monkeypatch):
 def test_a_proxy_of_the_environment_is_used_and_its_login_is_wanted(serve, monkeypatch):
     for name in ("http_proxy", "https_proxy", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    proxy = serve(lambda sock, *_: sock.sendall(answer(b"login", status=b"407 Proxy Authentication Required")))
+    proxy = serve(
+        lambda sock, *_: sock.sendall(answer(b"login", status=b"407 Proxy Authentication Required"))
+    )
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     assert fetch("http://ci.example", transport=RequestsTransport("http://ci.example")).status == 407
@@ -449,7 +477,10 @@ def test_a_proxy_of_the_environment_is_used_and_its_login_is_wanted(serve, monke
 def test_a_proxy_that_is_overloaded_may_pass(serve):
     proxy = serve(lambda sock, *_: sock.sendall(answer(b"", status=b"503 Busy")))
     with pytest.raises(UnavailableError) as caught:
-        fetch("https://ci.example", transport=RequestsTransport("https://ci.example", proxies={"https": proxy.url}))
+        fetch(
+            "https://ci.example",
+            transport=RequestsTransport("https://ci.example", proxies={"https": proxy.url}),
+        )
     assert caught.value.retryable
 
 
@@ -465,7 +496,9 @@ def test_a_proxys_password_is_not_shown():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = f"http://user:hidden@127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(UnavailableError) as caught:
-        fetch("https://ci.example", transport=RequestsTransport("https://ci.example", proxies={"https": proxy}))
+        fetch(
+            "https://ci.example", transport=RequestsTransport("https://ci.example", proxies={"https": proxy})
+        )
     assert "hidden" not in f"{caught.value!r} {caught.value.__context__} {caught.value.__cause__}"
 
 
@@ -513,7 +546,12 @@ def test_the_log_of_urllib3_at_debug_holds_no_header(serve, caplog):
 
 
 def test_any_failure_of_the_engine_becomes_a_typed_sentence():
-    for error in (requests.RequestException("x"), urllib3.exceptions.HTTPError("x"), OSError("x"), ConnectionResetError()):
+    for error in (
+        requests.RequestException("x"),
+        urllib3.exceptions.HTTPError("x"),
+        OSError("x"),
+        ConnectionResetError(),
+    ):
         failure = _typed(error, 1.0)
         assert failure.retryable
         assert str(failure).endswith(".")

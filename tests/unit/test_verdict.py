@@ -84,7 +84,9 @@ def test_braces_in_what_the_service_says_are_text(wire, brace):
     assert brace in str(judge(wire.fault(400, "InvalidArgument", brace)))
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b"<html>" * 1000, b'{"Error": 5}', b"<Error>", b"<Error/>"])
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff\xfe\x00", b"<html>" * 1000, b'{"Error": 5}', b"<Error>", b"<Error/>"]
+)
 def test_any_body_makes_a_printable_sentence(wire, body):
     error = judge(wire.reply(500, body))
     assert type(error) is UnavailableError
@@ -106,7 +108,9 @@ def test_what_is_scrubbed_is_scrubbed_before_the_cut(wire):
 
 def test_code_request_id_and_location_are_scrubbed(wire):
     error = error_of(
-        wire.reply(301, "<Error><Code>KEY</Code><RequestId>KEY</RequestId></Error>", Location="http://x/?k=KEY"),
+        wire.reply(
+            301, "<Error><Code>KEY</Code><RequestId>KEY</RequestId></Error>", Location="http://x/?k=KEY"
+        ),
         lambda text: text.replace("KEY", "***"),
         retry_after=None,
         sent_at=0.0,
