@@ -35,15 +35,16 @@ DRAWS = 999
 SEED = 20_261_101
 BUSY = 0.9
 """Utilisation above which neighbouring hours are no longer independent."""
-_GRID_STEP = 1.005
-_EXACT_SECONDS = 200
+_GRID_STEP = 1.01
+_EXACT_SECONDS = 100
+_TABLE = 2**20
 
 
 class Blocks(NamedTuple):
     """Counts per block of hours and per second, as float64 for the matrix product.
 
     ``starts`` are the first hours of the blocks (hours since the epoch); blocks without a job are not in it, and jobs
-    without a creation time belong to none. ``seconds`` rise; above 200 s they are rounded up by at most 0.5 %.
+    without a creation time belong to none. ``seconds`` rise; above 100 s they are rounded up by at most 1 %.
     """
 
     hours: int
@@ -84,8 +85,8 @@ def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) 
     usable = rows.kind <= UNFINISHED
     starts = np.unique(_block_of_cell(histogram, hours)[np.unique(rows.cell[usable])])
     starts = starts[starts > np.iinfo(np.int64).min]
-    longest = int(rows.value[usable].max(initial=0))
-    seconds, _ = compact(_round_up(rows.value[usable]), 2 * longest + 2)
+    distinct, _ = compact(rows.value[usable], int(rows.value[usable].max(initial=0)) + 1)
+    seconds = np.unique(_round_up(distinct))
     empty = np.zeros((0, 0))
     grid = Blocks(hours, starts, seconds, empty, empty)
     return grid._replace(
@@ -129,7 +130,7 @@ def block_matrix(
         wanted &= cells[rows.cell]
     rows = Counts(*(column[wanted] for column in rows))
     block = np.searchsorted(blocks.starts, of_cell)[rows.cell]
-    place = np.searchsorted(blocks.seconds, _round_up(rows.value))
+    place = _first_at_least(blocks.seconds, rows.value)
     shape = len(blocks.starts), len(blocks.seconds)
     flat = np.bincount(block * shape[1] + place, rows.jobs, shape[0] * shape[1])
     return flat.reshape(shape).astype(np.float64)
@@ -138,6 +139,14 @@ def block_matrix(
 def _block_of_cell(histogram: DurationHistogram, hours: int) -> Ints:
     labels, codes = histogram.coded("hour")
     return np.append(labels // hours * hours, np.iinfo(np.int64).min)[codes]
+
+
+def _first_at_least(grid: Ints, seconds: Ints) -> Ints:
+    """Return the place of the first grid second that is not below each; the grid holds every rounded one."""
+    longest = int(seconds.max(initial=0))
+    if longest > _TABLE:
+        return np.searchsorted(grid, seconds)
+    return np.searchsorted(grid, np.arange(longest + 1))[seconds]
 
 
 def _round_up(seconds: Ints) -> Ints:
@@ -170,8 +179,9 @@ def quantile_draws(blocks: Blocks, q: Sequence[float], *, seed: int = SEED) -> F
     """
     weights = draw_weights(len(blocks.starts), seed=seed)
     ended = weights @ blocks.ended
-    unfinished = weights @ blocks.unfinished if blocks.unfinished.any() else np.zeros((1, 1))
-    survival = kaplan_meier(ended, np.broadcast_to(unfinished, ended.shape))
+    unfinished, some = np.zeros_like(ended), blocks.unfinished.any(axis=0)
+    unfinished[:, some] = weights @ blocks.unfinished[:, some]  # at few of the seconds, as a rule
+    survival = kaplan_meier(ended, unfinished)
     return np.stack([first_reaching(blocks.seconds, survival, share) for share in q])
 
 

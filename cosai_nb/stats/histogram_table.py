@@ -22,7 +22,7 @@ from cosai_nb.stats.censoring import ENDED, MEASURES, UNFINISHED, UNUSABLE
 from cosai_nb.stats.coding import Coded, Counts, Ints, Labels, code_hours, code_labels, number_cells, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CLASSES = {"ended": ENDED, "unfinished": UNFINISHED, "unusable": UNUSABLE}
@@ -135,6 +135,13 @@ def read_parts(path: Path) -> Parts:
         raise FileError(f"{path} cannot be read as a duration histogram: {error!r}") from error
 
 
+def _codes(column: pd.Series, labels: Sequence[str]) -> Ints:
+    """Return the place of each word among the labels; KeyError where it is none of them."""
+    found, codes = code_labels(column)
+    places = {label: place for place, label in enumerate(labels)}
+    return np.array([places[label] for label in found], dtype=np.int64)[codes]
+
+
 def _parts_of(table: pd.DataFrame, note: Mapping[str, Any]) -> Parts:
     coded = {
         str(key): code_hours(table[key]) if key == "hour" else code_labels(table[key])
@@ -146,11 +153,12 @@ def _parts_of(table: pd.DataFrame, note: Mapping[str, Any]) -> Parts:
         key: Coded(column.labels, of_cell)
         for (key, column), of_cell in zip(coded.items(), codes, strict=True)
     }
-    kind = table["kind"].astype(str).map(CLASSES).to_numpy().astype(np.int64)
+    kind = _codes(table["kind"], list(CLASSES))
     value, number = (table[name].to_numpy(dtype=np.int64) for name in ("value", "jobs"))
+    measures = _codes(table["measure"], MEASURES)
     counts = {}
     for measure in MEASURES:
-        rows = (table["measure"] == measure).to_numpy()
+        rows = measures == MEASURES.index(measure)
         counts[measure] = tally(cell[rows], kind[rows], value[rows], number[rows])
     as_of: Moment = pd.NaT if note["as_of_ms"] is None else _moment(note["as_of_ms"])
     return columns, counts, as_of, {str(name): int(number) for name, number in note["left_out"].items()}

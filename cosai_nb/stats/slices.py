@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +29,13 @@ def build(
 ) -> tuple[dict[str, Coded], dict[str, Counts]]:
     """Give the cells of jobs coded row by row their numbers, and count each measure in them."""
     codes, cell = number_cells(list(coded.values()))
-    counts = {}
-    for measure, (kind, value) in measured.items():
-        rows = slice(None) if (kind != ABSENT).all() else np.flatnonzero(kind != ABSENT)
-        counts[measure] = tally(cell[rows], kind[rows].astype(np.int64), value[rows])
+
+    def count(one: Measured) -> Counts:
+        rows = slice(None) if (one.kind != ABSENT).all() else np.flatnonzero(one.kind != ABSENT)
+        return tally(cell[rows], one.kind[rows].astype(np.int64), one.value[rows])
+
+    with ThreadPoolExecutor(2) as pool:  # sorting, the costly part, frees the interpreter
+        counts = dict(zip(measured, pool.map(count, measured.values()), strict=True))
     labels = [column.labels for column in coded.values()]
     return dict(zip(coded, map(Coded, labels, codes), strict=True)), counts
 
