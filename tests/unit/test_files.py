@@ -179,7 +179,7 @@ def test_what_is_no_jobs_frame_is_not_written(tmp_path, jobs):
 
 
 def test_a_hive_like_folder_adds_no_columns(tmp_path, jobs):
-    folder = Path(tmp_path / "tag=x")
+    folder = Path(tmp_path / "team=x")
     folder.mkdir()
     write_jobs(jobs, folder / "jobs.parquet")
     pd.testing.assert_frame_equal(read_jobs(folder / "jobs.parquet"), jobs)
