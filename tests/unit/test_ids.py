@@ -110,7 +110,7 @@ def test_first_seen_order():
         lambda: pd.Series(["b", "a", "b"], dtype="category"),
         lambda: pd.Series(["b", "a", "b"], dtype="string"),
         lambda: pd.Index(["b", "a"]),
-        lambda: {"b": 1, "a": 2}.keys(),
+        {"b": 1, "a": 2}.keys,
         lambda: {"b": 1, "a": 2},
         lambda: np.array(["b", "a", "b"]),
         lambda: np.array(["b", "a"], dtype=object),
