@@ -12,11 +12,9 @@ import argparse
 import sys
 
 from cosai_nb import __version__
-from cosai_nb.cli import demo, emulate, export, lab, query
+from cosai_nb.cli import check, demo, emulate, export, lab, listing, query, report
+from cosai_nb.cli.asking import COULD_NOT_READ, INTERRUPTED
 from cosai_nb.errors import CosaiError
-
-COULD_NOT_READ = 3
-INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"cosai-nb {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, query, export, lab, emulate):
+    for command in (demo, query, listing, check, report, export, lab, emulate):
         command.add(commands)
     return top
 

@@ -61,11 +61,9 @@ def add_destination(command: Any) -> None:
 
 
 def need_destination(args: argparse.Namespace) -> None:
-    """Raise where the command would throw away what it reads."""
-    from cosai_nb.errors import SettingsError
-
+    """Leave with a sentence about usage where the command would throw away what it reads."""
     if args.output is None and args.store is None:
-        raise SettingsError("Say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both.")
+        args.wrong("say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both")
 
 
 def ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "--state", action="append", metavar="STATE", help="only jobs in this state; may be repeated"
     )
     add_destination(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, wrong=command.error)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("query", help="query the jobs of a file of IDs and save the frame")
     command.add_argument("ids", type=Path, help="text file with one job ID a line; - reads standard input")
     add_destination(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, wrong=command.error)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,0 +1,169 @@
+"""``cosai-nb check``: are objectives met? An exit code that a pipeline or cron can act on.
+
+An objective is met or missed only where the whole interval of its statistic lies on one side of the limit; else there is
+not enough data to say. A read with holes in it says nothing either.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosai_nb.cli.asking import COULD_NOT_READ, INTERRUPTED, ask_aloud, read_source
+from cosai_nb.cli.query import read_ids
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pandas as pd
+
+MET, MISSED, UNDECIDED = "met", "missed", "not enough data"
+_EXIT = {MET: 0, MISSED: 1, UNDECIDED: 2}
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "check",
+        help="check queue latency and failure rate against limits; the exit code tells",
+        epilog="Exit codes: 0 met, 1 missed, 2 not enough data (or wrong usage), 3 could not read, 130 interrupted.",
+    )
+    command.add_argument("file", nargs="?", type=Path, help="a file that `query` or `list` wrote")
+    command.add_argument(
+        "--store", type=Path, help="a store to check; with --ids, where to remember what is asked"
+    )
+    command.add_argument("--ids", type=Path, help="query these IDs first; - reads standard input")
+    command.add_argument(
+        "--p95-wait", type=_limit, metavar="SECONDS", help="95 %% of the jobs start within this"
+    )
+    command.add_argument(
+        "--failure-rate", type=_limit, metavar="SHARE", help="at most this share fails, such as 0.02"
+    )
+    command.add_argument("--tag", help="only this kind of job")
+    command.add_argument("--queue", help="only this queue")
+    command.add_argument(
+        "--last",
+        type=_limit,
+        metavar="HOURS",
+        help="only jobs created in these last hours before the newest sight",
+    )
+    command.add_argument("--json", action="store_true", help="one line of JSON instead of sentences")
+    command.set_defaults(run=run, wrong=command.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, check each limit and say what came out."""
+    from cosai_nb.errors import CosaiError
+
+    _check_usage(args)
+    try:
+        jobs, code = _read(args)
+    except CosaiError as error:
+        if args.json:
+            _say_json({"result": "could not read", "reason": str(error)})
+        raise
+    if code:
+        unread = int((jobs["outcome"] == "unread").sum())
+        _say(args, {"result": "could not read", "reason": f"{unread:,} of {len(jobs):,} IDs were not read"})
+        return INTERRUPTED if code == INTERRUPTED else COULD_NOT_READ
+    jobs = _chosen(jobs, args)
+    checks = list(_checks(jobs, args))
+    results = [check["result"] for check in checks]
+    result = next((kind for kind in (MISSED, UNDECIDED) if kind in results), MET)
+    _say(
+        args,
+        {
+            "result": result,
+            "jobs": int((~jobs["outcome"].isin(["not_found", "invalid_id"])).sum()),
+            "as_of": None if len(jobs) == 0 else jobs["observed_at"].max().isoformat(),
+            "checks": checks,
+        },
+    )
+    return _EXIT[result]
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    if args.p95_wait is None and args.failure_rate is None:
+        args.wrong("nothing to check: give --p95-wait SECONDS, --failure-rate SHARE, or both")
+    if args.failure_rate is not None and args.failure_rate > 1:
+        args.wrong(f"--failure-rate {args.failure_rate:g} is a share: write 0.02 for 2 %")
+    sources = [args.file is not None, args.ids is not None or args.store is not None]
+    if sum(sources) != 1:
+        args.wrong("say what to check: a FILE, or --store FOLDER, or --ids IDS.txt (with or without --store)")
+
+
+def _read(args: argparse.Namespace) -> tuple[pd.DataFrame, int]:
+    if args.ids is None:
+        return ask_aloud(lambda: read_source(args))
+    from cosai_nb.query import fetch_jobs
+
+    ids = read_ids(args.ids)
+    return ask_aloud(lambda: fetch_jobs(ids, store=args.store))
+
+
+def _chosen(jobs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+    import pandas as pd
+
+    if args.tag is not None:
+        jobs = jobs[jobs["tag"] == args.tag]
+    if args.queue is not None:
+        jobs = jobs[jobs["queue_id"] == args.queue]
+    if args.last is not None:
+        jobs = jobs[jobs["creation_time"] >= jobs["observed_at"].max() - pd.Timedelta(hours=args.last)]
+    return jobs
+
+
+def _checks(jobs: pd.DataFrame, args: argparse.Namespace) -> Any:
+    """Yield one finding a limit: low and high are the 95 % interval of the value."""
+    from cosai_nb.stats.failures import failure_rates
+    from cosai_nb.stats.latency import queue_latency
+
+    if args.p95_wait is not None:
+        row = queue_latency(jobs, q=0.95).iloc[0]
+        low = max(
+            (row[name] for name in ("p95_low", "p95_lower_bound") if not math.isnan(row[name])),
+            default=math.nan,
+        )
+        yield _finding("p95_wait", args.p95_wait, row["p95"], low, row["p95_high"], row["note"])
+    if args.failure_rate is not None:
+        row = failure_rates(jobs).iloc[0]
+        yield _finding("failure_rate", args.failure_rate, row["rate"], row["low"], row["high"], row["note"])
+
+
+def _finding(name: str, limit: float, value: float, low: float, high: float, note: str) -> dict[str, Any]:
+    result = MISSED if low > limit else MET if high <= limit else UNDECIDED
+    numbers = {"limit": limit, "value": value, "low": low, "high": high}
+    told = {
+        key: round(float(number), 6) if math.isfinite(number) else None for key, number in numbers.items()
+    }
+    return {"check": name, "result": result, **told, "note": note if isinstance(note, str) else ""}
+
+
+def _say(args: argparse.Namespace, told: dict[str, Any]) -> None:
+    if args.json:
+        _say_json(told)
+        return
+    for check in told.get("checks", ()):
+        value, low, high = (
+            ("?" if check[key] is None else f"{check[key]:g}") for key in ("value", "low", "high")
+        )
+        note = f" ({check['note']})" if check["note"] else ""
+        print(
+            f"{check['check']}: {check['result']}: {value} [{low} to {high}], limit {check['limit']:g}{note}"
+        )
+    reason = told.get("reason") or f"{told['jobs']:,} jobs as of {told['as_of'] or 'no time'}"
+    print(f"{told['result']}: {reason}")
+
+
+def _say_json(told: dict[str, Any]) -> None:
+    print(json.dumps(told, ensure_ascii=False))
+
+
+def _limit(text: str) -> float:
+    """Read a number above 0; argparse turns the ValueError into a sentence."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
