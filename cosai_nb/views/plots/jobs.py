@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from cosai_nb.schema import Outcome
+from cosai_nb.schema import NOT_A_JOB, Outcome
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, Measured, measure_jobs, only_jobs
 from cosai_nb.stats.frames import check_jobs
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
@@ -17,6 +17,7 @@ from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
 from cosai_nb.views.plots.text import label, labels
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
 
 Measure = Literal["total_time", "queue_latency", "run_time"]
@@ -67,7 +68,18 @@ def timeline_data(
     )
 
 
-def _seconds(measured: Measured) -> np.ndarray:
+def job_lengths(jobs: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the total time of every row, or its age, in seconds; NaN where unknown, and for rows that are no jobs."""
+    kept, left_out = only_jobs(jobs)
+    if not left_out:
+        return _seconds(measure_jobs(kept)["total_time"])
+    lengths = np.full(len(jobs), np.nan)
+    no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
+    lengths[~no_job] = _seconds(measure_jobs(kept)["total_time"])
+    return lengths
+
+
+def _seconds(measured: Measured) -> npt.NDArray[np.float64]:
     usable = (measured.kind == ENDED) | (measured.kind == UNFINISHED)
     return np.where(usable, measured.value, np.nan)
 

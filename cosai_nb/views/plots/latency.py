@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from cosai_nb.stats.curves import Curve, kaplan_meier
+from cosai_nb.stats.curves import Curve, Floats, kaplan_meier
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.latency import NEEDS_JOBS
@@ -220,10 +219,12 @@ def _finish_curves(ax: Axes, longest: float, most_jobs: int, q: Iterable[float])
         ax.axhline(part, color="#000000", linewidth=0.8, alpha=0.5, linestyle=":")
 
 
-def _stretch(started: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _stretch(started: Floats) -> Floats:
     """Give each factor of ten among the last jobs the same room: long waits are what one looks for."""
-    return np.negative(np.log10(1 - np.minimum(started, 0.999999)))
+    place: Floats = -np.log10(1 - np.minimum(started, 0.999999))
+    return place
 
 
-def _shrink(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 1 - np.exp(-np.log(10) * place)
+def _shrink(place: Floats) -> Floats:
+    started: Floats = 1 - 10.0**-place
+    return started

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.patches import Patch
 
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-_BARS = 0.13
-"""Share of the height that the bars of jobs per hour may fill."""
 _HOUR = pd.Timedelta("1h")
 
 
@@ -133,8 +130,11 @@ def latency_over_time(
         ax, "y", max(np.nanmax(top), np.max(finite, initial=0, where=np.isfinite(finite)))
     )
     ax.set_ylabel(f"queue latency {' and '.join(shown)} (log scale)")
-    handles.append(_draw_bars(ax, known))
-    named.append(f"jobs created per hour, at most {known.groupby('hour')['jobs'].sum().max():,}")
+    created = known.groupby("hour", as_index=False)["jobs"].sum()
+    middle = style.day_numbers(created["hour"] + _HOUR / 2)
+    handles.append(style.count_bars(ax, middle, created["jobs"].to_numpy(), days=1 / 24))
+    named.append(f"jobs created per hour, at most {created['jobs'].max():,}")
+    ax.grid(alpha=0.25)
     style.clock_axis(ax.xaxis, tz)
     style.headline(
         ax,
@@ -189,13 +189,3 @@ def _draw_line(ax: Axes, middle: np.ndarray, whole: pd.DataFrame, name: str, loo
     bound = whole[f"{name}_lower_bound"].to_numpy()
     ax.plot(middle[open_end], bound[open_end], "^", color=look.color, markerfacecolor="white", markersize=7)
     return line
-
-
-def _draw_bars(ax: Axes, known: pd.DataFrame) -> Artist:
-    """Draw jobs per hour at the bottom, in a scale of their own that the legend gives."""
-    created = known.groupby("hour", as_index=False)["jobs"].sum()
-    middle = style.day_numbers(created["hour"] + _HOUR / 2)
-    heights = created["jobs"].to_numpy() / created["jobs"].max() * _BARS
-    ax.bar(middle, heights, width=1 / 24, color=style.GREY, alpha=0.4, transform=ax.get_xaxis_transform())
-    ax.grid(alpha=0.25)
-    return Patch(color=style.GREY, alpha=0.4)

@@ -9,6 +9,7 @@
     name_lines(ax, handles, names)  the legend, below the data
     name_rows(ax, names), beside(ax, row, text)        one category a row, the first on top, and what stands beside it
     duration_log_axis(ax, "x", longest), clock_axis(axis, tz), day_numbers(times), count_axis(axis, text)
+    percent_axis(axis, text), count_bars(ax, middle, jobs, days)
     say(ax, sentence)               what stands in a plot that has nothing to draw
 """
 
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -61,6 +63,8 @@ MOST_GROUPS = len(_COLORS)
 _FAINT = 0.7
 _BELOW_LABEL = 0.56
 """Inches from the data down to the legend: tick labels and the axis label fit in between."""
+_BARS = 0.13
+"""Share of the height that bars of numbers of jobs may fill."""
 _ONE_ROW = 60
 """Letters that all names of a legend may have together to stand side by side."""
 _FINE_TICKS = (0, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -262,6 +266,20 @@ def count_axis(axis: Axis, text: str) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.set_label_text(text)
+
+
+def percent_axis(axis: Axis, text: str) -> None:
+    """Make an axis count shares in percent."""
+    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=2, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    axis.set_label_text(text)
+
+
+def count_bars(ax: Axes, middle: npt.NDArray[np.float64], jobs: npt.NDArray[np.int64], days: float) -> Artist:
+    """Draw numbers of jobs along the bottom, in a scale of their own that the legend gives; return its handle."""
+    heights = jobs / max(jobs.max(initial=0), 1) * _BARS
+    ax.bar(middle, heights, width=days, color=GREY, alpha=0.4, transform=ax.get_xaxis_transform())
+    return Patch(color=GREY, alpha=0.4)
 
 
 def say(ax: Axes, sentence: str) -> Axes:

@@ -1,0 +1,109 @@
+"""Which errors weigh most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cosai_nb.stats.failures import error_pareto as pareto_summary
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import jobs_in_words
+from cosai_nb.views.plots.text import label
+from cosai_nb.views.wording import share
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from cosai_nb.stats.histogram import DurationHistogram
+
+_MOST_ROWS = 12
+_LABEL_COLUMNS = 52
+_DRAWN = ["code", "message", "jobs", "share", "cumulated_share", "first_seen", "last_seen"]
+_NO_FAILURE = "No job here has failed."
+
+
+def error_pareto_data(jobs: pd.DataFrame | DurationHistogram, *, most: int = _MOST_ROWS) -> pd.DataFrame:
+    """Return the errors that :func:`error_pareto` draws.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job; or their histogram, which knows the codes but no messages.
+    most : int
+        Number of errors.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of :func:`cosai_nb.error_pareto` the first rows and the columns ``code, message, jobs, share, cumulated_share,
+        first_seen, last_seen``; shares are of all failed jobs.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+    """
+    return pareto_summary(jobs)[_DRAWN].head(most)
+
+
+def error_pareto(
+    jobs: pd.DataFrame | DurationHistogram, *, most: int = _MOST_ROWS, ax: Axes | None = None
+) -> Axes:
+    """Draw the errors by their share of all failures, and what they add up to.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job; or their histogram, which knows the codes but no messages.
+    most : int
+        Number of errors.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default in a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A bar per code and message, and a line for the cumulated share.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, or lacks a column.
+
+    See Also
+    --------
+    error_pareto_data : the errors as a frame.
+    """
+    errors = pareto_summary(jobs)
+    drawn = errors.head(most)
+    ax = style.sheet(ax, width=9.6, height=1.7 + 0.36 * max(len(drawn), 3))
+    if errors.empty:
+        return style.say(ax, _NO_FAILURE)
+    place = np.arange(len(drawn))
+    ax.barh(place, drawn["share"], color=style.VERMILION, height=0.6)
+    (line,) = ax.plot(drawn["cumulated_share"], place, "o-", color="#000000", linewidth=1, markersize=4)
+    style.name_rows(
+        ax, [_name(code, message) for code, message in zip(drawn["code"], drawn["message"], strict=True)]
+    )
+    for row, (number, part) in enumerate(zip(drawn["jobs"], drawn["share"], strict=True)):
+        style.beside(ax, row, f"{jobs_in_words(number)}, {share(part)}")
+    ax.set_xlim(0, 1.02)
+    style.percent_axis(ax.xaxis, "share of all failed jobs")
+    ax.grid(axis="x", alpha=0.25)
+    rest = f", the {len(drawn)} most frequent of {len(errors)}" if len(errors) > len(drawn) else ""
+    failed = int(errors["jobs"].sum())
+    style.headline(ax, "What jobs fail of", f"{failed:,} failed {'job' if failed == 1 else 'jobs'}{rest}")
+    style.name_lines(ax, [line], ["cumulated share"])
+    return ax
+
+
+def _name(code: Any, message: Any) -> str:
+    """Return code and message in one label; the code keeps its room."""
+    short = label(code, longest=28)
+    return (
+        short
+        if pd.isna(message) or not str(message).strip()
+        else f"{short}: {label(message, longest=_LABEL_COLUMNS - len(short))}"
+    )

@@ -1,0 +1,171 @@
+"""What fails: rates with their intervals, by group or over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cosai_nb.stats.failures import failure_rates as rate_summary
+from cosai_nb.stats.frames import group_columns
+from cosai_nb.stats.histogram import DurationHistogram, as_histogram
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import NO_JOBS, facts, plain
+from cosai_nb.views.plots.text import labels
+from cosai_nb.views.wording import duration, share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_MOST_ROWS = 20
+_NO_RATE = "No job here has ended in success or failure, so there is no failure rate."
+
+
+def failure_rates_data(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | pd.Timedelta | None = None,
+) -> pd.DataFrame:
+    """Return the rates that :func:`failure_rates` draws.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job, or their histogram.
+    by : str or list of str, optional
+        Columns to group by. The 20 groups with the most jobs are kept, with ``freq`` the seven.
+    freq : str or pandas.Timedelta, optional
+        Width of the windows of creation time; a histogram knows full hours.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``by``, with ``freq`` also ``time`` (start of the window, UTC), and of
+        :func:`cosai_nb.failure_rates` the columns ``jobs, ended, failed, unfinished, rate, low, high, rate_ended``.
+        Without ``freq`` the highest rate stands first.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, lacks a column, or is grouped by what decides whether a job failed.
+    SettingsError
+        ``freq`` is no width, or is finer than the histogram.
+    """
+    names = list(group_columns(by))
+    summary = rate_summary(jobs, by=by, freq=freq).reset_index(drop=not names and freq is None)
+    most = _MOST_ROWS if freq is None else style.MOST_GROUPS
+    if names:
+        sizes = summary.groupby(names, dropna=False, sort=False)["jobs"].sum()
+        kept = sizes.sort_values(ascending=False, kind="stable").head(most).reset_index()
+        summary = kept[names].merge(summary, on=names, how="left")
+    if names and freq is None:
+        middle = summary["rate"].fillna((summary["low"] + summary["high"]) / 2)
+        summary = summary.iloc[np.argsort(-middle.to_numpy(), kind="stable")].reset_index(drop=True)
+    columns = ["jobs", "ended", "failed", "unfinished", "rate", "low", "high", "rate_ended"]
+    shown = summary[[*names, *(["time"] if freq is not None else []), *columns]]
+    return shown.astype(dict.fromkeys(names, "str"))
+
+
+def failure_rates(
+    jobs: pd.DataFrame | DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | pd.Timedelta | None = None,
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the share of jobs that fail, with its 95 % interval and the number of jobs beside it.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame or DurationHistogram
+        One row per job, or their histogram.
+    by : str or list of str, optional
+        Columns to group by. The 20 groups with the most jobs are drawn, with ``freq`` the seven.
+    freq : str or pandas.Timedelta, optional
+        Draw the rate over time, in windows of creation time of this width; a histogram knows full hours.
+    tz : str
+        Time zone of the axis, with ``freq``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default in a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A point per group; an interval without a point is a rate that unfinished jobs still decide.
+
+    Raises
+    ------
+    TypeError, FrameError
+        ``jobs`` is no frame, lacks a column, or is grouped by what decides whether a job failed.
+    SettingsError
+        ``freq`` is no width, or is finer than the histogram; ``tz`` is no time zone.
+
+    See Also
+    --------
+    failure_rates_data : the rates as a frame.
+    """
+    names = group_columns(by)
+    style.zone_of(tz)
+    histogram = as_histogram(jobs, names)
+    rates = failure_rates_data(histogram if freq is None else jobs, by=by, freq=freq)
+    ax = style.sheet(
+        ax,
+        width=9.6 if freq is not None else 8.6,
+        height=4.6 if freq is not None else 1.7 + 0.36 * max(len(rates), 3),
+    )
+    if not histogram.jobs:
+        return style.say(ax, NO_JOBS)
+    if not rates["ended"].any():
+        return style.say(ax, _NO_RATE)
+    if freq is None:
+        _draw_points(ax, rates, names)
+    else:
+        _draw_course(ax, rates, names, pd.Timedelta(freq), tz)
+    over_time = " over time" if freq is not None else ""
+    style.headline(ax, f"Failure rate{over_time}{style.by_text(names)}", facts(histogram))
+    return ax
+
+
+def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> None:
+    place = np.arange(len(rates))
+    low, high, rate = (rates[name].to_numpy() for name in ("low", "high", "rate"))
+    ax.hlines(place, low, high, color=style.VERMILION, linewidth=5, alpha=0.35)
+    ax.plot(rate, place, "o", color=style.VERMILION, markersize=8)
+    keys = list(zip(*(rates[name] for name in names), strict=True)) if names else []
+    style.name_rows(ax, labels([plain(key) for key in keys], longest=30) if names else ["all jobs"])
+    for row, (part, failed, ended) in enumerate(zip(rate, rates["failed"], rates["ended"], strict=True)):
+        known = share(part) if np.isfinite(part) else "not decided"
+        style.beside(ax, row, f"{known}: {failed:,} of {ended:,} ended")
+    ax.set_xlim(0, min(max(high.max() * 1.08, 0.01), 1.02))
+    style.percent_axis(ax.xaxis, "jobs that fail (95 % interval)")
+    ax.grid(axis="x", alpha=0.25)
+
+
+def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.Timedelta, tz: str) -> None:
+    groups = list(rates.groupby(list(names), dropna=False, sort=False)) if names else [((), rates)]
+    handles: list[Artist] = []
+    for number, (_, part) in enumerate(groups):
+        look = style.look(number)
+        middle = style.day_numbers(part["time"] + width / 2)
+        handles += ax.plot(
+            middle, part["rate"], color=look.color, linestyle=look.dash, marker=look.marker, markersize=4
+        )
+        if not names:
+            ax.fill_between(middle, part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
+    top = max(rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01)
+    ax.set_ylim(0, min(top, 1.02))
+    created = rates.groupby("time", as_index=False)["jobs"].sum()
+    middle = style.day_numbers(created["time"] + width / 2)
+    bars = style.count_bars(ax, middle, created["jobs"].to_numpy(), days=width / pd.Timedelta("1D"))
+    style.percent_axis(ax.yaxis, "jobs that fail" if names else "jobs that fail (95 % interval)")
+    style.clock_axis(ax.xaxis, tz)
+    ax.grid(alpha=0.25)
+    named = labels([plain(key) for key, _ in groups], longest=26) if names else ["failure rate"]
+    bars_text = f"jobs created in {duration(width.total_seconds())}, at most {created['jobs'].max():,}"
+    style.name_lines(ax, [*handles, bars], [*named, bars_text])
