@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cosai_nb.schema import COLUMNS, NOT_A_JOB
+from cosai_nb.errors import SettingsError
+from cosai_nb.schema import COLUMNS
+from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.frames import check_jobs, group_columns
+from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency, run_time
 from cosai_nb.stats.load import queue_load
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OPTIONAL = ("tag", "queue_id", "code", "message", "input_object")
-MOST_QUEUES = 12
+FINE_SPAN = pd.Timedelta("31D")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Answers:
     by: tuple[str, ...]
     tz: str
     lacking: list[str]
+    histogram: DurationHistogram = field(repr=False)
     latency: pd.DataFrame = field(repr=False)
     latency_by: pd.DataFrame = field(repr=False)
     latency_by_queue: pd.DataFrame = field(repr=False)
@@ -50,6 +54,7 @@ class Answers:
     failures_by_hour: pd.DataFrame = field(repr=False)
     errors: pd.DataFrame = field(repr=False)
     loads: dict[Any, pd.DataFrame] = field(repr=False)
+    backlogs: pd.DataFrame = field(repr=False)
 
     @property
     def count(self) -> int:
@@ -79,22 +84,25 @@ def ask(jobs: pd.DataFrame, *, by: str | Sequence[str] | None, tz: str) -> Answe
             **{name: pd.Series(None, index=jobs.index, dtype=_dtype(name)) for name in lacking}
         )
     grouped = tuple(wanted)
-    latency, run, failures = queue_latency(jobs), run_time(jobs), failure_rates(jobs)
+    counts = DurationHistogram.from_jobs(jobs, keys=grouped)
+    latency, run, failures = queue_latency(jobs), run_time(counts), failure_rates(counts)
     return Answers(
         jobs=jobs,
         by=grouped,
         tz=tz,
         lacking=lacking + [name for name in group_columns(by) if name not in jobs.columns],
+        histogram=counts,
         latency=latency,
         latency_by=queue_latency(jobs, by=grouped) if grouped else latency,
         latency_by_queue=queue_latency(jobs, by="queue_id", q=0.95),
         run=run,
-        run_by=run_time(jobs, by=grouped) if grouped else run,
+        run_by=run_time(counts, by=grouped) if grouped else run,
         failures=failures,
-        failures_by=failure_rates(jobs, by=grouped) if grouped else failures,
-        failures_by_hour=failure_rates(jobs, freq="1h"),
+        failures_by=failure_rates(counts, by=grouped) if grouped else failures,
+        failures_by_hour=failure_rates(counts, freq="1h"),
         errors=error_pareto(jobs),
         loads=_loads(jobs),
+        backlogs=backlog(jobs, by="queue_id"),
     )
 
 
@@ -103,11 +111,11 @@ def _dtype(name: str) -> Any:
 
 
 def _loads(jobs: pd.DataFrame) -> dict[Any, pd.DataFrame]:
-    """Return the load of each of the largest queues, by the hour."""
-    jobs = jobs[~jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB])]
-    sizes = jobs["queue_id"].value_counts(dropna=False)
-    loads = {}
-    for queue in sizes.index[sizes > 0][:MOST_QUEUES]:
-        inside = jobs["queue_id"].isna() if pd.isna(queue) else jobs["queue_id"] == queue
-        loads[None if pd.isna(queue) else queue] = queue_load(jobs[inside], freq="1h")
-    return loads
+    """Return the load of each queue (None: of the jobs without one); none where the times are too far apart to count."""
+    span = jobs["observed_at"].max() - jobs["creation_time"].min()
+    try:
+        load = queue_load(jobs, freq="5min" if span < FINE_SPAN else "1h", by="queue_id")
+    except SettingsError:
+        return {}
+    queues = load.groupby(level="queue_id", dropna=False, sort=False)
+    return {None if pd.isna(queue) else queue: part.droplevel("queue_id") for queue, part in queues}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from cosai_nb.stats.change import check_slo
+from cosai_nb.stats import slo as objective
 from cosai_nb.views.wording import between, count, duration, label, printable, share, when
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def saturation(answers: Answers) -> Headline:
     if growing.empty:
         waiting = int(queues["waiting"].sum())
         told = [
-            f"No queue is saturated at {when(answers.latency['as_of'].iloc[0], answers.tz)}; "
+            f"No queue is saturated at {when(answers.latency['as_of'].iloc[0], answers.tz)}.",
             f"{count(waiting)} of {count(answers.count)} jobs wait.",
             _longest_line(answers),
             f"Queue latency p95 over all jobs is {_quantile(answers.latency.iloc[0], 'p95')}.",
@@ -68,50 +68,55 @@ def saturation(answers: Answers) -> Headline:
     row = growing.iloc[0]
     since = _waiting_since(answers.loads.get(_key(growing.index[0])), answers.tz)
     told = [
-        f"Yes: queue {label(growing.index[0])} takes in more jobs than it starts{since}; "
+        f"Yes: queue {label(growing.index[0])} takes in more jobs than it starts{since}.",
         f"{count(row['waiting'])} of its {count(row['jobs'])} jobs ({share(row['waiting'] / row['jobs'])}) wait.",
+        _outlook(answers.backlogs.loc[[growing.index[0]]].iloc[0]),
         f"Its queue latency p95 is {_quantile(row, 'p95')}, {_method(row)}.",
     ]
     others = [label(queue) for queue in growing.index[1:]]
     if others:
         told.append(f"Also growing: {', '.join(others)}.")
-    return Headline(topic, " ".join(told), "bad")
+    return Headline(topic, " ".join(filter(None, told)), "bad")
+
+
+def _outlook(row: pd.Series[Any]) -> str:
+    if math.isnan(row["eta_s"]):
+        return ""
+    if math.isinf(row["eta_s"]):
+        return "At the rates of the last hour it will not clear."
+    return f"At the rates of the last hour it will be empty in {duration(row['eta_s'])}."
 
 
 def _key(queue: Any) -> Any:
     return None if pd.isna(queue) else queue
 
 
-def _method(row: pd.Series) -> str:
+def _method(row: pd.Series[Any]) -> str:
     return "projected from each job's place in line" if row["method"] == "projection" else f"{row['note']}"
 
 
 def _waiting_since(load: pd.DataFrame | None, tz: str) -> str:
     """Read off the load since when the line has not been empty."""
-    if load is None or load.empty:
+    if load is None or load.empty or not load["waiting"].iloc[-1]:
         return ""
     empty = load.index[load["waiting"] == 0]
-    if len(empty) and empty[-1] == load.index[-1]:
-        return ""
     if not len(empty):
-        return f" and has had jobs waiting since its first hour, {when(load.index[0], tz)}"
-    return f" and has not had an empty line since {when(empty[-1], tz)}"
+        return f", and its line has not been empty since its first job, {when(load.index[0], tz)}"
+    return f", and its line has not been empty since {when(empty[-1] + (load.index[1] - load.index[0]), tz)}"
 
 
 def _longest_line(answers: Answers) -> str:
     peaks = {
-        queue: load["waiting"]
-        for queue, load in answers.loads.items()
-        if len(load) and load["waiting"].max() > 0
+        queue: load["waiting_max"] for queue, load in answers.loads.items() if load["waiting_max"].max() > 0
     }
     if not peaks:
         return ""
     queue = max(peaks, key=lambda name: peaks[name].max())
     line = peaks[queue]
-    return f"The longest line on a full hour was {count(line.max())} jobs, in queue {label(queue)} at {when(line.idxmax(), answers.tz)}."
+    return f"The longest line was {count(line.max())} jobs, in queue {label(queue)} at {when(line.idxmax(), answers.tz)}."
 
 
-def _quantile(row: pd.Series, name: str) -> str:
+def _quantile(row: pd.Series[Any], name: str) -> str:
     """Return a quantile with its interval, or with the bound that is known where it has none."""
     if math.isnan(row[name]):
         return "not known"
@@ -136,8 +141,11 @@ def failing(answers: Answers) -> Headline:
     )
     if not row["failed"]:
         return Headline(topic, f"No job has failed ({interval}; {known}).", "good")
-    told = [f"{share(row['rate'])} of the jobs fail ({interval}; {known})."]
-    told += [_most_common(answers), _highest_group(answers), _worst_hour(answers)]
+    if math.isnan(row["rate"]):
+        begin = f"{count(row['failed'])} jobs have failed; the rate is not known yet, it is between {share(row['low'])} and {share(row['high'])} ({known})."
+    else:
+        begin = f"{share(row['rate'])} of the jobs fail ({interval}; {known})."
+    told = [begin, _most_common(answers), _highest_group(answers), _worst_hour(answers)]
     return Headline(topic, " ".join(filter(None, told)))
 
 
@@ -151,7 +159,7 @@ def _most_common(answers: Answers) -> str:
     )
 
 
-def error_name(row: pd.Series) -> str:
+def error_name(row: pd.Series[Any]) -> str:
     """Return code and message of an error as one name."""
     parts = [printable(row[part], longest=80) for part in ("code", "message") if not pd.isna(row[part])]
     return " – ".join(parts) or "without a code"
@@ -159,16 +167,17 @@ def error_name(row: pd.Series) -> str:
 
 def _highest_group(answers: Answers) -> str:
     rates = answers.failures_by
-    rates = rates[rates["ended"] > 0]
+    rates = rates[rates["rate"].notna()]
     if not answers.by or len(rates) < 2:  # noqa: PLR2004 - one group is no comparison
         return ""
-    name = rates["rate"].idxmax()
-    row = rates.loc[[name]].iloc[0]
-    return f"{label(name)} fails most: {share(row['rate'])} ({share(row['low'])} to {share(row['high'])}, n = {count(row['ended'])})."
+    place = int(rates["rate"].to_numpy().argmax())
+    row = rates.iloc[place]
+    return f"{label(rates.index[place])} fails most: {share(row['rate'])} ({share(row['low'])} to {share(row['high'])}, n = {count(row['ended'])})."
 
 
 def _worst_hour(answers: Answers) -> str:
     hours = answers.failures_by_hour
+    hours = hours[hours.index.notna()]
     if len(hours) < 2 or not hours["failed"].max():  # noqa: PLR2004 - one hour is no comparison
         return ""
     moment = hours["failed"].idxmax()
@@ -197,7 +206,7 @@ def longest_wait(answers: Answers) -> Headline | None:
 def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
     """Say whether the SLO on queue latency is met."""
     threshold, target = slo
-    row = check_slo(answers.jobs, threshold_s=threshold, target=target).iloc[0]
+    row = objective.check_slo(answers.jobs, threshold_s=threshold, target=target).iloc[0]
     asked = f"{share(target)} of the jobs start within {duration(threshold)}"
     bounds = (
         f"{share(row['share'])} do ({share(row['low'])} to {share(row['high'])}, n = {count(row['jobs'])})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,13 +16,14 @@ from cosai_nb.views.tables import Table, twin_table
 from cosai_nb.views.wording import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from markupsafe import Markup
 
+    from cosai_nb.stats.histogram import DurationHistogram
     from cosai_nb.views.answers import Answers
 
-MOST_PANELS = 4
+MOST_PANELS = 3
 SIZE_IN = (7.4, 4.6)
 
 
@@ -55,33 +57,57 @@ def panels(answers: Answers) -> tuple[list[Panel], str]:
     """Return the panels, and what must be said of groups that have none."""
     if not answers.count:
         return [], ""
-    whole = Panel(
-        "all", "All jobs", [_show(f"all-{i}", plot, answers.tz) for i, plot in enumerate(_whole(answers))]
-    )
-    drawn = [whole]
-    groups = _largest_groups(answers)
-    for number, (name, jobs) in enumerate(groups[:MOST_PANELS]):
-        figures = [_show(f"g{number}-{i}", plot, answers.tz) for i, plot in enumerate(_part(jobs, answers))]
-        drawn.append(Panel(f"g{number}", name, figures))
+    drawn = [_panel("all", "All jobs", _whole(answers), answers.tz)]
+    groups = list(answers.histogram.groups(answers.by)) if answers.by else []
+    if len(groups) == 1:
+        groups = []  # it is the whole
+    groups.sort(key=lambda group: -group[1].jobs)
+    for number, (labels, counts) in enumerate(groups[:MOST_PANELS]):
+        jobs = answers.jobs[_inside(answers.jobs, answers.by, labels)]
+        drawn.append(_panel(f"g{number}", label(labels), _part(counts, jobs, answers.tz), answers.tz))
     hidden = len(groups) - MOST_PANELS
     return drawn, f"{hidden:,} smaller groups have no figures of their own." if hidden > 0 else ""
 
 
+def _inside(jobs: pd.DataFrame, names: Sequence[str], labels: Sequence[Any]) -> pd.Series[bool]:
+    """Return which rows have these labels, which a histogram keeps as text."""
+    mask = pd.Series(data=True, index=jobs.index)
+    for name, wanted in zip(names, labels, strict=True):
+        mask &= jobs[name].isna() if pd.isna(wanted) else jobs[name].astype(str) == wanted
+    return mask
+
+
+def _panel(identity: str, name: str, figures: Sequence[_Plot], tz: str) -> Panel:
+    return Panel(
+        identity, name, [_show(f"{identity}-{number}", plot, tz) for number, plot in enumerate(figures)]
+    )
+
+
 def _whole(answers: Answers) -> list[_Plot]:
-    jobs, by, tz = answers.jobs, list(answers.by) or None, answers.tz
+    jobs, counts, by, tz = answers.jobs, answers.histogram, list(answers.by) or None, answers.tz
     return [
         _both("Queue latency", "queue_latency", jobs, by=by),
-        _both("Failure rate", "failure_rates", jobs, by=by),
+        _both("Queue latency over time", "latency_over_time", counts, tz=tz),
+        _both("Failure rate", "failure_rates", counts, by=by),
+        _both("Errors", "error_pareto", jobs),
+        _both("Jobs waiting", "queue_load", jobs, by="queue_id", tz=tz),
+        _both("Queue latency by weekday and hour", "heatmap", counts, tz=tz),
+        _both("Slowest jobs", "timeline", jobs, tz=tz),
     ]
 
 
-def _part(jobs: pd.DataFrame, answers: Answers) -> list[_Plot]:
-    return [_both("Queue latency", "queue_latency", jobs)]
+def _part(counts: DurationHistogram, jobs: pd.DataFrame, tz: str) -> list[_Plot]:
+    return [
+        _both("Queue latency over time", "latency_over_time", counts, tz=tz),
+        _both("Load", "queue_load", jobs, tz=tz),
+        _both("Errors", "error_pareto", jobs),
+    ]
 
 
-def _both(title: str, name: str, jobs: pd.DataFrame, **settings: Any) -> _Plot:
+def _both(title: str, name: str, jobs: pd.DataFrame | DurationHistogram, **settings: Any) -> _Plot:
     draw, twin = getattr(plots, name), getattr(plots, f"{name}_data")
-    return _Plot(title, partial(draw, jobs, **settings), partial(twin, jobs, **settings))
+    of_twin = {key: value for key, value in settings.items() if key in inspect.signature(twin).parameters}
+    return _Plot(title, partial(draw, jobs, **settings), partial(twin, jobs, **of_twin))
 
 
 def _show(identity: str, plot: _Plot, tz: str) -> Shown:
@@ -95,14 +121,3 @@ def _show(identity: str, plot: _Plot, tz: str) -> Shown:
     except CosaiError as error:
         return Shown(identity, plot.title, None, None, str(error))
     return Shown(f"{identity}-numbers", plot.title, svg, twin, wide=plot.size[0] > SIZE_IN[0])
-
-
-def _largest_groups(answers: Answers) -> list[tuple[str, pd.DataFrame]]:
-    """Return name and jobs of each group, the largest first; none where one group is all there is."""
-    if not answers.by:
-        return []
-    parts = list(answers.jobs.groupby(list(answers.by), observed=True, dropna=False, sort=False))
-    if len(parts) < 2:  # noqa: PLR2004 - a single group is the whole
-        return []
-    parts.sort(key=lambda part: -len(part[1]))
-    return [(label(key if len(key) > 1 else key[0]), jobs) for key, jobs in parts]

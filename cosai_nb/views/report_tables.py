@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.schema import NOT_A_JOB, Outcome
+from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
+from cosai_nb.stats.censoring import ENDED, UNFINISHED, measure_jobs
 from cosai_nb.views.tables import (
     Cell,
     Column,
@@ -20,7 +22,7 @@ from cosai_nb.views.tables import (
     text_cell,
     time_cell,
 )
-from cosai_nb.views.wording import between, count, duration, label, share
+from cosai_nb.views.wording import between, duration, label, share
 
 if TYPE_CHECKING:
     from cosai_nb.views.answers import Answers
@@ -59,42 +61,36 @@ def summaries(answers: Answers) -> list[Summary]:
 def _summary_table(answers: Answers) -> Table:
     columns = [
         Column(_group_heading(answers)),
-        Column("jobs", "n"),
-        Column("waiting", "n"),
-        seconds_column("queue latency p50"),
-        seconds_column("queue latency p95"),
-        seconds_column("run time p50"),
-        seconds_column("run time p95"),
+        *(Column(name, "n") for name in ("jobs", "ended", "waiting")),
+        *map(seconds_column, ("queue latency p50", "queue latency p95", "run time p50", "run time p95")),
         Column("failure rate", "n"),
-        Column("method"),
     ]
     rows = [
         _summary_row(name, *parts)
         for name, parts in _groups(answers, answers.latency_by, answers.run_by, answers.failures_by)
     ]
-    return Table("Intervals are 95 %; n is the number of jobs that ended", columns, rows, _hidden(answers))
+    return Table("Small print: 95 % intervals", columns, rows, _hidden(answers))
 
 
 def _summary_row(
-    name: str, latency: pd.Series, run: pd.Series | None, failures: pd.Series | None
+    name: str, latency: pd.Series[Any], run: pd.Series[Any] | None, failures: pd.Series[Any] | None
 ) -> list[Cell]:
-    cells = [Cell(name), count_cell(latency["jobs"]), count_cell(latency["waiting"])]
+    ended = math.nan if failures is None else failures["ended"]
+    cells = [Cell(name), count_cell(latency["jobs"]), count_cell(ended), count_cell(latency["waiting"])]
     cells += [_quantile_cell(latency, "p50"), _quantile_cell(latency, "p95")]
     cells += [_quantile_cell(run, quantile) for quantile in ("p50", "p95")]
-    if failures is None or not failures["ended"]:
-        cells.append(share_cell(math.nan, "none has ended"))
-    else:
-        interval = f"{share(failures['low'])} to {share(failures['high'])}, n = {count(failures['ended'])}"
-        cells.append(share_cell(failures["rate"], interval))
-    return [*cells, text_cell(latency["method"])]
+    if failures is None or not ended:
+        return [*cells, share_cell(math.nan, "none has ended")]
+    return [*cells, share_cell(failures["rate"], f"{share(failures['low'])} to {share(failures['high'])}")]
 
 
-def _quantile_cell(row: pd.Series | None, name: str) -> Cell:
+def _quantile_cell(row: pd.Series[Any] | None, name: str) -> Cell:
     if row is None or math.isnan(row[name]):
         return seconds_cell(math.nan)
-    interval = between(row[f"{name}_low"], row[f"{name}_high"])
-    bound = row[f"{name}_lower_bound"]
-    return seconds_cell(row[name], interval or (f"at least {duration(bound)}" if bound < row[name] else ""))
+    interval, bound = between(row[f"{name}_low"], row[f"{name}_high"]), row[f"{name}_lower_bound"]
+    small = interval or (f"at least {duration(bound)}" if bound < row[name] else "")
+    projected = row["method"] == "projection" and row[name] != row[f"{name}_estimate"]
+    return seconds_cell(row[name], f"projected, {small}".removesuffix(", ") if projected else small)
 
 
 def _quantile_table(answers: Answers) -> Table:
@@ -121,8 +117,8 @@ def _groups(answers: Answers, *tables: pd.DataFrame) -> list[tuple[str, list[Any
     if answers.by:
         first, *others = ({_plain(key): row for key, row in table.iterrows()} for table in tables)
         order = tables[0]["jobs"].sort_values(ascending=False, kind="stable").index[:MOST_GROUPS]
-        for key in map(_plain, order):
-            listed.append((label(key), [first[key], *(other.get(key) for other in others)]))
+        keys = list(map(_plain, order))
+        listed = [(label(key), [first[key], *(other.get(key) for other in others)]) for key in keys]
     listed.append(("All jobs", [wholes[id(table)].iloc[0] for table in tables]))
     return listed
 
@@ -162,13 +158,13 @@ def error_list(answers: Answers) -> JobList:
         return JobList("No job has failed, so there are no errors to list.")
     columns = [
         Column("code"), Column("message", "long"), Column("jobs", "n", "descending"), Column("share of failures", "n"),
-        Column("cumulated", "n"), Column("first created"), Column("last created"), Column("examples", "id"),
+        Column("cumulated", "n"), Column("first seen", "time"), Column("last seen", "time"), Column("examples", "id"),
     ]  # fmt: skip
     rows = [
         [
             text_cell(row["code"]), text_cell(row["message"], longest=200), count_cell(row["jobs"]), share_cell(row["share"]),
             share_cell(row["cumulated_share"]), time_cell(row["first_seen"], answers.tz), time_cell(row["last_seen"], answers.tz),
-            Cell(", ".join(text_cell(job_id, longest=60).text for job_id in row["examples"])),
+            Cell(", ".join(text_cell(job_id, longest=60).text for job_id in row["example_ids"])),
         ]
         for _, row in errors.head(MOST_ERRORS).iterrows()
     ]  # fmt: skip
@@ -181,15 +177,13 @@ def error_list(answers: Answers) -> JobList:
 
 
 def slowest_list(answers: Answers) -> JobList:
-    """Return the jobs that waited longest, and those that wait: their ages stand for their waits."""
+    """Return the jobs that waited longest; of those that did not start, how long they have waited so far."""
     jobs = _only_jobs(answers.jobs)
-    age = (jobs["observed_at"] - jobs["creation_time"]).dt.total_seconds()
-    open_ = jobs["outcome"].isin([str(Outcome.WAITING), str(Outcome.UNKNOWN)]) & jobs["start_time"].isna()
-    waited = jobs["queue_latency_s"].where(~open_, age)
-    known = waited.notna()
-    if not known.any():
+    kind, seconds = measure_jobs(jobs)["queue_latency"]
+    known = np.flatnonzero((kind == ENDED) | (kind == UNFINISHED))
+    if not len(known):
         return JobList("No job has a known wait, so none can be called slow.")
-    order = _largest(waited.to_numpy(float, na_value=np.nan), MOST_JOBS)
+    longest = known[np.argsort(-seconds[known], kind="stable")[:MOST_JOBS]]
     columns = [
         Column("job ID", "id"),
         seconds_column("waited", "descending"),
@@ -197,21 +191,23 @@ def slowest_list(answers: Answers) -> JobList:
         *_JOB_COLUMNS,
     ]
     rows = []
-    for place in order:
-        job, seconds = jobs.iloc[place], float(waited.iloc[place])
-        cell = seconds_cell(seconds, "and still waits" if open_.iloc[place] else "")
-        rows.append(
-            [
-                text_cell(job["job_id"]),
-                cell,
-                seconds_cell(float(job["run_time_s"])),
-                *_job_cells(job, answers.tz),
-            ]
+    for place in longest:
+        job = jobs.iloc[place]
+        waited = seconds_cell(
+            float(seconds[place]), "" if kind[place] == ENDED else _why_open(job["outcome"])
         )
+        ran = seconds_cell(float(job["run_time_s"]))
+        rows.append([text_cell(job["job_id"]), waited, ran, *_job_cells(job, answers.tz)])
     return JobList(
-        f"{_listed(len(rows), int(known.sum()), 'jobs with a known wait')}, the longest wait first.",
-        Table("Jobs by queue latency; a job that still waits by its age", columns, rows),
+        f"{_listed(len(rows), len(known), 'jobs with a known wait')}, the longest wait first.",
+        Table(
+            "Jobs by queue latency; one that has not started by how long it has waited so far", columns, rows
+        ),
     )
+
+
+def _why_open(outcome: str) -> str:
+    return "and still waits" if outcome in UNFINISHED_OUTCOMES else f"then {outcome}"
 
 
 def failed_list(answers: Answers) -> JobList:
@@ -227,31 +223,31 @@ def failed_list(answers: Answers) -> JobList:
         Column("job ID", "id"),
         Column("code"),
         Column("message", "long"),
-        *_JOB_COLUMNS[:3],
         seconds_column("ran"),
-        *_JOB_COLUMNS[3:],
+        *_JOB_COLUMNS,
     ]
-    rows = []
-    for _, job in newest.iterrows():
-        tag, queue, created, outcome, read = _job_cells(job, answers.tz)
-        what = [text_cell(job["job_id"]), text_cell(job["code"]), text_cell(job["message"], longest=200)]
-        rows.append([*what, tag, queue, created, seconds_cell(float(job["run_time_s"])), outcome, read])
+    rows = [_failed_row(job, answers.tz) for _, job in newest.iterrows()]
     return JobList(
         f"{_listed(len(rows), len(failed), 'failed jobs')}, the newest first.",
         Table("Failed jobs", columns, rows),
     )
 
 
+def _failed_row(job: pd.Series[Any], tz: str) -> list[Cell]:
+    what = [text_cell(job["job_id"]), text_cell(job["code"]), text_cell(job["message"], longest=200)]
+    return [*what, seconds_cell(float(job["run_time_s"])), *_job_cells(job, tz)]
+
+
 _JOB_COLUMNS = [
     Column("tag"),
-    Column("queue"),
-    Column("created"),
+    Column("queue", "id"),
+    Column("created", "time"),
     Column("outcome"),
     Column("object", "long"),
 ]
 
 
-def _job_cells(job: pd.Series, tz: str) -> list[Cell]:
+def _job_cells(job: pd.Series[Any], tz: str) -> list[Cell]:
     return [
         text_cell(job["tag"]), text_cell(job["queue_id"]), time_cell(job["creation_time"], tz),
         text_cell(job["outcome"]), text_cell(job["input_object"]),
@@ -260,12 +256,6 @@ def _job_cells(job: pd.Series, tz: str) -> list[Cell]:
 
 def _only_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     return jobs[~jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB])]
-
-
-def _largest(values: np.ndarray, most: int) -> np.ndarray:
-    known = np.flatnonzero(~np.isnan(values))
-    order = np.argsort(-values[known], kind="stable")
-    return known[order[:most]]
 
 
 def _listed(shown: int, there: int, what: str) -> str:

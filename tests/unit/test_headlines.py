@@ -1,0 +1,173 @@
+"""The sentences that a report begins with say what is true of queues that were made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cosai_nb as cn
+from cosai_nb.views.answers import ask
+from cosai_nb.views.headlines import headlines
+
+START = pd.Timestamp("2026-11-01T00:00:00Z")
+
+
+def frame(
+    *, created_s, waited_s, ran_s=10, state="Success", code="Success", tag="Translation", queue="q1", as_of_s
+):
+    """One row per creation; NaN waits are jobs that still wait."""
+    created_s, waited_s = np.asarray(created_s, float), np.asarray(waited_s, float)
+    number = len(created_s)
+    created = START + pd.to_timedelta(created_s, unit="s")
+    started = created + pd.to_timedelta(waited_s, unit="s")
+    waiting = np.isnan(waited_s)
+    texts = pd.DataFrame({
+        "JobId": [f"j{i}" for i in range(number)],
+        "State": np.where(waiting, "Submitted", state),
+        "Code": np.where(waiting, "Success", code),
+        "Message": "",
+        "Tag": tag,
+        "QueueId": queue,
+        "CreationTime": created,
+        "StartTime": started,
+        "EndTime": started + pd.to_timedelta(np.broadcast_to(ran_s, number), unit="s"),
+    })  # fmt: skip
+    return cn.add_timings(texts, observed_at=START + pd.Timedelta(as_of_s, "s"))
+
+
+def told(jobs, topic, *, slo=None, by="tag", tz="UTC"):
+    (found,) = [line for line in headlines(ask(jobs, by=by, tz=tz), slo) if line.topic == topic]
+    return found
+
+
+def steady(hours=20, wait=5.0, **more):
+    created = np.arange(0, hours * 3600, 60)
+    return frame(created_s=created, waited_s=np.full(len(created), wait), as_of_s=hours * 3600, **more)
+
+
+def growing():
+    """Nineteen quiet hours; from then on a job a minute comes and one in four starts, first in, first out."""
+    created = np.arange(0, 20 * 3600, 60)
+    late = created >= 19 * 3600
+    waits = np.where(late, np.nan, 5.0)
+    first = np.flatnonzero(late)
+    for place, job in enumerate(first[:15]):
+        waits[job] = 19 * 3600 + place * 240 + 60 - created[job]
+    return frame(created_s=created, waited_s=waits, as_of_s=20 * 3600)
+
+
+def test_a_steady_queue_is_not_saturated():
+    line = told(steady(), "Is a queue saturated?")
+    assert line.text.startswith("No queue is saturated at 2026-11-01 20:00. 0 of 1,200 jobs wait.")
+    assert "The longest line was 1 jobs, in queue q1 at 2026-11-01 00:00." in line.text
+    assert "p95 over all jobs is 5 s." in line.text
+    assert line.mood == "good"
+
+
+def test_a_growing_queue_is_named_with_since_when_and_its_projected_quantile():
+    line = told(growing(), "Is a queue saturated?")
+    assert line.mood == "bad"
+    assert line.text.startswith(
+        "Yes: queue q1 takes in more jobs than it starts, and its line has not been empty since 2026-11-01 19:0"
+    )
+    assert "45 of its 1,200 jobs (3.8 %) wait." in line.text
+    assert "will not clear" in line.text
+    assert "projected from each job's place in line" in line.text
+
+
+def test_times_are_told_in_the_zone_that_was_asked_for():
+    assert "at 2026-11-02 04:00." in told(steady(), "Is a queue saturated?", tz="Asia/Shanghai").text
+
+
+def test_other_growing_queues_are_named_too():
+    one, two = growing(), growing().assign(queue_id=pd.Categorical(["q2"] * 1200))
+    jobs = pd.concat([one.assign(queue_id="q1"), two.assign(queue_id="q2")], ignore_index=True)
+    assert "Also growing: q2." in told(jobs, "Is a queue saturated?").text
+
+
+def test_a_queue_without_a_name_has_one_in_the_sentence():
+    jobs = growing()
+    jobs["queue_id"] = pd.Series(pd.NA, index=jobs.index, dtype="category")
+    assert "queue (none) takes in more jobs" in told(jobs, "Is a queue saturated?").text
+
+
+def test_no_failure_is_said_with_its_interval_and_number():
+    line = told(steady(), "What fails most?")
+    assert line.text.startswith("No job has failed (95 % interval 0 % to ")
+    assert "1,200 ended" in line.text
+    assert line.mood == "good"
+
+
+def test_failures_are_named_with_code_group_and_worst_hour():
+    good, bad = steady(tag="Words"), steady(tag="Speech")
+    hit = (bad["creation_time"] >= START + pd.Timedelta("5h")) & (
+        bad["creation_time"] < START + pd.Timedelta("6h")
+    )
+    failed = frame(
+        created_s=np.arange(5 * 3600, 6 * 3600, 60),
+        waited_s=np.full(60, 5.0),
+        state="Failed",
+        code="InternalError",
+        tag="Speech",
+        as_of_s=72_000,
+    )
+    jobs = pd.concat([good, bad[~hit], failed], ignore_index=True).astype(
+        {"tag": "category", "code": "category", "outcome": "category"}
+    )
+    text = told(jobs, "What fails most?").text
+    assert text.startswith("2.5 % of the jobs fail (95 % interval ")
+    assert "2,400 ended" in text
+    assert (
+        "Most often InternalError: 60 jobs, 100 % of the failures, from 2026-11-01 05:00 to 2026-11-01 05:59."
+        in text
+    )
+    assert "Speech fails most: 5.0 % (" in text
+    assert "The worst hour began 2026-11-01 05:00: 60 of 120 jobs created in it failed." in text
+
+
+def test_nothing_has_ended_yet():
+    jobs = frame(created_s=[0, 60], waited_s=[np.nan, np.nan], as_of_s=600)
+    assert (
+        told(jobs, "What fails most?").text
+        == "Nothing is known yet: none of the 2 jobs has succeeded or failed."
+    )
+
+
+def test_the_group_that_waits_longest_is_named_with_its_number():
+    jobs = pd.concat([steady(wait=5, tag="Fast"), steady(wait=700, tag="Slow")], ignore_index=True)
+    text = told(jobs.astype({"tag": "category", "outcome": "category"}), "Who waits longest?").text
+    assert text.startswith("Slow: 5 % of its jobs wait longer than 11.7 min")
+    assert "(n = 1,200, 0 % still waiting)" in text
+    assert text.endswith("Fast waits least, p95 5 s.")
+
+
+def test_groups_that_wait_alike_are_not_ranked():
+    jobs = pd.concat([steady(tag="A"), steady(tag="B")], ignore_index=True).astype(
+        {"tag": "category", "outcome": "category"}
+    )
+    assert told(jobs, "Who waits longest?").text == "All wait alike: queue latency p95 is 5 s for every tag."
+
+
+@pytest.mark.parametrize("by", [None, "tag"])
+def test_a_single_group_is_not_compared_with_itself(by):
+    topics = [line.topic for line in headlines(ask(steady(), by=by, tz="UTC"), None)]
+    assert topics == ["Is a queue saturated?", "What fails most?"]
+
+
+def test_the_slo_comes_first_and_is_met_missed_or_undecided():
+    jobs = steady(hours=40)
+    assert headlines(ask(jobs, by="tag", tz="UTC"), (60, 0.9))[0].topic == "Is the SLO met?"
+    met, missed = told(jobs, "Is the SLO met?", slo=(60, 0.9)), told(jobs, "Is the SLO met?", slo=(1, 0.9))
+    assert met.text.startswith("Yes: 90.0 % of the jobs start within 60 s is asked, 100 % do")
+    assert (met.mood, missed.mood) == ("good", "bad")
+    assert missed.text.startswith("No: 90.0 % of the jobs start within 1 s is asked, 0 % do")
+    open_ = frame(created_s=[0, 60], waited_s=[np.nan, np.nan], as_of_s=70)
+    assert told(open_, "Is the SLO met?", slo=(600, 0.9)).text.startswith("Undecided: ")
+
+
+def test_an_empty_frame_and_one_of_failed_queries_say_so():
+    empty = steady().head(0)
+    (line,) = headlines(ask(empty, by="tag", tz="UTC"), (60, 0.9))
+    assert line.text == "The table has no rows: there are no jobs to report on."
+    lost = steady().head(3).assign(outcome=pd.Categorical(["not_found", "unread", "unread"]))
+    (line,) = headlines(ask(lost, by="tag", tz="UTC"), None)
+    assert line.text == "None of the 3 rows is about a job that was read: 1 not_found, 2 unread."

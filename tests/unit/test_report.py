@@ -1,0 +1,276 @@
+"""``write_report``: one file, whole or not at all, that says something true for every frame, and in which nothing runs."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cosai_nb as cn
+from cosai_nb.errors import FileError, SettingsError
+from cosai_nb.views.report import write_report
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><svg onload=alert(1)>',
+    "javascript:alert(1)",
+    "a\u202eb",
+    "\x1b[31mred",
+    "x" * 20_000,
+    "$x^$ $\\frac{$",
+    "line\nbreak",
+    "</style></title>{{ 7*7 }}",
+    "翻译",
+    "_q1",
+]
+TEXT = ["JobId", "Tag", "QueueId", "Message", "Code", "Input/Object", "UserData"]
+VOID = {"meta", "link", "input", "br", "img"}
+ALLOWED = {
+    "html", "head", "meta", "link", "title", "style", "body", "script", "a", "header", "h1", "h2", "h3", "p", "nav", "main", "section",
+    "ul", "li", "b", "dl", "dt", "dd", "div", "small", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "label",
+    "input", "button", "select", "option", "figure", "svg", "g", "path", "text", "tspan", "use", "defs", "clippath", "rect", "pattern", "image",
+    "footer",
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """The elements, attributes and texts of a page, as a browser's parser sees them."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.texts, self.open = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attributes]
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def texts(number=40, **columns):
+    i = np.arange(number)
+    created = pd.Timestamp("2026-11-01T00:00:00Z") + pd.to_timedelta(i * 600, unit="s")
+    table = {
+        "JobId": [f"job{n}" for n in i], "State": np.where(i % 4 == 0, "Failed", "Success"), "Tag": np.where(i % 2, "A", "B"),
+        "QueueId": "q1", "Code": np.where(i % 4 == 0, "Internal", "Success"), "Message": np.where(i % 4 == 0, "try again", ""),
+        "CreationTime": created, "StartTime": created + pd.to_timedelta(i, unit="s"), "EndTime": created + pd.Timedelta("5min"),
+    }  # fmt: skip
+    return pd.DataFrame(table | columns)
+
+
+def jobs_of(table, as_of="2026-11-01T08:00:00Z"):
+    return cn.add_timings(table, observed_at=as_of)
+
+
+def page_of(jobs, tmp_path, **settings):
+    written = write_report(jobs, tmp_path / "report.html", **settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    return Page(written.read_text(encoding="utf-8"))
+
+
+def check_inert(page):
+    assert set(page.tags) <= ALLOWED
+    assert page.tags.count("script") == 1
+    assert not [
+        one
+        for one in page.attributes
+        if one[1].startswith("on") or one[1] in {"style", "srcdoc", "action", "ping"}
+    ]
+    for tag, name, value in page.attributes:
+        if name in {"href", "src", "xlink:href"}:
+            assert value.startswith(("#", "data:image/png;base64,")) or (tag, value) == ("link", "data:,")
+
+
+def test_the_page_holds_what_was_promised(tmp_path):
+    page = page_of(jobs_of(texts()), tmp_path, title="My week", slo=(60, 0.9))
+    check_inert(page)
+    for said in (
+        "My week", "40 jobs, created 2026-11-01 08:00 to 2026-11-01 14:30, as of 2026-11-01 16:00", "All times are in Asia/Shanghai (UTC+0800).",
+        "Is the SLO met?", "Is a queue saturated?", "What fails most?", "Who waits longest?", "Summary by tag", "Kaplan–Meier",
+        "All 10 failed jobs, the newest first.", "All 40 jobs with a known wait, the longest wait first.", "resolution of 1 second",
+    ):  # fmt: skip
+        assert said in page.text, said
+    assert page.tags.count("svg") >= 7
+    policy = [value for tag, name, value in page.attributes if (tag, name) == ("meta", "content")][0]
+    assert policy
+
+
+def test_every_figure_has_a_text_alternative(tmp_path):
+    page = page_of(jobs_of(texts()), tmp_path)
+    pictures = [value for tag, name, value in page.attributes if tag == "svg" and name == "aria-label"]
+    assert len(pictures) == page.tags.count("svg")
+    assert all(pictures)
+    assert page.tags.count("details") >= len(pictures)
+
+
+def test_every_id_is_unique_and_every_reference_has_its_target(tmp_path):
+    page = page_of(jobs_of(texts()), tmp_path)
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    wanted = {
+        value
+        for _, name, value in page.attributes
+        if name in {"aria-labelledby", "for", "data-filter", "data-csv"}
+    }
+    wanted |= {
+        value[1:]
+        for _, name, value in page.attributes
+        if name in {"href", "xlink:href"} and value.startswith("#")
+    }
+    assert wanted <= set(ids)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_text_is_inert_wherever_it_stands(tmp_path, value):
+    table = texts(12, **dict.fromkeys(TEXT, value))
+    table["JobId"] = [f"{value}{n}" for n in range(12)]
+    page = page_of(jobs_of(table), tmp_path, title=value, by=["tag", "queue_id"])
+    check_inert(page)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]", html)
+    assert "x" * 1000 not in html
+    assert "49" not in page.texts
+
+
+def test_an_empty_frame_is_a_sentence(tmp_path):
+    page = page_of(jobs_of(texts().head(0)), tmp_path, slo=(60, 0.9))
+    assert "The table has no rows: there are no jobs to report on." in page.text
+    assert "svg" not in page.tags
+    assert "table" not in page.tags
+
+
+def test_one_job(tmp_path):
+    page = page_of(jobs_of(texts(1)), tmp_path)
+    assert "1 jobs" in page.text
+    assert "All 1 failed jobs" in page.text
+    assert "select" not in page.tags
+
+
+def test_everything_waits(tmp_path):
+    table = texts(30, State="Submitted", StartTime=pd.NaT, EndTime=pd.NaT, Code="Success", Message="")
+    page = page_of(jobs_of(table), tmp_path)
+    assert "Nothing is known yet: none of the 30 jobs has succeeded or failed." in page.text
+    assert "and still waits" in page.text
+    assert "not reached" in page.text
+    assert "No job has failed." in page.text
+
+
+def test_no_usable_times(tmp_path):
+    table = texts(10, CreationTime=pd.NaT, StartTime=pd.NaT, EndTime=pd.NaT)
+    page = page_of(jobs_of(table), tmp_path)
+    assert "10 jobs have times that are missing, reversed or malformed" in page.text
+    assert "No job has a known wait" in page.text
+
+
+@pytest.mark.parametrize("column", ["tag", "queue_id", "code", "message", "input_object"])
+def test_a_column_of_text_that_is_missing_is_named_and_the_rest_is_shown(tmp_path, column):
+    page = page_of(jobs_of(texts()).drop(columns=column), tmp_path)
+    assert f"lacks the columns {column}" in page.text
+    assert "svg" in page.tags
+
+
+@pytest.mark.parametrize(
+    "column", ["outcome", "creation_time", "observed_at", "timing_ok", "queue_latency_s"]
+)
+def test_a_column_without_which_nothing_is_known_is_a_sentence(tmp_path, column):
+    page = page_of(jobs_of(texts()).drop(columns=column), tmp_path)
+    assert "The table cannot be read" in page.text
+    assert repr(column) in page.text
+    assert "svg" not in page.tags
+
+
+def test_a_column_to_group_by_that_is_missing_is_a_sentence(tmp_path):
+    page = page_of(jobs_of(texts()), tmp_path, by="no_such")
+    assert "'no_such'" in page.text
+
+
+def test_groups_may_be_several_columns_numbers_or_none(tmp_path):
+    jobs = jobs_of(texts(40, **{"Operation/JobLevel": np.arange(40) % 3}))
+    assert "Summary by tag and queue_id" in page_of(jobs, tmp_path, by=["tag", "queue_id"]).text
+    assert "Summary by job_level" in page_of(jobs, tmp_path, by="job_level").text
+    assert "Summary by all jobs" in page_of(jobs, tmp_path, by=None).text
+
+
+def test_missing_labels_are_a_group_of_their_own(tmp_path):
+    jobs = jobs_of(texts(40, Tag=np.where(np.arange(40) % 2, "A", None)))
+    page = page_of(jobs, tmp_path)
+    assert "(none)" in page.text
+
+
+def test_rows_that_are_no_jobs_are_counted_and_in_no_figure(tmp_path):
+    jobs = jobs_of(texts())
+    lost = jobs.head(5).assign(outcome=["not_found"] * 3 + ["unread", "invalid_id"])
+    page = page_of(pd.concat([jobs, lost], ignore_index=True), tmp_path)
+    assert "40 jobs, created" in page.text
+    assert "3 IDs were not found by the service." in page.text
+    assert "1 IDs could not be read" in page.text
+    assert "1 values cannot be job IDs" in page.text
+
+
+def test_a_long_list_says_how_many_are_not_shown(tmp_path):
+    page = page_of(jobs_of(texts(1000), as_of="2026-11-09T00:00:00Z"), tmp_path)
+    assert (
+        "200 of 1,000 jobs with a known wait (800 are not listed here), the longest wait first." in page.text
+    )
+    assert "200 of 250 failed jobs (50 are not listed here), the newest first." in page.text
+
+
+def test_many_groups_are_cut_and_said(tmp_path):
+    page = page_of(
+        jobs_of(texts(260, Tag=[f"tag{n}" for n in range(260)]), as_of="2026-11-09T00:00:00Z"), tmp_path
+    )
+    assert "160 smaller groups are not listed" in page.text
+    assert "smaller groups have no figures of their own." in page.text
+
+
+def test_the_index_of_the_frame_does_not_matter(tmp_path):
+    jobs = jobs_of(texts())
+    plain = page_of(jobs, tmp_path).text
+    assert page_of(jobs.set_axis([7] * len(jobs)), tmp_path).text == plain
+
+
+def test_the_frame_is_not_changed(tmp_path):
+    jobs = jobs_of(texts()).drop(columns="message")
+    before = jobs.copy()
+    page_of(jobs, tmp_path)
+    pd.testing.assert_frame_equal(jobs, before)
+
+
+def test_the_same_frame_gives_the_same_bytes(tmp_path):
+    jobs = jobs_of(texts())
+    one = write_report(jobs, tmp_path / "a.html").read_bytes()
+    assert write_report(jobs, tmp_path / "b.html").read_bytes() == one
+
+
+def test_wrong_calls_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(
+        TypeError, match="A report is made of a pandas DataFrame"
+    ):
+        write_report([1, 2], tmp_path / "a.html")
+    with pytest.raises(SettingsError, match="Mars/Olympus"):
+        write_report(jobs_of(texts()), tmp_path / "a.html", tz="Mars/Olympus")
+    with pytest.raises(FileError, match="cannot be written"):
+        write_report(jobs_of(texts()), tmp_path / "gone" / "a.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_report_is_replaced(tmp_path):
+    (tmp_path / "report.html").write_text("old", encoding="utf-8")
+    assert "Summary by tag" in page_of(jobs_of(texts()), tmp_path).text
