@@ -99,12 +99,12 @@ def queue_load(
     ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
     ...     "StartTime": ["2026-11-01T10:00:30+0800", "-"], "EndTime": ["2026-11-01T10:01:30+0800", "-"]})
     >>> jobs = cn.add_timings(texts, observed_at="2026-11-01T02:02:00Z")
-    >>> queue_load(jobs)[["arrivals", "starts", "ends", "waiting", "running", "waiting_mean"]]
-                               arrivals  starts  ends  waiting  running  waiting_mean
+    >>> cn.queue_load(jobs)[["arrivals", "ends", "waiting", "waiting_mean"]]
+                               arrivals  ends  waiting  waiting_mean
     time
-    2026-11-01 02:00:00+00:00         2       1     0        1        1           1.5
-    2026-11-01 02:01:00+00:00         0       0     1        1        0           1.0
-    2026-11-01 02:02:00+00:00         0       0     0        1        0           1.0
+    2026-11-01 02:00:00+00:00         2     0        1           1.5
+    2026-11-01 02:01:00+00:00         0     1        1           1.0
+    2026-11-01 02:02:00+00:00         0     0        1           1.0
     """
     names, width = group_columns(by), width_ms(freq)
     flows = read_flows(jobs, names)
