@@ -19,7 +19,7 @@ from cosai_nb.stats.bootstrap import MIN_BLOCKS
 from cosai_nb.stats.coding import Coded, code_labels
 from cosai_nb.stats.frames import MISSING, check_jobs, group_columns, milliseconds
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
-from cosai_nb.stats.incidence import Ends, share_of
+from cosai_nb.stats.incidence import MOST_UNDECIDED, Ends, share_of
 from cosai_nb.stats.messages import count_faults
 from cosai_nb.stats.quantiles import make_table, split_groups
 from cosai_nb.stats.slices import labelled
@@ -28,8 +28,6 @@ from cosai_nb.stats.steps import HOUR_MS, moment_index, width_ms
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_UNDECIDED = 0.1
-"""Above this share of jobs that may still end either way there is no rate, only its bounds."""
 _COLUMNS = {
     **dict.fromkeys(("jobs", "ended", "failed", "cancelled", "unfinished"), "int64"),
     **dict.fromkeys(("rate", "low", "high", "rate_ended", "undecided"), "float64"),

@@ -18,9 +18,13 @@ from cosai_nb.stats.coding import Counts, Ints, compact
 from cosai_nb.stats.curves import Floats, aalen_johansen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cosai_nb.stats.histogram import DurationHistogram
     from cosai_nb.stats.slices import Flags
 
+MOST_UNDECIDED = 0.1
+"""Above this share of jobs that may still end either way there is no rate, only its bounds."""
 _ROUNDING = 1e-9
 _MOST_AGES = 400
 _Z = NormalDist().inv_cdf(0.975)
@@ -66,13 +70,35 @@ def share_of(histogram: DurationHistogram, ends: Ends) -> Share:
     Ended jobs without a usable time are counted by how they ended, beside the curve.
     """
     counts = histogram.counts("total_time")
-    classes = _classes(counts, ends)
+    over, going_on = counts.kind == ENDED, counts.kind == UNFINISHED
+    classes = [
+        over & ends.this[counts.cell],
+        over & ends.other[counts.cell],
+        going_on & ends.alive[counts.cell],
+    ]
     sure = [int(counts.jobs[(counts.kind == UNUSABLE) & cells[counts.cell]].sum()) for cells in ends[:2]]
+    return estimate(histogram.coded("hour").codes, counts, classes, sure)
+
+
+def estimate(hour: Ints, counts: Counts, classes: list[Flags], sure: Sequence[int] = (0, 0)) -> Share:
+    """Return a share from counted rows.
+
+    Parameters
+    ----------
+    hour : int64 array, shape (cells,)
+        Code of each cell's hour of creation, −1 where it is not known.
+    counts : Counts
+        Jobs per cell and second.
+    classes : list of three bool arrays, shape (rows,)
+        Rows of jobs that ended this way, that ended another way, and that are unfinished.
+    sure : sequence of two int
+        Jobs that ended this way and another way at an unknown time.
+    """
     curves = _curves(counts, classes)
     usable, timeless = float(curves.sum()), sum(sure)
     if usable + timeless == 0:
         return Share(float("nan"), 0.0, 1.0, 1.0, 0, 0)
-    drawn, blocks = _draws(histogram.coded("hour").codes, counts, classes)
+    drawn, blocks = _draws(hour, counts, classes)
     finals, lows = [], []
     for cause in (0, 1):
         final, effective = _final(curves[cause], curves[0] + curves[1], curves[2])
@@ -85,12 +111,6 @@ def share_of(histogram: DurationHistogram, ends: Ends) -> Share:
     return Share(
         finals[0], lows[0], 1 - lows[1], undecided if undecided > _ROUNDING else 0.0, timeless, blocks
     )
-
-
-def _classes(counts: Counts, ends: Ends) -> list[Flags]:
-    """Rows of jobs that ended this way, that ended another way, and that are unfinished."""
-    over, going_on = counts.kind == ENDED, counts.kind == UNFINISHED
-    return [over & ends.this[counts.cell], over & ends.other[counts.cell], going_on & ends.alive[counts.cell]]
 
 
 def _curves(counts: Counts, classes: list[Flags]) -> Floats:
