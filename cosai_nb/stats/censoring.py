@@ -163,5 +163,5 @@ def _classify(known: Ints, censored: Flags, age: Ints, belongs: Flags) -> Measur
 
 def _hours_on(created: Ints, moment: Ints, usable: Flags) -> Measured:
     usable = usable & (created != MISSING) & (moment != MISSING)
-    hours = moment // _HOUR_MS - created // _HOUR_MS
-    return Measured(np.where(usable, ENDED, ABSENT).astype(np.int8), hours)
+    hours = np.where(usable, moment // _HOUR_MS - created // _HOUR_MS, 0)
+    return Measured(np.where(usable, np.int8(ENDED), np.int8(ABSENT)), hours)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 Labels = npt.NDArray[Any]
+Keys = npt.NDArray[np.integer[Any]]
 _LIMIT = 2**62
 _SMALL_TABLE = 2**20
 _HOUR_MS = 3_600_000
@@ -121,7 +122,7 @@ class Counts(NamedTuple):
     jobs: Ints
 
 
-def tally(cell: Ints, kind: Ints, value: Ints, jobs: Ints | None = None) -> Counts:
+def tally(cell: Ints, kind: Keys, value: Ints, jobs: Ints | None = None) -> Counts:
     """Count the rows of each (cell, kind, value); ``jobs`` says how many a row stands for, otherwise 1.
 
     Examples
@@ -136,13 +137,16 @@ def tally(cell: Ints, kind: Ints, value: Ints, jobs: Ints | None = None) -> Coun
     if (int(cell.max()) + 1) * kinds * width > _LIMIT:
         values, value = np.unique(value, return_inverse=True)
         width = len(values)
-    key, total = _count((cell * kinds + kind) * width + value, (int(cell.max()) + 1) * kinds * width, jobs)
-    rest, seconds = np.divmod(key, width)
+    space = (int(cell.max()) + 1) * kinds * width
+    short = np.uint32 if space <= 2**32 else np.int64  # half the bytes sort in half the time
+    key = (cell.astype(short) * kinds + kind.astype(short)) * width + value.astype(short)
+    key, total = _count(key, space, jobs)
+    rest, seconds = np.divmod(key.astype(np.int64), width)
     cells, kinds_of = np.divmod(rest, kinds)
     return Counts(cells, kinds_of, seconds if values is None else values[seconds], total)
 
 
-def _count(key: Ints, space: int, jobs: Ints | None) -> tuple[Ints, Ints]:
+def _count(key: Keys, space: int, jobs: Ints | None) -> tuple[Keys, Ints]:
     """Sorted distinct keys below ``space``, and how often each came."""
     if jobs is not None:
         order = np.argsort(key, kind="stable")
@@ -153,9 +157,9 @@ def _count(key: Ints, space: int, jobs: Ints | None) -> tuple[Ints, Ints]:
         table = np.bincount(key)
         present = np.flatnonzero(table)
         return present, table[present]
-    key = np.sort(key.astype(np.uint32) if space <= 2**32 else key)  # half the bytes sort in half the time
+    key = np.sort(key)
     first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
-    return key[first].astype(np.int64), np.diff(np.append(first, len(key)))
+    return key[first], np.diff(np.append(first, len(key)))
 
 
 def merge_labels(one: Coded, other: Coded) -> Coded:

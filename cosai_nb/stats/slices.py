@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,12 +29,15 @@ def build(
     """Give the cells of jobs coded row by row their numbers, and count each measure in them."""
     codes, cell = number_cells(list(coded.values()))
 
-    def count(one: Measured) -> Counts:
-        rows = slice(None) if (one.kind != ABSENT).all() else np.flatnonzero(one.kind != ABSENT)
-        return tally(cell[rows], one.kind[rows].astype(np.int64), one.value[rows])
-
-    with ThreadPoolExecutor(2) as pool:  # sorting, the costly part, frees the interpreter
-        counts = dict(zip(measured, pool.map(count, measured.values()), strict=True))
+    counts = {}
+    for measure, (kind, value) in measured.items():
+        belongs = kind != ABSENT
+        few = np.count_nonzero(belongs) < 0.9 * len(belongs)
+        rows = (
+            np.flatnonzero(belongs) if few else slice(None)
+        )  # picking most of the rows costs more than counting all
+        found = tally(cell[rows], kind[rows], value[rows])
+        counts[measure] = Counts(*(column[found.kind != ABSENT] for column in found))
     labels = [column.labels for column in coded.values()]
     return dict(zip(coded, map(Coded, labels, codes), strict=True)), counts
 
