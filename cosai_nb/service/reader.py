@@ -183,9 +183,10 @@ class Reader:
             return
         level = self._here.below.get(name)
         if level.__class__ is not _Level:
-            level = self._unlisted(name, level)
-            if level is None:
+            if level is not None or ":" in name or not 0 < len(self._stack) < MAX_DEPTH:
+                self._unlisted(name, level)
                 return
+            level = _NOTHING
         self._stack.append(self._here)
         self._here = level
         self._leaves = level.leaves
@@ -208,22 +209,19 @@ class Reader:
         self._here = self._stack.pop()
         self._leaves = self._here.leaves
 
-    def _unlisted(self, name: str, collector: str | None) -> _Level | None:
-        """Find the level of an element that the trie does not name as it is written, None where it is dealt with."""
+    def _unlisted(self, name: str, collector: str | None) -> None:
+        """Deal with a prefix, texts to collect, a wrong root or too much depth."""
         if ":" in name:
             self._start(name.rpartition(":")[2], {})
-            return None
-        if collector is not None:
+        elif collector is not None:
             self._text.clear()
             self._step_aside(getattr(self, collector))
-            return None
-        if not self._stack:
+        elif not self._stack:
             raise MalformedError(
                 f"The answer is no <Response> but <{head(name, limit=40)}>; nothing of it was read."
             )
-        if len(self._stack) >= MAX_DEPTH:
+        else:
             raise _too_deep()
-        return _NOTHING
 
     def _step_aside(self, collecting: list[str] | None) -> None:
         """Leave the trie for one subtree, of which only the texts may be wanted."""

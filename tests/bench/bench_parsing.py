@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from functools import partial
+from operator import truediv
 from pathlib import Path
 
 import xmltodict
@@ -50,7 +51,7 @@ def main() -> int:
         for jobs in (1, 10, 50):
             cost = measure(answer(name, jobs=jobs), jobs=jobs)
             ours, theirs = (statistics.median(cost[way]) for way in WAYS)
-            ratio = min(cost["parse_jobs"]) / min(cost["xmltodict"])
+            ratio = statistics.median(map(truediv, *cost.values()))  # of runs side by side: load hits both
             promised = name == "translation" and jobs > 1
             note = f", promised {LIMIT:.3f}" if promised else ""
             print(  # noqa: T201  # a benchmark prints
