@@ -1,54 +1,46 @@
-"""Did it change? The size of the difference first, with an interval that neighbouring jobs do not make too narrow.
+"""Did it get slower? A quantile of the queue latency before and after, and the hours at which it changed.
 
-Jobs that wait together are no independent witnesses: where nothing had changed, Mann–Whitney, Kolmogorov–Smirnov and log-rank
-tests cried wolf in 80 to 100 of 100 runs at 5 %. Here whole hours are drawn, so a difference counts only if it is larger than
-hours differ by themselves.
+Neighbouring jobs wait together, so a test that takes jobs for independent finds a difference in 80–100 % of the cases in
+which nothing changed. Here blocks of hours are drawn, and jobs that have not started are right-censored in every draw.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from cosai_nb.errors import FrameError, SettingsError
+from cosai_nb.errors import SettingsError
 from cosai_nb.stats.bootstrap import (
     BUSY,
     MIN_BLOCKS,
     SEED,
-    Blocks,
     block_counts,
     block_hours,
     quantile_draws,
     spread,
 )
-from cosai_nb.stats.curves import first_reaching, kaplan_meier
+from cosai_nb.stats.censoring import UNUSABLE
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
-from cosai_nb.stats.histogram_table import hour_times
-from cosai_nb.stats.lines import read_lines
-from cosai_nb.stats.quantiles import make_table, name_of, quantile, read_shares, split_groups
+from cosai_nb.stats.hourly import FEWEST_HOURS, change_finder, hourly_levels
+from cosai_nb.stats.latency import _groups, _of_kind, _waiting_rows
+from cosai_nb.stats.quantiles import Group, make_table, name_of, quantile, read_shares, split_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    import pandas as pd
+
+    from cosai_nb.stats.bootstrap import Blocks
     from cosai_nb.stats.curves import Floats
     from cosai_nb.stats.histogram import DurationHistogram
 
-MEASURES = ("queue_latency", "run_time", "total_time")
-FEWEST_HOURS = 12
-"""Hours between two change points, at least."""
-_NUMBERS = (
-    "jobs_before",
-    "jobs_after",
-    "unfinished_before",
-    "unfinished_after",
-    "blocks_before",
-    "blocks_after",
-)
-_SECONDS = ("before_s", "after_s", "difference_s", "low_s", "high_s", "ratio", "p_value")
-_POINTS = ("time", "before_s", "after_s", "ratio", "hours_before", "hours_after")
+SLOWER, FASTER, SAME, TOO_LITTLE = "slower", "faster", "no difference shown", "too little data"
+_MEASURE = "queue_latency"
+_TIME = "datetime64[ms, UTC]"
 
 
 def compare(
@@ -56,210 +48,262 @@ def compare(
     after: pd.DataFrame | DurationHistogram,
     q: float = 0.95,
     *,
-    measure: str = "queue_latency",
     by: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Return how far a quantile moved between two sets of jobs, and whether that is more than chance.
-
-    Compare like with like: whole days, and the same weekdays on both sides.
+    """Return how a quantile of the queue latency differs between two sets of jobs, and whether that can be chance.
 
     Parameters
     ----------
     before, after : pandas.DataFrame or DurationHistogram
-        One row per job, or their histogram, created in different times.
+        The jobs of two windows, best of the same weekdays and hours; a frame and a histogram may be mixed.
     q : float
-        The quantile, between 0 and 1.
-    measure : {"queue_latency", "run_time", "total_time"}
-        The duration to compare.
+        Quantile between 0 and 1; 0.95 gives the columns ``p95_before`` and ``p95_after``.
     by : str or list of str, optional
-        Columns (keys of the histogram) to group by; a group that only one side has is a row too.
+        Columns (keys of the histogram) to group by.
 
     Returns
     -------
     pandas.DataFrame
-        One row per group (index: its labels, ``all`` without ``by``).
+        One row per group of either side (index: its labels, ``all`` without ``by``), a missing label being a group.
 
-        =================== ======================================================================
-        verdict             in words; ``too little data`` below 14 blocks a side
-        before_s, after_s   the quantile of each side (Kaplan–Meier) [seconds]; ``inf`` where not reached
-        difference_s        after − before
-        low_s, high_s       its 95 % interval, bootstrap of blocks; NaN where there is too little data
-        ratio               after ÷ before
-        p_value             two-sided, from the same draws
-        jobs_…, unfinished_… number of jobs of each side, and of these censored
-        blocks_…            blocks with jobs of each side
-        block_hours         their length: 6 where utilisation is above 0.9 on either side, otherwise 1
-        note                what to bear in mind
-        =================== ======================================================================
+        ===================== =====================================================================
+        p95_before, p95_after Kaplan–Meier [seconds]; ``inf`` where not reached, NaN where there are no jobs
+        difference            after − before [seconds]; NaN where neither side is reached
+        low, high             its 95 % interval, block bootstrap; NaN below 14 blocks a side
+        ratio                 after ÷ before
+        verdict               ``slower``, ``faster``, ``no difference shown`` or ``too little data``
+        jobs_…                number of jobs before, after
+        waiting_…             of these not started and not given up
+        unusable_…            jobs whose times are missing or reversed: in no quantile
+        blocks_…              blocks with jobs
+        block_hours           their length: 1, or 6 where the utilisation of a side is above 0.9
+        note                  what to bear in mind
+        p_value               two-sided, from the same draws: at most 0.05 where the interval excludes 0
+        ===================== =====================================================================
+
+        ``attrs["left_out"]`` counts for each side the rows that are no jobs.
 
     Raises
     ------
     TypeError, FrameError
         A side is no frame, or lacks a column.
     SettingsError
-        No such measure.
-    ValueError
-        ``q`` is not between 0 and 1.
+        ``q`` is not one quantile.
+
+    Notes
+    -----
+    A draw that does not reach its quantile lies between its lower bound (ages taken as final) and ``inf``, and widens the
+    interval by that. Where a line grows Kaplan–Meier is too low; a difference that may stem from that alone is not shown.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import cosai_nb as cn
+    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": "Success", "QueueId": "q1", "Tag": "Translation",
+    ...     "CreationTime": "2026-11-01T10:00:00+0800",
+    ...     "StartTime": ["2026-11-01T10:00:07+0800", "2026-11-01T10:00:14+0800"],
+    ...     "EndTime": "2026-11-01T10:00:19+0800"})
+    >>> jobs = cn.add_timings(texts)
+    >>> cn.compare(jobs[:1], jobs[1:])[["p95_before", "p95_after", "difference", "ratio", "verdict"]]
+         p95_before  p95_after  difference  ratio          verdict
+    all         7.0       14.0         7.0    2.0  too little data
     """
-    names, (share,) = group_columns(by), read_shares(float(q))
-    if measure not in MEASURES:
-        raise SettingsError(f"measure={measure!r} is none of {', '.join(MEASURES)}.")
-    wholes = [as_histogram(side, names) for side in (before, after)]
-    parts = [dict(split_groups(whole, names, tuple({"queue_latency", measure}))) for whole in wholes]
-    busy = [{queue: line.utilisation for queue, line in read_lines(whole).items()} for whole in wholes]
-    rows = []
-    for labels in dict.fromkeys((*parts[0], *parts[1])):
-        sides = [part.get(labels, whole.where(outcome=[])) for part, whole in zip(parts, wholes, strict=True)]
-        load = max(_busiest(side, lines) for side, lines in zip(sides, busy, strict=True))
-        rows.append((labels, _compared(sides, measure, share, load)))
-    columns = {"verdict": "str", **dict.fromkeys(_SECONDS, "float64"), **dict.fromkeys(_NUMBERS, "int64")}
-    return make_table(rows, {**columns, "block_hours": "int64", "note": "str"}, names, {})
-
-
-def _busiest(side: DurationHistogram, lines: dict[str | None, float]) -> float:
-    labels, codes = side.coded("queue_id")
-    known = [lines.get(None if code < 0 else str(labels[code]), np.nan) for code in np.unique(codes)]
-    return max((load for load in known if not np.isnan(load)), default=0.0)
-
-
-def _compared(sides: list[DurationHistogram], measure: str, share: float, load: float) -> dict[str, Any]:
-    hours = block_hours(load)
-    curves = [side.curve(measure) for side in sides]
-    old, new = (quantile(curve, share) for curve in curves)
-    grids = [block_counts(side, measure, hours=hours) for side in sides]
-    blocks = [len(grid.starts) for grid in grids]
-    row: dict[str, Any] = {
-        "before_s": old,
-        "after_s": new,
-        "difference_s": _minus(new, old),
-        "ratio": _over(new, old),
+    if not isinstance(q, (int, float)):
+        raise SettingsError(f"compare takes one quantile between 0 and 1, such as 0.95, not q={q!r}.")
+    names, (share,) = group_columns(by), read_shares(q)
+    histograms = [as_histogram(jobs, names) for jobs in (before, after)]
+    sides = [{group.labels: group for group in _groups(one, names, _MEASURE, {})} for one in histograms]
+    labels = sorted({*sides[0], *sides[1]}, key=lambda row: [(label is None, label) for label in row])
+    nothing = histograms[0].where(start="1970-01-01", end="1970-01-01")
+    nobody = Group((), nothing, growing=False, fifo=None, utilisation=math.nan)
+    rows = [
+        (row, _compare_groups(sides[0].get(row, nobody), sides[1].get(row, nobody), share)) for row in labels
+    ]
+    table = make_table(rows, _compare_columns(name_of(share)), names, {})
+    table.attrs["left_out"] = {
+        name: one.left_out for name, one in zip(("before", "after"), histograms, strict=True)
     }
-    row |= {"low_s": np.nan, "high_s": np.nan, "p_value": np.nan, "block_hours": hours}
-    for name, curve, side, number in zip(("before", "after"), curves, sides, blocks, strict=True):
-        row[f"jobs_{name}"], row[f"blocks_{name}"] = side.jobs, number
-        row[f"unfinished_{name}"] = int(curve.unfinished.sum())
-    if min(blocks) < MIN_BLOCKS:
-        verdict = f"too little data: {blocks[0]} and {blocks[1]} blocks of {hours} h, {MIN_BLOCKS} a side are needed"
-    elif not np.isfinite(row["difference_s"]):
-        side_name = "before" if not np.isfinite(old) else "after"
-        verdict = f"not known: {name_of(share)} is not reached {side_name}, too many jobs have not finished"
-    else:
-        row["low_s"], row["high_s"], row["p_value"] = _interval(grids, share)
-        verdict = _verdict(name_of(share), row)
-    return row | {"verdict": verdict, "note": "; ".join(_notes(sides, row, load))}
+    return table
 
 
-def _minus(new: float, old: float) -> float:
-    return float("nan") if np.isinf(new) and np.isinf(old) else new - old
+def _compare_columns(name: str) -> dict[str, str]:
+    effect = (f"{name}_before", f"{name}_after", "difference", "low", "high", "ratio")
+    counts = [
+        f"{what}_{side}" for what in ("jobs", "waiting", "unusable", "blocks") for side in ("before", "after")
+    ]
+    return {
+        **dict.fromkeys(effect, "float64"),
+        "verdict": "str",
+        **dict.fromkeys((*counts, "block_hours"), "int64"),
+        "note": "str",
+        "p_value": "float64",
+    }
 
 
-def _over(new: float, old: float) -> float:
-    return new / old if old > 0 and np.isfinite(old) else float("nan")
-
-
-def _interval(grids: list[Blocks], share: float) -> tuple[float, float, float]:
-    """Interval and p-value of the difference; a draw that does not reach the quantile is beyond every number."""
-    old, new = (quantile_draws(grid, (share,), seed=SEED + number)[0] for number, grid in enumerate(grids))
-    with np.errstate(invalid="ignore"):
-        drawn: Floats = new - old
-    if np.isnan(drawn).any():
-        return float("nan"), float("nan"), float("nan")
-    low, high = spread(drawn)
-    beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    return float(low), float(high), float(min(2 * (beyond + 1) / (len(drawn) + 1), 1.0))
-
-
-def _verdict(name: str, row: dict[str, Any]) -> str:
-    low, high = row["low_s"], row["high_s"]
-    if np.isnan(low):
-        return f"not known: {name} is not reached in many draws, too many jobs have not finished"
-    span = f"{low:+.0f} to {high:+.0f} s"
-    if low <= 0 <= high:
-        return f"no change shown: {name} moved by {row['difference_s']:+.0f} s ({span})"
-    word = "slower" if low > 0 else "faster"
-    return f"{word}: {name} moved by {row['difference_s']:+.0f} s ({span}), from {row['before_s']:.0f} to {row['after_s']:.0f} s"
-
-
-def _notes(sides: list[DurationHistogram], row: dict[str, Any], load: float) -> list[str]:
-    notes = []
-    if load > BUSY:
-        notes.append(f"utilisation {load:.2f} is above {BUSY}: the interval is too narrow")
-    days = [
-        set(((side.coded("hour").labels // 24 + 3) % 7).tolist()) for side in sides
-    ]  # 1970 began on a Thursday
-    if all(days) and days[0] != days[1]:
-        notes.append("other weekdays before than after")
-    if row["unfinished_before"] or row["unfinished_after"]:
+def _compare_groups(before: Group, after: Group, share: float) -> dict[str, Any]:
+    hours = block_hours(float(np.fmax(before.utilisation, after.utilisation)))
+    row: dict[str, Any] = {"block_hours": hours, "low": math.nan, "high": math.nan, "p_value": math.nan}
+    grids, quantiles = [], []
+    for side, group in (("before", before), ("after", after)):
+        grids.append(block_counts(group.jobs, _MEASURE, hours=hours))
+        quantiles.append(quantile(group.jobs.curve(_MEASURE), share))
+        row[f"{name_of(share)}_{side}"] = quantiles[-1]
+        row[f"jobs_{side}"], row[f"waiting_{side}"] = group.jobs.jobs, _waiting(group)
+        row[f"unusable_{side}"] = _of_kind(group.jobs, _MEASURE, UNUSABLE)
+        row[f"blocks_{side}"] = len(grids[-1].starts)
+    row["difference"], row["ratio"] = _change(*quantiles)
+    if min(row["blocks_before"], row["blocks_after"]) >= MIN_BLOCKS:
+        row |= _interval(grids[0], grids[1], share)
+    verdict, notes = _judge(before, after, row["low"], row["high"])
+    if verdict == TOO_LITTLE:
         notes.append(
-            "unfinished jobs are censored: where a line served in order grows, the quantile is too low"
+            f"{row['blocks_before']} blocks of {hours} h before and {row['blocks_after']} after; "
+            f"{MIN_BLOCKS} are needed on each side"
         )
-    return notes
+    return row | {"verdict": verdict, "note": "; ".join(notes)}
+
+
+def _waiting(group: Group) -> int:
+    return int(_waiting_rows(group.jobs).jobs.sum())
+
+
+def _change(before: float, after: float) -> tuple[float, float]:
+    """Return difference and ratio; inf − inf and 0 ÷ 0 are NaN, which is what is known of them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.subtract(after, before)), float(np.divide(after, before))
+
+
+def _interval(before: Blocks, after: Blocks, share: float) -> dict[str, float]:
+    """Return the interval of the difference and the p-value; the two sides are drawn independently."""
+    first, second = _draw(before, share, SEED), _draw(after, share, SEED + 1)
+    least, most = second[0] - first[1], second[1] - first[0]
+    outside = min((least <= 0).sum(), (most >= 0).sum())
+    p_value = min(1.0, 2 * (int(outside) + 1) / (len(least) + 1))
+    return {"low": float(spread(least)[0]), "high": float(spread(most)[1]), "p_value": p_value}
+
+
+def _draw(blocks: Blocks, share: float, seed: int) -> tuple[Floats, Floats]:
+    """Return the least and the most that the quantile of each draw can be: the same where it is reached."""
+    reached = quantile_draws(blocks, [share], seed=seed)[0]
+    if np.isfinite(reached).all():
+        return reached, reached
+    ages_final = blocks._replace(
+        ended=blocks.ended + blocks.unfinished, unfinished=np.zeros_like(blocks.unfinished)
+    )
+    lowest = quantile_draws(ages_final, [share], seed=seed)[0]
+    return np.where(np.isfinite(reached), reached, lowest), reached
+
+
+def _judge(before: Group, after: Group, low: float, high: float) -> tuple[str, list[str]]:
+    """Return the verdict, and what makes the numbers less sure: Kaplan–Meier is too low where a line grows in order."""
+    notes, too_low = [], [side.growing and _waiting(side) > 0 for side in (before, after)]
+    for name, side, biased in zip(("before", "after"), (before, after), too_low, strict=True):
+        if biased:
+            notes.append(f"{name}: a line grows, and its quantile may be too low")
+        if side.utilisation > BUSY and not math.isnan(low):
+            notes.append(
+                f"{name}: utilisation {side.utilisation:.2f} is above {BUSY}: the interval is too narrow"
+            )
+    if math.isnan(low):
+        return TOO_LITTLE, notes
+    if (low > 0 and too_low[0]) or (high < 0 and too_low[1]):
+        return SAME, [*notes, "the difference may come from that alone"]
+    return (SLOWER if low > 0 else FASTER if high < 0 else SAME), notes
 
 
 def change_points(
-    jobs: pd.DataFrame | DurationHistogram, *, q: float = 0.95, measure: str = "queue_latency"
+    jobs: pd.DataFrame | DurationHistogram, *, q: float = 0.95, by: str | Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Return when a quantile moved to another level and stayed there.
+    """Return the hours of creation at which the level of a quantile of the queue latency changed.
 
     Parameters
     ----------
     jobs : pandas.DataFrame or DurationHistogram
-        One row per job, or their histogram.
+        One row per job, or their histogram; at least 24 hours with jobs.
     q : float
-        The quantile, between 0 and 1.
-    measure : {"queue_latency", "run_time", "total_time"}
-        The duration to look at.
+        Quantile between 0 and 1.
+    by : str or list of str, optional
+        Columns (keys of the histogram) to group by.
 
     Returns
     -------
     pandas.DataFrame
-        One row per change (index: 0, 1, …), none where the level stayed: ``time`` (the first hour of the new level),
-        ``before_s``, ``after_s`` (median of the hourly quantiles of the two levels [seconds]), ``ratio``, ``hours_before``,
-        ``hours_after`` (length of the levels in hours with jobs). ``attrs["hours"]`` and ``attrs["left_out_hours"]``: hours
-        looked at, and hours whose quantile is not reached yet.
+        One row per change, none where there is none (index: labels of the group, ``all`` without ``by``).
+
+        ========================= =================================================================
+        time                      the first hour with the new level
+        p95_before, p95_after     quantile of all jobs since the change before, and until the next one [seconds]
+        ratio                     after ÷ before
+        jobs_before, jobs_after   number of these jobs
+        ========================= =================================================================
+
+        ``attrs["note"]`` names groups with too few hours; ``attrs["left_out"]`` counts the rows that are no jobs.
 
     Raises
     ------
     TypeError, FrameError
-        ``jobs`` is no frame, lacks a column, or spans fewer than 24 hours with jobs.
+        ``jobs`` is no frame, or lacks a column.
     SettingsError
-        No such measure, or ruptures is not installed.
+        ``q`` is not one quantile, or ruptures is not installed (the extra ``changes``).
 
     Notes
     -----
-    Kernel change-point detection (ruptures' ``KernelCPD("rbf", min_size=12)``) on the logarithm of the hourly quantile, with
-    the penalty 3·log(hours). A change of less than 12 hours is not seen. The logarithm treats less than 1 s as 1 s.
+    ``ruptures.KernelCPD("rbf", min_size=12)`` with the penalty 3·log(n) on the logarithm of each hour's Kaplan–Meier
+    quantile [1]_. Hours without jobs are skipped: a change is a difference between hours that have jobs. What is below a
+    second, the clock's step, counts as one. An hour whose quantile is not reached keeps the level of the last hour that
+    reached it, or its own lower bound where that is higher: jobs that still wait can raise the level and never lower it.
+
+    References
+    ----------
+    .. [1] Arlot, Celisse and Harchaoui (2019), A kernel multiple change-point algorithm via model selection.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import cosai_nb as cn
+    >>> created = pd.Series(pd.date_range("2026-11-01", periods=48, freq="h", tz="UTC"))
+    >>> started = created + pd.to_timedelta([10] * 24 + [90] * 24, unit="s")
+    >>> times = {"CreationTime": created, "StartTime": started, "EndTime": started}
+    >>> texts = pd.DataFrame({name: time.dt.strftime("%Y-%m-%dT%H:%M:%SZ") for name, time in times.items()})
+    >>> jobs = cn.add_timings(texts.assign(JobId=created.index.astype(str), State="Success", Tag="t", QueueId="q1"))
+    >>> cn.change_points(jobs)[["time", "p95_before", "p95_after", "ratio"]]
+                             time  p95_before  p95_after  ratio
+    all 2026-11-02 00:00:00+00:00        10.0       90.0    9.0
     """
-    try:
-        import ruptures  # noqa: PLC0415  # an extra, and slow to import
-    except ImportError as error:
-        raise SettingsError(
-            "change_points needs the package ruptures, which is not installed: pip install 'cosai_nb[changes]'."
-        ) from error
-    (share,) = read_shares(float(q))
-    if measure not in MEASURES:
-        raise SettingsError(f"measure={measure!r} is none of {', '.join(MEASURES)}.")
-    blocks = block_counts(as_histogram(jobs), measure)
-    hourly = first_reaching(blocks.seconds, kaplan_meier(blocks.ended, blocks.unfinished), share)
-    reached = np.isfinite(hourly)
-    level, times = np.log(np.maximum(hourly[reached], 1)), hour_times(blocks.starts[reached])
-    if len(level) < 2 * FEWEST_HOURS:
-        raise FrameError(
-            f"Change points need at least {2 * FEWEST_HOURS} hours whose {name_of(share)} is known; these jobs have "
-            f"{len(level)}, and {int((~reached).sum())} hours in which too many jobs have not finished."
-        )
-    found: list[int] = []
-    if np.ptp(level) > 0:
-        search = ruptures.KernelCPD(kernel="rbf", min_size=FEWEST_HOURS).fit(level[:, None])
-        found = search.predict(pen=3 * np.log(len(level)))[:-1]
-    table = _levels(level, times, found)
-    table.attrs = {"hours": len(level), "left_out_hours": int((~reached).sum())}
+    if not isinstance(q, (int, float)):
+        raise SettingsError(f"change_points takes one quantile between 0 and 1, such as 0.95, not q={q!r}.")
+    names, (share,) = group_columns(by), read_shares(q)
+    find = change_finder()
+    whole = as_histogram(jobs, names)
+    rows, notes = [], []
+    for labels, part in split_groups(whole, names, (_MEASURE,)):
+        hours, seconds = hourly_levels(part, share)
+        if len(hours) < FEWEST_HOURS:
+            name = ", ".join(str(label) for label in labels)
+            notes.append(f"{name}: {len(hours)} hours with usable times, {FEWEST_HOURS} are needed")
+        changes = [hours[place] for place in find(seconds)]
+        rows += [(labels, row) for row in _describe_changes(part, changes, share)]
+    name = name_of(share)
+    columns = {"time": _TIME, **dict.fromkeys((f"{name}_before", f"{name}_after", "ratio"), "float64")}
+    table = make_table(rows, columns | {"jobs_before": "int64", "jobs_after": "int64"}, names, whole.left_out)
+    table.attrs["note"] = "; ".join(notes)
     return table
 
 
-def _levels(level: Floats, times: pd.DatetimeIndex, found: list[int]) -> pd.DataFrame:
-    pieces = np.split(level, found)
-    medians = np.exp([float(np.median(piece)) for piece in pieces])
-    lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-    columns = (times[found], medians[:-1], medians[1:], medians[1:] / medians[:-1], lengths[:-1], lengths[1:])
-    return pd.DataFrame(dict(zip(_POINTS, columns, strict=True)))
+def _describe_changes(
+    part: DurationHistogram, changes: list[pd.Timestamp], share: float
+) -> Iterator[dict[str, Any]]:
+    """Measure each level on all jobs between two changes, as queue_latency would."""
+    parts = [part.where(start=start, end=end) for start, end in itertools.pairwise([None, *changes, None])]
+    levels = [quantile(one.curve(_MEASURE), share) for one in parts]
+    name = name_of(share)
+    for number, time in enumerate(changes):
+        before, after = levels[number : number + 2]
+        yield {
+            "time": time,
+            f"{name}_before": before,
+            f"{name}_after": after,
+            "ratio": _change(before, after)[1],
+            "jobs_before": parts[number].jobs,
+            "jobs_after": parts[number + 1].jobs,
+        }
