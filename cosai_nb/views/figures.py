@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,10 +45,11 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
     markupsafe.Markup
         ``<svg role="img" …>`` without style attributes, scripts, links or metadata.
     """
-    _lay_out(figure)
     written = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cosai_nb"}):
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+        canvas = FigureCanvasSVG(figure)
+        _lay_out(figure)
+        canvas.print_svg(written, metadata={"Date": None})  # savefig would draw everything a second time
     root = ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib wrote it a line above
     _clean(root, name)
     for size in ("width", "height"):
@@ -64,7 +66,7 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Place everything once; savefig would draw the whole figure a second time to do so."""
+    figure.set_dpi(72)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

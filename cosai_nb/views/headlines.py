@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from cosai_nb.stats import slo as objective
+from cosai_nb.stats.slo import check_slo
 from cosai_nb.views.wording import between, count, duration, label, printable, share, when
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def longest_wait(answers: Answers) -> Headline | None:
 def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
     """Say whether the SLO on queue latency is met."""
     threshold, target = slo
-    row = objective.check_slo(answers.jobs, threshold_s=threshold, target=target).iloc[0]
+    row = check_slo(answers.jobs, threshold_s=threshold, target=target).iloc[0]
     asked = f"{share(target)} of the jobs start within {duration(threshold)}"
     bounds = (
         f"{share(row['share'])} do ({share(row['low'])} to {share(row['high'])}, n = {count(row['jobs'])})"

@@ -6,8 +6,6 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
-
 from cosai_nb.errors import CosaiError
 from cosai_nb.views import plots
 from cosai_nb.views.figures import inline_svg
@@ -18,6 +16,7 @@ from cosai_nb.views.wording import label
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pandas as pd
     from markupsafe import Markup
 
     from cosai_nb.stats.histogram import DurationHistogram
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 3
 SIZE_IN = (7.4, 4.6)
+_WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
 
 
 class Shown(NamedTuple):
@@ -63,18 +63,9 @@ def panels(answers: Answers) -> tuple[list[Panel], str]:
         groups = []  # it is the whole
     groups.sort(key=lambda group: -group[1].jobs)
     for number, (labels, counts) in enumerate(groups[:MOST_PANELS]):
-        jobs = answers.jobs[_inside(answers.jobs, answers.by, labels)]
-        drawn.append(_panel(f"g{number}", label(labels), _part(counts, jobs, answers.tz), answers.tz))
+        drawn.append(_panel(f"g{number}", label(labels), _part(counts, answers.tz), answers.tz))
     hidden = len(groups) - MOST_PANELS
     return drawn, f"{hidden:,} smaller groups have no figures of their own." if hidden > 0 else ""
-
-
-def _inside(jobs: pd.DataFrame, names: Sequence[str], labels: Sequence[Any]) -> pd.Series[bool]:
-    """Return which rows have these labels, which a histogram keeps as text."""
-    mask = pd.Series(data=True, index=jobs.index)
-    for name, wanted in zip(names, labels, strict=True):
-        mask &= jobs[name].isna() if pd.isna(wanted) else jobs[name].astype(str) == wanted
-    return mask
 
 
 def _panel(identity: str, name: str, figures: Sequence[_Plot], tz: str) -> Panel:
@@ -89,18 +80,25 @@ def _whole(answers: Answers) -> list[_Plot]:
         _both("Queue latency", "queue_latency", jobs, by=by),
         _both("Queue latency over time", "latency_over_time", counts, tz=tz),
         _both("Failure rate", "failure_rates", counts, by=by),
+        _both("Failure rate over time", "failure_rates", counts, freq=_window(counts), tz=tz),
         _both("Errors", "error_pareto", jobs),
-        _both("Jobs waiting", "queue_load", jobs, by="queue_id", tz=tz),
+        _both("Jobs waiting", "queue_load", counts, by="queue_id", freq="1h", tz=tz),
         _both("Queue latency by weekday and hour", "heatmap", counts, tz=tz),
         _both("Slowest jobs", "timeline", jobs, tz=tz),
     ]
 
 
-def _part(counts: DurationHistogram, jobs: pd.DataFrame, tz: str) -> list[_Plot]:
+def _window(counts: DurationHistogram) -> str:
+    """Return windows of creation time that are wide enough to hold failures and narrow enough to see when."""
+    hours = counts.coded("hour").labels
+    span = int(hours[-1] - hours[0]) if len(hours) else 0
+    return next((width for width, most in _WINDOWS.items() if span <= most), "7D")
+
+
+def _part(counts: DurationHistogram, tz: str) -> list[_Plot]:
     return [
         _both("Queue latency over time", "latency_over_time", counts, tz=tz),
-        _both("Load", "queue_load", jobs, tz=tz),
-        _both("Errors", "error_pareto", jobs),
+        _both("Failure rate over time", "failure_rates", counts, freq=_window(counts), tz=tz),
     ]
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from cosai_nb.views.wording import UNKNOWN, count, duration, printable, share, when
 
-MOST_TWIN_ROWS = 200
+MOST_TWIN_ROWS = 100
 
 
 class Cell(NamedTuple):
-    """Text, and what to sort by where the text would sort wrongly (a JavaScript number)."""
+    """Text, and what to sort by where the text is not a number that JavaScript reads."""
 
     text: str
     value: str | None = None
@@ -75,7 +75,7 @@ def seconds_cell(seconds: float, small: str = "") -> Cell:
 
 def count_cell(jobs: float) -> Cell:
     """Return a number of jobs."""
-    return Cell(count(jobs), number(jobs))
+    return Cell(count(jobs))
 
 
 def share_cell(part: float, small: str = "", mood: str = "") -> Cell:
@@ -123,9 +123,9 @@ def _twin_cell(value: Any, tz: str) -> Cell:
     if isinstance(value, (tuple, list)):
         return Cell(", ".join(printable(part, longest=60) for part in value))
     if pd.isna(value):
-        return Cell(UNKNOWN, "NaN")
+        return Cell(UNKNOWN)
     if isinstance(value, pd.Timestamp):
         return Cell(when(value, tz) if value.tzinfo else f"{value:%Y-%m-%d %H:%M}")
     if isinstance(value, float):
-        return Cell("not reached" if math.isinf(value) else f"{value:.4g}", number(value))
+        return Cell("not reached", number(value)) if math.isinf(value) else Cell(f"{value:.4g}")
     return Cell(printable(value))

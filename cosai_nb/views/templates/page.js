@@ -3,18 +3,22 @@ document.documentElement.classList.add("js");
 
 const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
 
+// what a cell says to a machine: its value where the text is for people
+const plain = (cell) => cell.dataset.v ?? cell.textContent.trim().replace(/^–$/, "").replace(/^[\d,]+$/, (count) => count.replaceAll(",", ""));
+
 function sortBy(header, descending) {
   const table = header.closest("table");
   const column = header.cellIndex;
   const sign = descending ? -1 : 1;
+  const numeric = header.classList.contains("n");
   const key = (row) => {
-    const cell = row.cells[column];
-    return cell.dataset.v === undefined ? cell.textContent.trim() : Number(cell.dataset.v);
+    const text = plain(row.cells[column]);
+    return numeric && text !== "" ? Number(text) : text;
   };
   const missing = (value) => value === "" || Number.isNaN(value);
   const order = (a, b) => {
     if (missing(a) || missing(b)) return missing(a) - missing(b); // what is not known stays at the end either way
-    if (typeof a === "number" && typeof b === "number") return sign * (a - b || 0); // ∞ − ∞ is NaN
+    if (numeric) return sign * (a - b || 0); // ∞ − ∞ is NaN
     return sign * String(a).localeCompare(String(b), undefined, { numeric: true });
   };
   const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
@@ -56,7 +60,7 @@ each("button[data-csv]", (button) => {
   button.addEventListener("click", () => {
     const table = document.getElementById(button.dataset.csv);
     const quoted = (text) => '"' + text.replace(/^[=+\-@\t\r]/, "'$&").replace(/"/g, '""') + '"'; // a spreadsheet runs =…
-    const text = (cell) => (cell.dataset.v ?? cell.textContent).trim() + (cell.dataset.unit ? ` [${cell.dataset.unit}]` : "");
+    const text = (cell) => plain(cell) + (cell.dataset.unit ? ` [${cell.dataset.unit}]` : "");
     const line = (row) => [...row.cells].map((cell) => quoted(text(cell))).join(",");
     const rows = [...table.tHead.rows, ...table.tBodies[0].rows].filter((row) => !row.hidden);
     const link = document.createElement("a");
