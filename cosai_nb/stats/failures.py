@@ -93,6 +93,7 @@ def failure_rates(
     Examples
     --------
     >>> import cosai_nb as cn
+    >>> import pandas as pd
     >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Failed"], "QueueId": "q1",
     ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
     ...     "StartTime": "2026-11-01T10:00:07+0800", "EndTime": "2026-11-01T10:00:09+0800"})

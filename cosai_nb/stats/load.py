@@ -162,7 +162,7 @@ def _columns(flows: Flows, bins: Bins, servers: float | Mapping[str, float] | No
         **moves,
         "waiting": waiting,
         "running": running,
-        **within,
+        **{name: within[name] for name in _MEANS},
         "servers": np.broadcast_to(number[:, None], waiting.shape),
         "servers_from": np.broadcast_to(np.array(source, dtype=object)[:, None], waiting.shape),
         "utilisation": running / number[:, None],

@@ -226,18 +226,18 @@ def peak(up: Flow, down: Flow, bins: Bins, before: Floats) -> Floats:
     moves = [move[flow.time < stop] for move, flow in zip(moves, (up, down), strict=True)]
     change = np.concatenate([np.full(len(move), sign) for move, sign in zip(moves, (1, -1), strict=True)])
     moment = np.concatenate(moves)
+    highest = before.copy()
+    if not len(moment):
+        return highest
     unit = 1 if (moment % _SECOND_MS).any() else _SECOND_MS
-    moment //= unit
-    moments, place = compact(moment, before.shape[0] * (stop - start) // unit)
+    moments, place = compact(moment // unit, before.shape[0] * (stop - start) // unit)
     level = np.cumsum(np.bincount(place, change, len(moments)))
     groups, bin_of = np.divmod(moments, (stop - start) // unit)
     level -= np.append(0.0, level)[np.searchsorted(groups, groups)]
-    highest = before.copy()
-    if len(moments):
-        slot = groups * bins.number + bin_of // (bins.width // unit)
-        first = np.flatnonzero(np.append(True, slot[1:] != slot[:-1]))
-        flat = highest.reshape(-1)
-        flat[slot[first]] = np.maximum(flat[slot[first]], np.maximum.reduceat(level, first))
+    slot = groups * bins.number + bin_of // (bins.width // unit)
+    first = np.flatnonzero(np.append(True, slot[1:] != slot[:-1]))
+    flat = highest.reshape(-1)
+    flat[slot[first]] = np.maximum(flat[slot[first]], np.maximum.reduceat(level, first))
     return highest
 
 

@@ -1,0 +1,270 @@
+"""Depth, running, utilisation and the backlog, against counting by hand and by brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cosai_nb as cn
+from cosai_nb.errors import FrameError, SettingsError
+from cosai_nb.stats.backlog import backlog
+from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.stats.load import queue_load
+from tests.simulate import EPOCH, arrivals, serve, snapshot
+
+EXACT = ["arrivals", "starts", "ends", "left", "waiting", "running"]
+
+
+def table(*rows, observed=600, queue="q1"):
+    """Jobs from (state, created, started, ended) in seconds since 10:00, None where there is no such time."""
+
+    def text(second):
+        return "-" if second is None else f"2026-11-01T10:{second // 60:02d}:{second % 60:02d}+0000"
+
+    return cn.add_timings(
+        pd.DataFrame(
+            {
+                "JobId": [f"j{number}" for number in range(len(rows))],
+                "State": [row[0] for row in rows],
+                "QueueId": queue,
+                "Tag": "Translation",
+                "CreationTime": [text(row[1]) for row in rows],
+                "StartTime": [text(row[2]) for row in rows],
+                "EndTime": [text(row[3]) for row in rows],
+            }
+        ),
+        observed_at=pd.Timestamp("2026-11-01T10:00Z") + pd.Timedelta(observed, "s"),
+    )
+
+
+def simulated(seed=3, seconds=7200, at=6000, load=0.95, servers=4):
+    rng = np.random.default_rng(seed)
+    created = arrivals(rng, [(seconds, load * servers / 60)])
+    run = rng.exponential(60, len(created))
+    started = serve(created, run, servers)
+    return snapshot(created, started, started + run, at), created, started, started + run
+
+
+def test_a_line_counted_by_hand():
+    jobs = table(
+        ("Success", 0, 30, 90), ("Success", 10, 100, 130), ("Submitted", 70, None, None), observed=180
+    )
+    load = queue_load(jobs)
+    assert load.index[0] == pd.Timestamp("2026-11-01T10:00Z")
+    assert load["arrivals"].tolist() == [2, 1, 0, 0]
+    assert load["starts"].tolist() == [1, 1, 0, 0]
+    assert load["ends"].tolist() == [0, 1, 1, 0]
+    assert load["waiting"].tolist() == [1, 1, 1, 1]
+    assert load["running"].tolist() == [1, 1, 0, 0]
+    assert load["waiting_max"].tolist() == [2, 2, 1, 1]
+    # 0–10: 1, 10–30: 2, 30–60: 1; 60–70: 1, 70–100: 2, 100–120: 1
+    assert load["waiting_mean"].tolist() == pytest.approx([80 / 60, 90 / 60, 1, 1])
+    assert load["running_mean"].tolist() == pytest.approx([0.5, 50 / 60, 10 / 60, 0])
+    # job 0: 90 ÷ 60; job 1: 120 ÷ 30
+    assert load["slowdown"].tolist() == pytest.approx([np.nan, 1.5, 4, np.nan], nan_ok=True)
+    assert load["utilisation"].tolist() == [1, 1, 0, 0]
+    assert set(load["servers_from"]) == {"largest number ever running"}
+
+
+def test_depth_and_running_are_what_a_count_of_every_second_gives():
+    jobs, created, started, ended = simulated()
+    created, started, ended = (np.floor(times).astype(int) for times in (created, started, ended))
+    load = queue_load(jobs, "1s")
+    first = created.min()
+    seconds = np.arange(first, 6001)
+    waiting = [int(((created <= t) & (started > t)).sum()) for t in seconds]
+    running = [int(((started <= t) & (ended > t)).sum()) for t in seconds]
+    assert load["waiting"].tolist() == waiting
+    assert load["running"].tolist() == running
+    minute = queue_load(jobs)
+    at = (minute.index[:-1] + pd.Timedelta("59s")).as_unit("s").astype("int64") - EPOCH
+    assert minute["waiting"].tolist()[:-1] == [waiting[t - first] for t in at]
+    by_minute = pd.Series(running, index=seconds // 60).groupby(level=0)
+    assert (
+        minute["running_max"].tolist()[1:-1]
+        == [max(largest, running[60 * m - first - 1]) for m, largest in by_minute.max().items()][1:-1]
+    )
+    assert minute["running_mean"].tolist()[1:-1] == pytest.approx(by_minute.mean().tolist()[1:-1])
+    assert minute["servers"].unique().tolist() == [4]
+
+
+def test_a_histogram_gives_the_same_by_the_hour():
+    jobs, *_ = simulated(seconds=5 * 3600, at=5 * 3600 - 777)
+    cancelled = table(
+        ("Cancel", 5, None, 300), ("Cancel", 5, 20, 300), ("Cancel", 5, None, None), ("Pause", 9, None, None)
+    )
+    jobs = pd.concat([jobs, cancelled.reindex(columns=jobs.columns)], ignore_index=True)
+    whole, parts = (
+        queue_load(jobs, "1h", servers=4),
+        queue_load(DurationHistogram.from_jobs(jobs), "1h", servers=4),
+    )
+    pd.testing.assert_frame_equal(whole[[*EXACT, "utilisation"]], parts[[*EXACT, "utilisation"]])
+    assert whole["left"].sum() == 2
+    assert parts[["waiting_mean", "running_max", "slowdown"]].isna().all(axis=None)
+    unknown = queue_load(DurationHistogram.from_jobs(jobs), "2h")
+    assert unknown["utilisation"].isna().all()
+    assert "single jobs" in unknown["servers_from"].iloc[0]
+    with pytest.raises(SettingsError, match="full hours"):
+        queue_load(DurationHistogram.from_jobs(jobs), "1min")
+
+
+def test_little_s_law_holds_on_a_simulated_queue():
+    jobs, *_ = simulated(seconds=20_000, at=19_000)
+    law = queue_load(jobs).attrs["littles_law"]
+    assert law["L"] > 1
+    assert law["L"] == pytest.approx(law["lambda_W"], rel=1e-12)
+    jobs["queue_latency_s"] *= 2  # a frame whose durations are not those of its times
+    law = queue_load(jobs).attrs["littles_law"]
+    assert law["lambda_W"] > 1.9 * law["L"]
+
+
+def test_who_is_cancelled_while_waiting_leaves_the_line_at_that_moment():
+    load = queue_load(
+        table(("Cancel", 0, None, 100), ("Cancel", 0, 30, 100), ("Submitted", 0, None, None), observed=180)
+    )
+    assert load["left"].tolist() == [0, 1, 0, 0]
+    assert load["waiting"].tolist() == [2, 1, 1, 1]
+    assert load["running"].tolist() == [1, 0, 0, 0]
+    assert (load["waiting"] == (load["arrivals"] - load["starts"] - load["left"]).cumsum()).all()
+
+
+def test_servers_by_queue_are_added_up_over_the_queues_of_a_group():
+    jobs = pd.concat(
+        [table(("Running", 0, 10, None), observed=60, queue=queue) for queue in ("q1", "q2", None)],
+        ignore_index=True,
+    )
+    by_queue = queue_load(jobs, servers={"q1": 4, "q2": 2}, by="queue_id")
+    assert by_queue.index.names == ["queue_id", "time"]
+    last = by_queue.xs(by_queue.index[-1][1], level="time")
+    assert last.index.tolist()[:2] == ["q1", "q2"]
+    assert pd.isna(last.index[2])
+    assert last["utilisation"].tolist() == pytest.approx([0.25, 0.5, np.nan], nan_ok=True)
+    assert "lacks a queue" in last["servers_from"].iloc[2]
+    named = jobs[jobs["queue_id"].notna()]
+    assert queue_load(named, servers={"q1": 4, "q2": 2})["servers"].unique().tolist() == [6]
+    assert queue_load(jobs, servers=10)["utilisation"].iloc[-1] == 0.3
+
+
+def test_the_backlog_clears_when_starts_outrun_arrivals():
+    rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)] + [
+        ("Submitted", 239, None, None)
+    ] * 3
+    now = backlog(table(*rows, observed=480), recent="5min").loc["all"]
+    # from 180 s (excluded) to 480 s: jobs 31 to 39 were created and the three that wait, jobs 21 to 39 started
+    assert now["waiting"] == 3
+    assert now["running"] == 0
+    assert now["arrival_rate"] == pytest.approx(12 / 300)
+    assert now["start_rate"] == pytest.approx(19 / 300)
+    assert now["eta_s"] == pytest.approx(3 / (7 / 300))
+    assert now["drain_s"] == pytest.approx(3 / (19 / 300))
+    assert now["note"] == ""
+
+
+def test_a_backlog_that_grows_is_not_clearing_and_an_empty_one_is_cleared():
+    growing = backlog(table(("Success", 0, 30, 90), *[("Submitted", 5, None, None)] * 4, observed=180)).loc[
+        "all"
+    ]
+    assert growing["eta_s"] == np.inf
+    assert growing["drain_s"] == pytest.approx(4 * 180)
+    assert growing["note"] == "not clearing"
+    stuck = backlog(table(("Submitted", 5, None, None), observed=180)).loc["all"]
+    assert stuck["drain_s"] == np.inf
+    assert backlog(table(("Success", 0, 30, 90))).loc["all", "eta_s"] == 0
+
+
+def test_the_backlog_of_a_histogram_says_what_it_cannot_know():
+    jobs = table(("Success", 0, 30, 90), ("Submitted", 5, None, None), ("Cancel", 5, None, 9))
+    now = backlog(DurationHistogram.from_jobs(jobs)).loc["all"]
+    assert (now["waiting"], now["running"]) == (1, 0)
+    assert np.isnan(now["eta_s"])
+    assert "single jobs" in now["note"]
+
+
+def test_a_backlog_is_grouped_and_a_missing_queue_is_a_row():
+    jobs = pd.concat(
+        [table(("Submitted", 5, None, None), queue=queue) for queue in ("q1", None)], ignore_index=True
+    )
+    now = backlog(jobs, by="queue_id")
+    assert now["waiting"].tolist() == [1, 1]
+    assert pd.isna(now.index[1])
+
+
+def test_no_jobs_give_no_rows_and_the_same_columns():
+    jobs = table(("Success", 0, 30, 90))
+    nothing = queue_load(jobs.iloc[:0])
+    assert nothing.empty
+    assert nothing.dtypes.drop("servers_from").equals(queue_load(jobs).dtypes.drop("servers_from"))
+    assert np.isnan(nothing.attrs["littles_law"]["L"])
+    assert queue_load(jobs.iloc[:0], by="tag").empty
+    assert queue_load(DurationHistogram.from_jobs(jobs.iloc[:0]), "1h").empty
+    assert backlog(jobs.iloc[:0]).loc["all", "waiting"] == 0
+    assert backlog(jobs.iloc[:0], by="tag").empty
+
+
+def test_one_job_created_at_the_as_of_time():
+    jobs = table(("Submitted", 120, None, None), observed=120)
+    load = queue_load(jobs)
+    assert load["waiting"].tolist() == [1]
+    assert load["waiting_mean"].tolist() == [1]
+    assert load["utilisation"].isna().all()
+    assert "no rates yet" in backlog(jobs).loc["all", "note"]
+
+
+def test_all_waiting_and_all_failed():
+    waiting = queue_load(table(*[("Submitted", 0, None, None)] * 3, observed=60))
+    assert waiting["waiting"].tolist() == [3, 3]
+    assert waiting["servers"].isna().all()
+    failed = queue_load(table(*[("Failed", 0, 10, 10)] * 3, observed=60))
+    assert failed["running"].tolist() == [0, 0]
+    assert failed["slowdown"].isna().all()  # run times of 0 s: nothing is divided by them
+
+
+def test_jobs_with_reversed_missing_or_future_times_are_told_and_left_out():
+    jobs = table(
+        ("Success", 0, 30, 90), ("Success", 60, 30, 90), ("Success", 0, 30, None), ("Success", None, 30, 90),
+        ("Submitted", 500, None, None), observed=180,
+    )  # fmt: skip
+    load = queue_load(jobs)
+    assert load.attrs["unusable"] == 3
+    assert load["arrivals"].tolist() == [2, 0, 0, 0]
+    assert load["ends"].tolist() == [1, 1, 0, 0]  # the one without an end ends where it starts
+    assert load["running"].tolist() == [1, 0, 0, 0]
+    hours = queue_load(DurationHistogram.from_jobs(jobs), "1h")
+    assert hours.attrs["unusable"] == 3
+    assert hours["running"].tolist() == [0]
+
+
+def test_rows_that_are_no_jobs_are_counted_apart():
+    jobs = table(("Success", 0, 30, 90), ("Success", 0, 30, 90))
+    jobs["outcome"] = ["success", "unread"]
+    assert queue_load(jobs)["arrivals"].sum() == 1
+    assert queue_load(jobs).attrs["left_out"] == {"unread": 1}
+
+
+def test_what_cannot_be_right_is_refused_in_words():
+    jobs = table(("Success", 0, 30, 90))
+    with pytest.raises(FrameError, match=r"lacks the column 'start_time'; it has: .*creation_time"):
+        queue_load(jobs.drop(columns="start_time"))
+    with pytest.raises(FrameError, match="tz_localize"):
+        queue_load(jobs.assign(creation_time=jobs["creation_time"].dt.tz_localize(None)))
+    with pytest.raises(TypeError, match="DataFrame"):
+        queue_load([1, 2])
+    with pytest.raises(FrameError, match="lacks the column 'colour'"):
+        queue_load(jobs, by="colour")
+    for freq in ("month", "1ME", "0s", "-1h", "100ms", None, "1500ms"):
+        with pytest.raises(SettingsError, match="freq="):
+            queue_load(jobs, freq)
+    for servers in (0, -1, float("nan"), {"q1": 0}, "many"):
+        with pytest.raises(SettingsError, match="servers="):
+            queue_load(jobs, servers=servers)
+    old = pd.concat([jobs, table(("Success", 0, 30, 90))], ignore_index=True)
+    old.loc[1, ["creation_time", "start_time"]] = pd.Timestamp("1970-01-01T00:00Z")
+    with pytest.raises(SettingsError, match=r"1970-01-01 to .* rows; choose a coarser freq"):
+        queue_load(old)
+
+
+def test_the_table_can_be_written_with_its_attributes(tmp_path):
+    load = queue_load(table(("Success", 0, 30, 90)))
+    load.to_parquet(tmp_path / "load.parquet")
+    assert pd.read_parquet(tmp_path / "load.parquet").attrs == load.attrs
