@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+P95 = 0.95
 MET, MISSED, UNDECIDED = "met", "missed", "not enough data"
 _EXIT = {MET: 0, MISSED: 1, UNDECIDED: 2}
 
@@ -116,29 +117,45 @@ def _chosen(jobs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
 
 
 def _checks(jobs: pd.DataFrame, args: argparse.Namespace) -> Any:
-    """Yield one finding a limit: low and high are the 95 % interval of the value."""
+    """Yield one finding a limit; value, low and high are a share of the jobs, low to high its 95 % interval."""
     from cosai_nb.stats.failures import failure_rates
     from cosai_nb.stats.latency import queue_latency
+    from cosai_nb.stats.slo import check_slo
 
     if args.p95_wait is not None:
-        row = queue_latency(jobs, q=0.95).iloc[0]
-        low = max(
-            (row[name] for name in ("p95_low", "p95_lower_bound") if not math.isnan(row[name])),
-            default=math.nan,
-        )
-        yield _finding("p95_wait", args.p95_wait, row["p95"], low, row["p95_high"], row["note"])
+        slo = check_slo(jobs, threshold_s=args.p95_wait, target=P95).iloc[0]
+        finding = _finding("p95_wait", slo["share"], slo["low"], slo["high"], at_least=P95)
+        p95 = queue_latency(jobs, q=P95)["p95"].iloc[0]
+        yield finding | {"limit_s": args.p95_wait, "p95_s": _finite(p95), "note": _text(slo["note"])}
     if args.failure_rate is not None:
-        row = failure_rates(jobs).iloc[0]
-        yield _finding("failure_rate", args.failure_rate, row["rate"], row["low"], row["high"], row["note"])
+        rate = failure_rates(jobs).iloc[0]
+        finding = _finding("failure_rate", rate["rate"], rate["low"], rate["high"], at_most=args.failure_rate)
+        yield finding | {"note": _text(rate["note"])}
 
 
-def _finding(name: str, limit: float, value: float, low: float, high: float, note: str) -> dict[str, Any]:
-    result = MISSED if low > limit else MET if high <= limit else UNDECIDED
-    numbers = {"limit": limit, "value": value, "low": low, "high": high}
-    told = {
-        key: round(float(number), 6) if math.isfinite(number) else None for key, number in numbers.items()
-    }
-    return {"check": name, "result": result, **told, "note": note if isinstance(note, str) else ""}
+def _finding(
+    name: str, value: float, low: float, high: float, *, at_least: float = 0.0, at_most: float = 1.0
+) -> dict[str, Any]:
+    """Judge an interval: it decides only where it lies on one side, and where there is none nothing is decided."""
+    missed, met = high < at_least or low > at_most, low >= at_least and high <= at_most
+    result = MISSED if missed else MET if met else UNDECIDED
+    bound = {"at_least": at_least} if at_least else {"at_most": at_most}
+    return {
+        "check": name,
+        "result": result,
+        "value": _finite(value),
+        "low": _finite(low),
+        "high": _finite(high),
+    } | bound
+
+
+def _finite(number: float) -> float | None:
+    """Return what JSON can hold: it knows neither NaN nor infinity."""
+    return round(float(number), 6) if math.isfinite(number) else None
+
+
+def _text(note: object) -> str:
+    return note if isinstance(note, str) else ""
 
 
 def _say(args: argparse.Namespace, told: dict[str, Any]) -> None:
@@ -146,15 +163,21 @@ def _say(args: argparse.Namespace, told: dict[str, Any]) -> None:
         _say_json(told)
         return
     for check in told.get("checks", ()):
-        value, low, high = (
-            ("?" if check[key] is None else f"{check[key]:g}") for key in ("value", "low", "high")
-        )
-        note = f" ({check['note']})" if check["note"] else ""
-        print(
-            f"{check['check']}: {check['result']}: {value} [{low} to {high}], limit {check['limit']:g}{note}"
-        )
+        print(_sentence(check))
     reason = told.get("reason") or f"{told['jobs']:,} jobs as of {told['as_of'] or 'no time'}"
     print(f"{told['result']}: {reason}")
+
+
+def _sentence(check: dict[str, Any]) -> str:
+    shares = {key: "?" if check[key] is None else f"{check[key]:.2%}" for key in ("value", "low", "high")}
+    measured = "{value} [{low} to {high}]".format(**shares)
+    note = f" ({check['note']})" if check["note"] else ""
+    if "limit_s" in check:
+        p95 = "not reached" if check["p95_s"] is None else f"{check['p95_s']:g} s"
+        what = f"started within {check['limit_s']:g} s, {check['at_least']:.0%} must; p95 is {p95}"
+    else:
+        what = f"failed, at most {check['at_most']:.2%} may"
+    return f"{check['check']}: {check['result']}: {measured} {what}{note}"
 
 
 def _say_json(told: dict[str, Any]) -> None:

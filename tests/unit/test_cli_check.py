@@ -1,0 +1,203 @@
+"""``cosai-nb check``: met only where the whole interval says so, one line of JSON, exit codes to act on."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from cosai_nb import cli
+from cosai_nb.cli.check import _finding
+from cosai_nb.emulator import Emulator, Scenario
+from cosai_nb.query import fetch_jobs
+from cosai_nb.stats.failures import failure_rates
+from cosai_nb.stats.latency import queue_latency
+from cosai_nb.stats.slo import check_slo
+from cosai_nb.table.files import write_jobs
+from cosai_nb.table.store import JobStore
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    with Emulator(seed=7, scenario=Scenario(jobs=3_000, duration_h=25)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def jobs(emulator):
+    return fetch_jobs(emulator.job_ids, client=emulator.client(), progress=False)
+
+
+@pytest.fixture
+def here(emulator, jobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in emulator.environment().items():
+        monkeypatch.setenv(name, value)
+    write_jobs(jobs, tmp_path / "jobs.parquet")
+    return tmp_path
+
+
+def check(capsys, *arguments):
+    """Return exit code and JSON line, which must be the only line on stdout."""
+    code = cli.main(["check", *map(str, arguments), "--json"])
+    [line] = capsys.readouterr().out.splitlines()
+    return code, json.loads(line)
+
+
+def test_p95_is_judged_by_the_interval_of_the_share_in_time(here, jobs, capsys):
+    waits = sorted(jobs["queue_latency_s"].dropna())
+    codes = {}
+    for limit in (waits[-1] + 1, waits[int(0.955 * len(waits))], waits[len(waits) // 2] + 0.5, 0):
+        row = check_slo(jobs, threshold_s=limit, target=0.95).iloc[0]
+        code, told = check(capsys, "jobs.parquet", "--p95-wait", limit)
+        codes[limit] = code
+        assert (code == 0) == (row["low"] >= 0.95)
+        assert (code == 1) == (row["high"] < 0.95)
+        assert told == {
+            "result": ["met", "missed", "not enough data"][code],
+            "jobs": 3_000,
+            "as_of": jobs["observed_at"].max().isoformat(),
+            "checks": [
+                {
+                    "check": "p95_wait",
+                    "result": ["met", "missed", "not enough data"][code],
+                    "value": round(row["share"], 6),
+                    "low": round(row["low"], 6),
+                    "high": round(row["high"], 6),
+                    "at_least": 0.95,
+                    "limit_s": limit,
+                    "p95_s": queue_latency(jobs, q=0.95)["p95"].iloc[0],
+                    "note": row["note"] if isinstance(row["note"], str) else "",
+                }
+            ],
+        }
+    assert set(codes.values()) == {0, 1, 2}
+
+
+def test_a_failure_rate_is_judged_by_its_interval(here, jobs, capsys):
+    row = failure_rates(jobs).iloc[0]
+    assert [
+        check(capsys, "jobs.parquet", "--failure-rate", limit)[0]
+        for limit in (row["high"], row["rate"], row["low"] / 2)
+    ] == [
+        0,
+        2,
+        1,
+    ]
+
+
+def test_one_missed_limit_decides_over_one_that_is_open(here, jobs, capsys):
+    row = failure_rates(jobs).iloc[0]
+    code, told = check(capsys, "jobs.parquet", "--p95-wait", 0, "--failure-rate", row["rate"])
+    assert (code, [finding["result"] for finding in told["checks"]]) == (1, ["missed", "not enough data"])
+
+
+def test_few_jobs_are_not_enough_data_however_good_they_look(here, jobs, capsys):
+    write_jobs(jobs[jobs["outcome"] == "success"].head(30), here / "few.parquet")
+    code, told = check(capsys, "few.parquet", "--p95-wait", 100_000, "--failure-rate", 0.01)
+    assert code == 2
+    assert [finding["result"] for finding in told["checks"]] == ["not enough data"] * 2
+    assert told["checks"][0]["value"] == 1.0
+
+
+def test_no_jobs_are_not_enough_data(here, jobs, capsys):
+    write_jobs(jobs.head(0), here / "none.parquet")
+    code, told = check(capsys, "none.parquet", "--p95-wait", 60, "--failure-rate", 0.02)
+    assert (code, told["jobs"], told["as_of"]) == (2, 0, None)
+
+
+def test_jobs_that_only_wait_miss_a_limit_that_their_ages_are_above(here, jobs, capsys):
+    still = jobs[jobs["outcome"] == "success"].head(40).copy()
+    still["state"], still["outcome"] = "Submitted", "waiting"
+    still[["start_time", "end_time"]] = pd.NaT
+    still[["queue_latency_s", "run_time_s", "total_time_s"]] = float("nan")
+    write_jobs(still, here / "waiting.parquet")
+    code, told = check(capsys, "waiting.parquet", "--p95-wait", 60)
+    assert (code, told["checks"][0]["value"], told["checks"][0]["p95_s"]) == (1, 0.0, None)
+
+
+def test_only_what_is_asked_for_is_checked(here, jobs, capsys):
+    queue = jobs["queue_id"].cat.categories[0]
+    chosen = (jobs["tag"] == "Translation") & (jobs["queue_id"] == queue)
+    _, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5, "--tag", "Translation", "--queue", queue)
+    assert told["jobs"] == chosen.sum()
+    _, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5, "--last", 6)
+    recent = jobs["creation_time"] >= jobs["observed_at"].max() - pd.Timedelta("6h")
+    assert 0 < told["jobs"] == recent.sum() < 3_000
+
+
+def test_a_store_and_ids_are_sources_too(here, emulator, capsys):
+    (here / "ids.txt").write_text("\n".join(emulator.job_ids))
+    from_file = check(capsys, "jobs.parquet", "--failure-rate", 0.2)
+    assert (
+        check(capsys, "--ids", "ids.txt", "--store", "kept", "--failure-rate", 0.2)[1]["checks"]
+        == from_file[1]["checks"]
+    )
+    assert check(capsys, "--store", "kept", "--failure-rate", 0.2)[1]["checks"] == from_file[1]["checks"]
+    assert len(JobStore("kept").jobs()) == 3_000
+
+
+def test_a_file_that_cannot_be_read_is_3_with_a_reason(here, capsys):
+    code, told = check(capsys, "gone.parquet", "--p95-wait", 60)
+    assert (code, told["result"]) == (3, "could not read")
+    assert "gone.parquet" in told["reason"]
+
+
+def test_a_read_with_holes_is_3(here, emulator, monkeypatch, capsys):
+    (here / "ids.txt").write_text("\n".join(emulator.job_ids[:50]))
+    from cosai_nb.errors import UnavailableError
+    from cosai_nb.service import client
+
+    ask = client.Client.ask
+
+    def once_down(self, path, *args, **settings):
+        if emulator.job_ids[0] in path:
+            raise UnavailableError("down", status_code=503)
+        return ask(self, path, *args, **settings)
+
+    monkeypatch.setattr(client.Client, "ask", once_down)
+    code, told = check(capsys, "--ids", "ids.txt", "--failure-rate", 0.9)
+    assert (code, told) == (3, {"result": "could not read", "reason": "1 of 50 IDs were not read"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["jobs.parquet"], "nothing to check"),
+        (["--p95-wait", "60"], "say what to check"),
+        (["jobs.parquet", "--store", "x", "--p95-wait", "60"], "say what to check"),
+        (["jobs.parquet", "--failure-rate", "2"], "write 0.02 for 2 %"),
+        (["jobs.parquet", "--p95-wait", "-1"], "invalid"),
+        (["jobs.parquet", "--p95-wait", "nan"], "invalid"),
+    ],
+)
+def test_wrong_usage_is_2_with_a_sentence(here, capsys, arguments, said):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["check", *arguments])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_words_say_the_same_as_json(here, jobs, capsys):
+    assert cli.main(["check", "jobs.parquet", "--failure-rate", "0.5"]) == 0
+    finding, last = capsys.readouterr().out.splitlines()
+    row = failure_rates(jobs).iloc[0]
+    assert finding.startswith(f"failure_rate: met: {row['rate']:.2%} [{row['low']:.2%} to ")
+    assert "failed, at most 50.00% may" in finding
+    assert last == f"met: 3,000 jobs as of {jobs['observed_at'].max().isoformat()}"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "least"),
+    [
+        (0.1, 0.5, "met", "missed"),
+        (0.5, 0.6, "not enough data", "met"),
+        (0.51, 0.6, "missed", "met"),
+        (0.4, 0.6, "not enough data", "not enough data"),
+        (0.4, 0.49, "met", "missed"),
+        (float("nan"), float("nan"), "not enough data", "not enough data"),
+    ],
+)
+def test_only_a_whole_interval_decides(low, high, most, least):
+    assert _finding("x", 0.3, low, high, at_most=0.5)["result"] == most
+    if high != 0.5:
+        assert _finding("x", 0.3, low, high, at_least=0.5)["result"] == least
