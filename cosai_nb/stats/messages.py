@@ -25,7 +25,8 @@ from cosai_nb.stats.frames import MISSING, check_jobs, milliseconds
 LONGEST = 300
 EXAMPLES = 3
 _READ = 2000
-_TOKEN = re.compile(r"[!#$%&*+\-./0-9:?@A-Z\\^_a-z|~]+")
+_URL = r"[A-Za-z][A-Za-z0-9+.-]{0,19}://[!#-;=?-~]*"
+_TOKEN = re.compile(rf"{_URL}|[!#$%&*+\-./0-9:?@A-Z\\^_a-z|~]+")
 _PATH = re.compile(r"[A-Za-z]:[\\/]|[.~]{0,2}[\\/]\S|[^\\/]+[\\/].*[.0-9\\/_-]")
 _MEDIA = re.compile(
     r"(?i)[^.].*\.(?:txt|docx?|pdf|html?|xml|json|csv|mp3|mp4|wav|m4a|aac|flac|ogg|amr|mov|mkv|avi|jpe?g|png|gif|zip)"
@@ -52,7 +53,7 @@ def normalise(message: str) -> str:
 
 def _token(match: re.Match[str]) -> str:
     token = match[0]
-    bare = token.rstrip(".:!?")
+    bare = token.rstrip(".,;:!?)]}'")
     rest = token[len(bare) :]
     if "://" in bare:
         return "<url>" + rest
