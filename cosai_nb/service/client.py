@@ -226,7 +226,7 @@ class Client:
             try:
                 return self._once(path, parse, params or {}, used, stop, min(max_bytes, MAX_ANSWER_BYTES))
             except CosaiError as error:
-                # its frames, and those of its cause, held the answer and signed headers: verbose tracebacks print them
+                # frames of it and of its cause held signed headers, which verbose tracebacks print
                 failure = error.with_traceback(None)
                 failure.__cause__ = failure.__context__ = None
             if not self._mend(failure, used, mended):

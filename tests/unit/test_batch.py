@@ -299,6 +299,21 @@ def test_denied_ends_the_call_and_keeps_what_was_read(wire):
     assert "AccessDenied" in fetched.ended
 
 
+def test_what_comes_home_after_the_end_is_kept(wire):
+    both_in_flight = threading.Barrier(2, timeout=5)
+
+    def answer(url, _headers):
+        both_in_flight.wait()
+        if "j0000" in url:
+            return wire.fault(403, "AccessDenied")
+        time.sleep(0.3)  # the call has ended by now, and waits for requests in flight
+        return wire.reply(200, wire.xml(wire.ids_of(url)))
+
+    fetched = fetch_records(wire.client_of(answer), IDS[:20], workers=2)
+    assert isinstance(fetched.failure, DeniedError)
+    assert fates(fetched) == {"job": 10, "unread": 10}
+
+
 def test_a_bad_key_asks_no_ten_thousand_times(wire):
     ids = [f"j{number}" for number in range(10_000)]
     fetched, service, _ = run(wire, lambda _: wire.fault(401, "InvalidAuthorization"), ids=ids, workers=16)

@@ -196,6 +196,13 @@ def test_rate_is_never_above_the_users(wire, ceiling, deeds):
         assert 0 < limiter.rate <= ceiling
 
 
+@pytest.mark.parametrize("ceiling", [0.01, 0.3, 0.5])
+def test_the_floor_is_no_reason_to_go_above_a_slow_users_rate(wire, ceiling):
+    limiter = RateLimiter(ceiling, wire.FakeTime().clock)
+    limiter.throttled()
+    assert limiter.rate == ceiling
+
+
 def test_throttling_stops_at_a_floor(wire):
     fake = wire.FakeTime()
     limiter = RateLimiter(8.0, fake.clock)
@@ -208,6 +215,8 @@ def test_throttling_stops_at_a_floor(wire):
 def test_after_an_idle_hour_the_first_throttle_still_knows_the_speed(wire):
     fake = wire.FakeTime()
     limiter = RateLimiter(None, fake.clock)
+    for _ in range(500):
+        limiter.acquire(NEVER)
     fake.now += 3600
     for _ in range(100):
         limiter.acquire(NEVER)
