@@ -16,6 +16,8 @@ from cosai_nb.views.wording import between, count, duration, label, printable, s
 if TYPE_CHECKING:
     from cosai_nb.views.answers import Answers
 
+_VERDICTS = {"met": "Yes", "missed": "No"}
+
 
 class Headline(NamedTuple):
     """A sentence; ``mood`` is "good", "bad" or "" and colours its edge."""
@@ -161,8 +163,8 @@ def _most_common(answers: Answers) -> str:
 
 def error_name(row: pd.Series[Any]) -> str:
     """Return code and message of an error as one name."""
-    parts = [printable(row[part], longest=80) for part in ("code", "message") if not pd.isna(row[part])]
-    return " – ".join(parts) or "without a code"
+    parts = [row[part] for part in ("code", "message") if not pd.isna(row[part]) and row[part].strip()]
+    return " – ".join(printable(part.rstrip("."), longest=80) for part in parts) or "an error without a code"
 
 
 def _highest_group(answers: Answers) -> str:
@@ -206,14 +208,19 @@ def longest_wait(answers: Answers) -> Headline | None:
 def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
     """Say whether the SLO on queue latency is met."""
     threshold, target = slo
-    row = check_slo(answers.jobs, threshold_s=threshold, target=target).iloc[0]
-    asked = f"{share(target)} of the jobs start within {duration(threshold)}"
-    bounds = (
-        f"{share(row['share'])} do ({share(row['low'])} to {share(row['high'])}, n = {count(row['jobs'])})"
-    )
-    if pd.isna(row["met"]):
-        return Headline("Is the SLO met?", f"Undecided: {asked} is asked, {bounds}.")
-    met = bool(row["met"])
-    return Headline(
-        "Is the SLO met?", f"{'Yes' if met else 'No'}: {asked} is asked, {bounds}.", "good" if met else "bad"
-    )
+    row = check_slo(answers.histogram, threshold_s=threshold, target=target).iloc[0]
+    topic = "Is the SLO met?"
+    asked = f"{share(target)} of the jobs are to start within {duration(threshold)}"
+    bounds = f"{share(row['share_lower_bound'])} to {share(row['share_upper_bound'])}"
+    if row["verdict"] not in _VERDICTS:
+        open_ = row["open"] + row["unusable"]
+        return Headline(
+            topic,
+            f"Undecided: {asked}; {bounds} will, {count(open_)} of {count(row['jobs'])} jobs may go either way.",
+        )
+    interval = f"95 % interval {share(row['low'])} to {share(row['high'])}, n = {count(row['jobs'])}"
+    done = bounds if math.isnan(row["share"]) else share(row["share"])
+    text = f"{_VERDICTS[row['verdict']]}: {asked}, {done} do ({interval})."
+    if 1 < row["burn_rate"] < math.inf:
+        text += f" The error budget is spent {row['burn_rate']:.1f} times as fast as it is given."
+    return Headline(topic, text, "good" if row["verdict"] == "met" else "bad")

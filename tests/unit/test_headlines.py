@@ -157,11 +157,14 @@ def test_the_slo_comes_first_and_is_met_missed_or_undecided():
     jobs = steady(hours=40)
     assert headlines(ask(jobs, by="tag", tz="UTC"), (60, 0.9))[0].topic == "Is the SLO met?"
     met, missed = told(jobs, "Is the SLO met?", slo=(60, 0.9)), told(jobs, "Is the SLO met?", slo=(1, 0.9))
-    assert met.text.startswith("Yes: 90.0 % of the jobs start within 60 s is asked, 100 % do")
+    assert met.text.startswith("Yes: 90.0 % of the jobs are to start within 60 s, 100 % do (95 % interval ")
     assert (met.mood, missed.mood) == ("good", "bad")
-    assert missed.text.startswith("No: 90.0 % of the jobs start within 1 s is asked, 0 % do")
-    open_ = frame(created_s=[0, 60], waited_s=[np.nan, np.nan], as_of_s=70)
-    assert told(open_, "Is the SLO met?", slo=(600, 0.9)).text.startswith("Undecided: ")
+    assert missed.text.startswith("No: 90.0 % of the jobs are to start within 1 s, 0 % do (95 % interval ")
+    assert missed.text.endswith("The error budget is spent 10.0 times as fast as it is given.")
+    open_ = frame(created_s=[0, 60, 120], waited_s=[np.nan, np.nan, 5], as_of_s=130)
+    assert told(open_, "Is the SLO met?", slo=(600, 0.9)).text == (
+        "Undecided: 90.0 % of the jobs are to start within 10.0 min; 33.3 % to 100 % will, 2 of 3 jobs may go either way."
+    )
 
 
 def test_an_empty_frame_and_one_of_failed_queries_say_so():
