@@ -271,3 +271,21 @@ def test_as_histogram_checks_what_is_asked_of_it(queue):
     assert as_histogram(queue, ["state"]).keys[-1] == "state"
     with pytest.raises(FrameError, match="no key 'state'"):
         as_histogram(histogram, ["state"])
+
+
+def test_a_running_job_that_started_before_it_was_created_has_no_run_time():
+    jobs = hand_made(("running", 60, 30, None))
+    assert seconds(DurationHistogram.from_jobs(jobs), "run_time") == {("unusable", "running"): [0]}
+
+
+def test_a_job_that_was_created_nobody_knows_when_is_in_no_window():
+    jobs = hand_made(("success", None, 5, 9), ("success", 0, 5, 9))
+    histogram = DurationHistogram.from_jobs(jobs)
+    assert histogram.where(start="2026-11-01").jobs == histogram.where(end="2026-11-02").jobs == 1
+    assert histogram.where().jobs == 2
+
+
+def test_a_file_remembers_the_rows_left_out(tmp_path):
+    histogram = DurationHistogram.from_jobs(hand_made(("success", 0, 5, 9), ("unread", None, None, None)))
+    histogram.save(tmp_path / "h.parquet")
+    assert DurationHistogram.load(tmp_path / "h.parquet").left_out == {"unread": 1}
