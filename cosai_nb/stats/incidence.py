@@ -133,7 +133,8 @@ def _final(cause: Floats, ended: Floats, unfinished: Floats) -> tuple[float, flo
         - 2 * rest * survival * cause / risk**2
     ).sum()
     number = float(ended.sum())
-    return final, min(number, final * (1 - final) / variance) if variance > 0 else number
+    binomial = final * (1 - final)  # of a sure end only rounding is left, which says nothing of the number
+    return final, min(number, binomial / variance) if binomial > _ROUNDING and variance > 0 else number
 
 
 def _draws(hour: Ints, counts: Counts, classes: list[Flags]) -> tuple[tuple[Floats, ...], int]:
