@@ -87,8 +87,8 @@ def compare(
     ------
     TypeError, FrameError
         A side is no frame, or lacks a column.
-    SettingsError
-        ``q`` is not one quantile.
+    SettingsError, ValueError
+        ``q`` is not one quantile between 0 and 1.
 
     Notes
     -----
@@ -108,9 +108,7 @@ def compare(
          p95_before  p95_after  difference  ratio          verdict
     all         7.0       14.0         7.0    2.0  too little data
     """
-    if not isinstance(q, (int, float)):
-        raise SettingsError(f"compare takes one quantile between 0 and 1, such as 0.95, not q={q!r}.")
-    names, (share,) = group_columns(by), read_shares(q)
+    names, share = group_columns(by), _one_share(q)
     histograms = [as_histogram(jobs, names) for jobs in (before, after)]
     sides = [{group.labels: group for group in _groups(one, names, _MEASURE, {})} for one in histograms]
     labels = sorted({*sides[0], *sides[1]}, key=lambda row: [(label is None, label) for label in row])
@@ -124,6 +122,12 @@ def compare(
         name: one.left_out for name, one in zip(("before", "after"), histograms, strict=True)
     }
     return table
+
+
+def _one_share(q: float) -> float:
+    if not isinstance(q, (int, float)):
+        raise SettingsError(f"q={q!r} must be one quantile between 0 and 1, such as 0.95.")
+    return read_shares(q)[0]
 
 
 def _compare_columns(name: str) -> dict[str, str]:
@@ -148,7 +152,10 @@ def _compare_groups(before: Group, after: Group, share: float) -> dict[str, Any]
         grids.append(block_counts(group.jobs, _MEASURE, hours=hours))
         quantiles.append(quantile(group.jobs.curve(_MEASURE), share))
         row[f"{name_of(share)}_{side}"] = quantiles[-1]
-        row[f"jobs_{side}"], row[f"waiting_{side}"] = group.jobs.jobs, _waiting(group)
+        row[f"jobs_{side}"], row[f"waiting_{side}"] = (
+            group.jobs.jobs,
+            int(_waiting_rows(group.jobs).jobs.sum()),
+        )
         row[f"unusable_{side}"] = _of_kind(group.jobs, _MEASURE, UNUSABLE)
         row[f"blocks_{side}"] = len(grids[-1].starts)
     row["difference"], row["ratio"] = _change(*quantiles)
@@ -161,10 +168,6 @@ def _compare_groups(before: Group, after: Group, share: float) -> dict[str, Any]
             f"{MIN_BLOCKS} are needed on each side"
         )
     return row | {"verdict": verdict, "note": "; ".join(notes)}
-
-
-def _waiting(group: Group) -> int:
-    return int(_waiting_rows(group.jobs).jobs.sum())
 
 
 def _change(before: float, after: float) -> tuple[float, float]:
@@ -196,7 +199,7 @@ def _draw(blocks: Blocks, share: float, seed: int) -> tuple[Floats, Floats]:
 
 def _judge(before: Group, after: Group, low: float, high: float) -> tuple[str, list[str]]:
     """Return the verdict, and what makes the numbers less sure: Kaplan–Meier is too low where a line grows in order."""
-    notes, too_low = [], [side.growing and _waiting(side) > 0 for side in (before, after)]
+    notes, too_low = [], [side.growing and len(_waiting_rows(side.jobs).jobs) > 0 for side in (before, after)]
     for name, side, biased in zip(("before", "after"), (before, after), too_low, strict=True):
         if biased:
             notes.append(f"{name}: a line grows, and its quantile may be too low")
@@ -243,8 +246,8 @@ def change_points(
     ------
     TypeError, FrameError
         ``jobs`` is no frame, or lacks a column.
-    SettingsError
-        ``q`` is not one quantile, or ruptures is not installed (the extra ``changes``).
+    SettingsError, ValueError
+        ``q`` is not one quantile between 0 and 1, or ruptures is not installed (the extra ``changes``).
 
     Notes
     -----
@@ -270,9 +273,7 @@ def change_points(
                              time  p95_before  p95_after  ratio
     all 2026-11-02 00:00:00+00:00        10.0       90.0    9.0
     """
-    if not isinstance(q, (int, float)):
-        raise SettingsError(f"change_points takes one quantile between 0 and 1, such as 0.95, not q={q!r}.")
-    names, (share,) = group_columns(by), read_shares(q)
+    names, share = group_columns(by), _one_share(q)
     find = change_finder()
     whole = as_histogram(jobs, names)
     rows, notes = [], []
