@@ -102,10 +102,9 @@ class Client:
             patience=patience,
         )
         self.base_url = base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
-        self.timeout, self.patience = timeout, patience
+        self.timeout, self.patience, self.clock = timeout, patience, clock or Clock()
         self.list_size: int | None = None  # largest comma list that the service takes, once it refused one
         self.accepted_size = 1  # largest comma list that it has answered
-        self.clock = clock or Clock()
         self.quota = RetryQuota()
         self.limiter = RateLimiter(rate, self.clock)
         self._provider = provider
