@@ -204,11 +204,7 @@ class DurationHistogram:
         -------
         DurationHistogram
             Empty where no cell has the label; without ``left_out``, since rows that are no jobs belong to no cell.
-
-        Raises
-        ------
-        FrameError
-            No such key, or a time that is not on the hour.
+            FrameError where there is no such key, or a time is not on the hour.
         """
         self.check_keys(tuple(labels))
         kept = created_within(self._columns["hour"], start, end)
@@ -290,13 +286,7 @@ class DurationHistogram:
 def as_histogram(
     jobs: pd.DataFrame | DurationHistogram, by: str | Sequence[str] | None = None
 ) -> DurationHistogram:
-    """Return a frame's histogram, or the histogram itself, able to be grouped by these keys.
-
-    Raises
-    ------
-    FrameError
-        A column or key is missing.
-    """
+    """Return a frame's histogram, or the histogram itself; FrameError unless it can be grouped by these keys."""
     names = group_columns(by)
     if not isinstance(jobs, DurationHistogram):
         return DurationHistogram.from_jobs(jobs, keys=names)
