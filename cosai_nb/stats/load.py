@@ -80,8 +80,8 @@ def queue_load(
         slowdown          Σ (wait + run) ÷ Σ run of the jobs that ended in the bin; NaN from a histogram
         ================= ========================================================================
 
-        ``attrs``: ``as_of``; ``unusable`` (jobs whose times are missing or reversed: without a usable creation or start they
-        are in no column, without a usable end they end where they start); ``left_out`` (rows that are no jobs);
+        ``attrs``: ``as_of``; ``unusable`` (jobs without a usable creation or start: in no column); ``without_end`` (jobs that
+        ended at no usable time: they end where they start; None from a histogram); ``left_out`` (rows that are no jobs);
         ``littles_law`` with ``L``, the mean number waiting from the steps, and ``lambda_W``, arrivals a second × mean wait
         from the durations. The two agree where frame and durations do.
 
@@ -122,6 +122,7 @@ def queue_load(
     table.attrs = {
         "as_of": None if pd.isna(flows.as_of) else flows.as_of.isoformat(),
         "unusable": flows.unusable,
+        "without_end": flows.without_end,
         "left_out": flows.left_out,
         "littles_law": _littles_law(flows, bins, columns["waiting_mean"]),
     }

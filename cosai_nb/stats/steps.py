@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cosai_nb.errors import SettingsError
-from cosai_nb.stats.censoring import ENDED, UNFINISHED, UNUSABLE, Measured, measure_jobs, only_jobs
+from cosai_nb.stats.censoring import ENDED, UNFINISHED, measure_jobs, only_jobs
 from cosai_nb.stats.coding import Coded, Ints, code_hours, code_labels, compact, number_cells
 from cosai_nb.stats.frames import MISSING, milliseconds
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
@@ -46,7 +46,7 @@ class Flow(NamedTuple):
 class Flows(NamedTuple):
     """Every move of every job.
 
-    ``done`` are the ends of the jobs whose run time is known, with total and run seconds as ``jobs`` of two flows; ``exact``
+    ``unusable`` jobs are in no flow; ``without_end`` jobs end where they start. ``done`` are the ends of the jobs whose run time is known, with total and run seconds as ``jobs`` of two flows; ``exact``
     is False where times are known to the hour only, and then ``done`` is None. ``waited_s`` are all waits, ages of waiting
     jobs among them, added up.
     """
@@ -61,6 +61,7 @@ class Flows(NamedTuple):
     waited_s: float
     as_of: pd.Timestamp | Any
     unusable: int
+    without_end: int | None
     left_out: dict[str, int]
 
     @property
@@ -128,13 +129,10 @@ def _of_frame(jobs: pd.DataFrame, names: tuple[str, ...]) -> Flows:
         done=(Flow(*of_done, (latency.value + run.value)[done]), Flow(*of_done, run.value[done])),
         waited_s=float(latency.value[known].sum()),
         as_of=kept["observed_at"].max(),
-        unusable=_unusable(known, run),
+        unusable=int((~known).sum()),
+        without_end=int(((measured["end_hour"].kind == ENDED) & ~run_known).sum()),
         left_out=left_out,
     )
-
-
-def _unusable(known: npt.NDArray[np.bool_], run: Measured) -> int:
-    return int((~known | (run.kind == UNUSABLE)).sum())
 
 
 def _flow(group: Ints, time: Ints, chosen: npt.NDArray[np.bool_]) -> Flow:
@@ -154,7 +152,6 @@ def _of_histogram(jobs: DurationHistogram, names: tuple[str, ...]) -> Flows:
         rows = histogram.counts(measure)
         return Flow(group[rows.cell], (hour[rows.cell] + rows.value) * HOUR_MS, rows.jobs)
 
-    run = histogram.counts("run_time")
     cell = latency.cell[known]
     return Flows(
         labels=labels,
@@ -166,7 +163,8 @@ def _of_histogram(jobs: DurationHistogram, names: tuple[str, ...]) -> Flows:
         done=None,
         waited_s=float((latency.value * latency.jobs)[known].sum()),
         as_of=histogram.as_of,
-        unusable=int(latency.jobs[~known].sum() + run.jobs[run.kind == UNUSABLE].sum()),
+        unusable=int(latency.jobs[~known].sum()),
+        without_end=None,
         left_out=histogram.left_out,
     )
 
@@ -222,7 +220,7 @@ def peak(up: Flow, down: Flow, bins: Bins, before: Floats) -> Floats:
         The level at the start of each bin.
     """
     start, stop = bins.first * bins.width, (bins.first + bins.number) * bins.width
-    moves = [flow.group * (stop - start) + (flow.time - start) for flow in (up, down)]
+    moves = [flow.group * (stop - start) + np.maximum(flow.time - start, 0) for flow in (up, down)]
     moves = [move[flow.time < stop] for move, flow in zip(moves, (up, down), strict=True)]
     change = np.concatenate([np.full(len(move), sign) for move, sign in zip(moves, (1, -1), strict=True)])
     moment = np.concatenate(moves)
