@@ -25,12 +25,12 @@ from cosai_nb.stats.bootstrap import (
 from cosai_nb.stats.censoring import UNUSABLE
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
-from cosai_nb.stats.hourly import FEWEST_HOURS, change_finder, hourly_levels
+from cosai_nb.stats.hourly import FEWEST_HOURS, change_finder, hourly_levels, levels_between
 from cosai_nb.stats.latency import _groups, _of_kind, _waiting_rows
 from cosai_nb.stats.quantiles import Group, make_table, name_of, quantile, read_shares, split_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -222,7 +222,7 @@ def change_points(
     Parameters
     ----------
     jobs : pandas.DataFrame or DurationHistogram
-        One row per job, or their histogram; at least 24 hours with jobs.
+        One row per job, or their histogram; 30 hours with jobs or more, else no change can be found.
     q : float
         Quantile between 0 and 1.
     by : str or list of str, optional
@@ -252,7 +252,7 @@ def change_points(
     Notes
     -----
     ``ruptures.KernelCPD("rbf", min_size=12)`` with the penalty 3·log(n) on the logarithm of each hour's Kaplan–Meier
-    quantile [1]_. Hours without jobs are skipped: a change is a difference between hours that have jobs. What is below a
+    quantile [1]_; a level lasts 12 hours at least. Hours without jobs are skipped: a change is a difference between hours that have jobs. What is below a
     second, the clock's step, counts as one. An hour whose quantile is not reached keeps the level of the last hour that
     reached it, or its own lower bound where that is higher: jobs that still wait can raise the level and never lower it.
 
@@ -276,35 +276,20 @@ def change_points(
     names, share = group_columns(by), _one_share(q)
     find = change_finder()
     whole = as_histogram(jobs, names)
-    rows, notes = [], []
+    name, rows, notes = name_of(share), [], []
     for labels, part in split_groups(whole, names, (_MEASURE,)):
         hours, seconds = hourly_levels(part, share)
         if len(hours) < FEWEST_HOURS:
-            name = ", ".join(str(label) for label in labels)
-            notes.append(f"{name}: {len(hours)} hours with usable times, {FEWEST_HOURS} are needed")
+            told = ", ".join(str(label) for label in labels)
+            notes.append(f"{told}: {len(hours)} hours with usable times, {FEWEST_HOURS} are needed")
         changes = [hours[place] for place in find(seconds)]
-        rows += [(labels, row) for row in _describe_changes(part, changes, share)]
-    name = name_of(share)
+        levels = levels_between(part, changes, share)
+        for time, (before, after) in zip(changes, itertools.pairwise(levels), strict=True):
+            seconds_of = {f"{name}_before": before.seconds, f"{name}_after": after.seconds}
+            ratio = _change(before.seconds, after.seconds)[1]
+            jobs_of = {"jobs_before": before.jobs, "jobs_after": after.jobs}
+            rows.append((labels, {"time": time, "ratio": ratio} | seconds_of | jobs_of))
     columns = {"time": _TIME, **dict.fromkeys((f"{name}_before", f"{name}_after", "ratio"), "float64")}
     table = make_table(rows, columns | {"jobs_before": "int64", "jobs_after": "int64"}, names, whole.left_out)
     table.attrs["note"] = "; ".join(notes)
     return table
-
-
-def _describe_changes(
-    part: DurationHistogram, changes: list[pd.Timestamp], share: float
-) -> Iterator[dict[str, Any]]:
-    """Measure each level on all jobs between two changes, as queue_latency would."""
-    parts = [part.where(start=start, end=end) for start, end in itertools.pairwise([None, *changes, None])]
-    levels = [quantile(one.curve(_MEASURE), share) for one in parts]
-    name = name_of(share)
-    for number, time in enumerate(changes):
-        before, after = levels[number : number + 2]
-        yield {
-            "time": time,
-            f"{name}_before": before,
-            f"{name}_after": after,
-            "ratio": _change(before, after)[1],
-            "jobs_before": parts[number].jobs,
-            "jobs_after": parts[number + 1].jobs,
-        }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
     from cosai_nb.stats.histogram import DurationHistogram
 
 _SHORTEST = 12
-FEWEST_HOURS = 2 * _SHORTEST
-"""A level lasts 12 hours with jobs at least; this is what two of them take."""
+"""Hours with jobs that a level lasts, at least."""
+FEWEST_HOURS = 30
+"""In fewer hours with jobs no step, however large, outweighs the penalty."""
 _ENOUGH_FOR_SCALE = 1000
+
+
+class Level(NamedTuple):
+    """A quantile [seconds], and of how many jobs."""
+
+    seconds: float
+    jobs: int
 
 
 def hourly_levels(part: DurationHistogram, share: float) -> tuple[list[pd.Timestamp], Floats]:
@@ -57,6 +66,13 @@ def hourly_levels(part: DurationHistogram, share: float) -> tuple[list[pd.Timest
         hours.append(hour)
         levels.append(level)
     return hours, np.array(levels, dtype=np.float64)
+
+
+def levels_between(part: DurationHistogram, changes: list[pd.Timestamp], share: float) -> list[Level]:
+    """Measure each stretch up to, between and after the changes on all of its jobs, as queue_latency would."""
+    stretches = itertools.pairwise([None, *changes, None])
+    parts = [part.where(start=start, end=end) for start, end in stretches]
+    return [Level(quantile(one.curve("queue_latency"), share), one.jobs) for one in parts]
 
 
 def change_finder() -> Callable[[Floats], list[int]]:
