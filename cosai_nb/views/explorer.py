@@ -60,13 +60,13 @@ def explore(jobs: pd.DataFrame | DurationHistogram, *, tz: str = DISPLAY_ZONE) -
     Examples
     --------
     >>> import cosai_nb as cn
-    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Submitted"], "QueueId": "q1",
+    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Running"], "QueueId": "q1",
     ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
-    ...     "StartTime": ["2026-11-01T10:00:07+0800", "-"], "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
+    ...     "StartTime": "2026-11-01T10:00:07+0800", "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
     >>> explorer = explore(cn.add_timings(texts, observed_at="2026-11-01T02:01:00Z"))
     >>> explorer.controls.quantile.value = 0.5
     >>> explorer
-    Explorer: 50 % of the jobs start within 7 s. (2 jobs, 50 % unfinished)
+    Explorer: 50 % of the jobs start within 7 s. (2 jobs, 50.0 % unfinished)
     """
     return Explorer(jobs, tz=tz)
 
@@ -160,25 +160,29 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
         """Return the live widget, and for exports, where no kernel answers, the last figure and sentence."""
         bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
         bundle["text/plain"] = repr(self)
-        shown = self._pages[TABS.index(self.selection.tab)].image
-        bundle["image/png"] = base64.b64encode(shown.value).decode("ascii")
+        bundle["image/png"] = self._pages[TABS.index(self.selection.tab)].png
         return bundle, {"image/png": {"alt": self.sentence}}
 
 
 class _Page:
-    """One tab: a sentence and a figure."""
+    """One tab: a sentence and a figure.
+
+    The figure is markup and not a widgets.Image: that one has no alternative text.
+    """
 
     def __init__(self) -> None:
-        self._text = widgets.HTML()
-        self.image = widgets.Image(
-            format="png", layout={"width": "100%", "max_width": "920px", "height": "auto"}
-        )
-        self.box = widgets.VBox([self._text, self.image])
+        self._text, self._figure = widgets.HTML(), widgets.HTML()
+        self.box = widgets.VBox([self._text, self._figure])
+        self.png = ""
 
     def show(self, sentence: str, ax: Axes) -> None:
         """Put the sentence, and what was drawn, where they are seen."""
-        self._text.value = f'<p role="status" style="font-size:115%;line-height:1.4;margin:.4em 0">{html.escape(sentence)}</p>'
         written = io.BytesIO()
         cast("Figure", ax.figure).savefig(written, format="png", dpi=_DPI)
-        self.image.value = written.getvalue()
-        self.image.tooltip = sentence
+        self.png = base64.b64encode(written.getvalue()).decode("ascii")
+        text = html.escape(sentence)
+        self._text.value = f'<p role="status" style="font-size:115%;line-height:1.4;margin:.4em 0">{text}</p>'
+        self._figure.value = (
+            f'<img alt="Figure: {text}" style="width:100%;max-width:920px;height:auto" '
+            f'src="data:image/png;base64,{self.png}">'
+        )

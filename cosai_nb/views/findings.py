@@ -50,7 +50,7 @@ def _latency(selection: Selection, histogram: DurationHistogram, _: pd.DataFrame
         return f"Not even {_part(selection)} of the jobs have started yet (so far {started}), so that quantile is not reached."
     answer = f"{_part(selection)} of the jobs start within {duration(seconds)}."
     if curve.unfinished.any() and any(line.growing for line in read_lines(histogram).values()):
-        answer += " A line of them grows: if it is served in order, that is too low, and cosai_nb.queue_latency(jobs) projects it."
+        answer += " Their line grows: served in order, they will wait longer than that (cosai_nb.queue_latency projects it)."
     return answer
 
 

@@ -29,7 +29,8 @@ FILTERS = {
 """Keys of the histogram that can be filtered and grouped by, and how they are called."""
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _MOST_OPTIONS = 200
-_WIDTH = "216px"
+_WIDTH, _TIME_WIDTH = "216px", "264px"
+_FREE = {"description_width": "initial"}
 
 
 class Controls:
@@ -59,7 +60,7 @@ class Controls:
         keys = [key for key in FILTERS if key in histogram.keys and len(histogram.coded(key).labels)]
         self.filters = {key: _dropdown(FILTERS[key], _label_options(histogram, key)) for key in keys}
         self.start, self.end = (
-            widgets.NaiveDatetimePicker(description=text, layout={"width": _WIDTH}, style=_FREE)
+            widgets.NaiveDatetimePicker(description=text, layout={"width": _TIME_WIDTH}, style=_FREE)
             for text in ("From", "To")
         )
         groups = [("none", None), *((FILTERS[key].lower(), key) for key in keys)]
@@ -89,9 +90,6 @@ class Controls:
             return None
         local = pd.Timestamp(moment).tz_localize(self.tz, ambiguous=True, nonexistent="shift_forward")
         return local.tz_convert("UTC").floor("h")
-
-
-_FREE = {"description_width": "initial"}
 
 
 def _dropdown(description: str, options: list[tuple[str, Any]], **chosen: Any) -> Any:

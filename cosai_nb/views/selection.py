@@ -58,8 +58,7 @@ class Selection:
     --------
     >>> print(Selection(filters=(("tag", "Translation"), ("code", None)), by="queue_id").code())
     import cosai_nb as cn
-    from cosai_nb.stats.histogram import DurationHistogram
-    histogram = DurationHistogram.from_jobs(jobs)
+    histogram = cn.DurationHistogram.from_jobs(jobs)
     selected = histogram.where(tag='Translation', code=None)
     summary = cn.plots.queue_latency_data(selected, by='queue_id')
     ax = cn.plots.queue_latency(selected, by='queue_id', q=(0.5, 0.95))
@@ -75,7 +74,7 @@ class Selection:
 
     @property
     def needs_jobs(self) -> bool:
-        """Whether the tab shows single jobs, which a histogram does not know."""
+        """Whether the tab shows single jobs or their messages, which a histogram does not know."""
         return self.tab in ("errors", "slowest")
 
     def rows_of(self, jobs: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -118,7 +117,11 @@ class Selection:
         return "\n".join(
             [
                 "import cosai_nb as cn",
-                *(self._frame_code() if self.needs_jobs else self._histogram_code(counted=counted)),
+                *(
+                    self._frame_code()
+                    if self.needs_jobs and not counted
+                    else self._histogram_code(counted=counted)
+                ),
                 f"summary = cn.plots.{name}_data(selected{data_call})",
                 f"ax = cn.plots.{name}(selected{plot_call})",
             ]
@@ -148,12 +151,15 @@ class Selection:
         used = {name for name, _ in self.filters} | ({self.by} if self.by else set())
         keys = sorted(used - set(KEYS))
         source = "jobs" if counted else "histogram"
-        count = [
-            "from cosai_nb.stats.histogram import DurationHistogram",
-            f"histogram = DurationHistogram.from_jobs(jobs{f', keys={keys!r}' if keys else ''})",
+        count = (
+            []
+            if counted
+            else [f"histogram = cn.DurationHistogram.from_jobs(jobs{f', keys={keys!r}' if keys else ''})"]
+        )
+        return [
+            *count,
+            f"selected = {source}.where({', '.join(wanted)})" if wanted else f"selected = {source}",
         ]
-        where = f"{source}.where({', '.join(wanted)})" if wanted else source
-        return [*([] if counted else count), f"selected = {where}"]
 
 
 def _has_label(column: pd.Series, label: str | None) -> pd.Series:

@@ -95,7 +95,7 @@ class Sources:
             The frame lacks a column, or the tab shows single jobs and there is only a histogram.
         """
         histogram = self.histogram_of(selection)
-        if not selection.needs_jobs:
+        if not selection.needs_jobs or (selection.tab == "errors" and self.frame is None):
             return histogram
         if self.frame is None:
             raise FrameError("A histogram knows no single jobs: this tab needs the jobs frame.")

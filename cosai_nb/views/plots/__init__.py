@@ -1,5 +1,6 @@
 """Summaries as pictures: each function returns Axes, and its ``_data`` twin the small frame that it draws."""
 
+from cosai_nb.views.plots.change import before_after, before_after_data
 from cosai_nb.views.plots.errors import error_pareto, error_pareto_data
 from cosai_nb.views.plots.failures import failure_rates, failure_rates_data
 from cosai_nb.views.plots.heat import heatmap, heatmap_data
@@ -9,6 +10,8 @@ from cosai_nb.views.plots.load import queue_load, queue_load_data
 from cosai_nb.views.plots.over_time import latency_over_time, latency_over_time_data
 
 __all__ = [
+    "before_after",
+    "before_after_data",
     "error_pareto",
     "error_pareto_data",
     "failure_rates",

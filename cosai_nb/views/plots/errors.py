@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.stats.failures import error_pareto as pareto_summary
+from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import jobs_in_words
+from cosai_nb.views.plots.parts import facts, jobs_in_words
 from cosai_nb.views.plots.text import label
 from cosai_nb.views.wording import share
 
@@ -93,8 +94,9 @@ def error_pareto(
     style.percent_axis(ax.xaxis, "share of all failed jobs")
     ax.grid(axis="x", alpha=0.25)
     rest = f", the {len(drawn)} most frequent of {len(errors)}" if len(errors) > len(drawn) else ""
-    failed = int(errors["jobs"].sum())
-    style.headline(ax, "What jobs fail of", f"{failed:,} failed {'job' if failed == 1 else 'jobs'}{rest}")
+    style.headline(
+        ax, "What jobs fail of", f"{errors['jobs'].sum():,} failed of {facts(as_histogram(jobs))}{rest}"
+    )
     style.name_lines(ax, [line], ["cumulated share"])
     return ax
 

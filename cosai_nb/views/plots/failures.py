@@ -13,7 +13,7 @@ from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
 from cosai_nb.views.plots.parts import NO_JOBS, facts, plain
 from cosai_nb.views.plots.text import labels
-from cosai_nb.views.wording import duration, share
+from cosai_nb.views.wording import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,5 +167,7 @@ def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.
     style.clock_axis(ax.xaxis, tz)
     ax.grid(alpha=0.25)
     named = labels([plain(key) for key, _ in groups], longest=26) if names else ["failure rate"]
-    bars_text = f"jobs created in {duration(width.total_seconds())}, at most {created['jobs'].max():,}"
+    bars_text = (
+        f"jobs created in {style.nice_duration(width.total_seconds())}, at most {created['jobs'].max():,}"
+    )
     style.name_lines(ax, [*handles, bars], [*named, bars_text])

@@ -55,7 +55,7 @@ def heatmap_data(
     histogram = as_histogram(jobs)
     hours, codes = histogram.coded("hour")
     local = hour_times(hours.astype(np.int64)).tz_convert(zone)
-    slot_of_hour = local.weekday.to_numpy().astype(np.int64) * _DAY + local.hour.to_numpy()
+    slot_of_hour = local.day_of_week.to_numpy().astype(np.int64) * _DAY + local.hour.to_numpy()
     of_cell = np.append(slot_of_hour, -1)[codes]
     quantiles = slot_quantiles(
         histogram, of_cell, len(WEEKDAYS) * _DAY, quantile_names([q]) if q is not None else {}

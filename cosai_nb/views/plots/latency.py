@@ -199,7 +199,7 @@ def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
     """Say for the legend what a curve's quantiles are, how they are known, and of how many jobs."""
     said = []
     for name in q:
-        too_low = row["method"] == NEEDS_JOBS and row["waiting"] and np.isfinite(row[name])
+        too_low = row["method"] == NEEDS_JOBS and row["waiting"] and 0 < row[name] < np.inf
         bound = "≥ " if too_low else ""
         said.append(f"{name} {bound}{duration(row[name])}{' projected' if _is_projected(row, name) else ''}")
     said.append(jobs_in_words(row["jobs"]) + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
