@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from cosai_nb.stats.slo import check_slo
-from cosai_nb.views.wording import between, count, duration, label, printable, share, when
+from cosai_nb.views.wording import between, count, duration, jobs_in_words, label, printable, share, when
 
 if TYPE_CHECKING:
     from cosai_nb.views.answers import Answers
@@ -61,7 +61,7 @@ def saturation(answers: Answers) -> Headline:
         waiting = int(queues["waiting"].sum())
         told = [
             f"No queue is saturated at {when(answers.latency['as_of'].iloc[0], answers.tz)}.",
-            f"{count(waiting)} of {count(answers.count)} jobs wait.",
+            f"{count(waiting)} of {jobs_in_words(answers.count)} wait.",
             _longest_line(answers),
             f"Queue latency p95 over all jobs is {_quantile(answers.latency.iloc[0], 'p95')}.",
         ]
@@ -71,13 +71,15 @@ def saturation(answers: Answers) -> Headline:
     since = _waiting_since(answers.loads.get(_key(growing.index[0])), answers.tz)
     told = [
         f"Yes: queue {label(growing.index[0])} takes in more jobs than it starts{since}.",
-        f"{count(row['waiting'])} of its {count(row['jobs'])} jobs ({share(row['waiting'] / row['jobs'])}) wait.",
+        f"{count(row['waiting'])} of its {jobs_in_words(row['jobs'])} ({share(row['waiting'] / row['jobs'])}) wait.",
         _outlook(answers.backlogs.loc[[growing.index[0]]].iloc[0]),
-        f"Its queue latency p95 is {_quantile(row, 'p95')}, {_method(row)}.",
+        f"Its queue latency p95 is {_quantile(row, 'p95')}{_method(row)}.",
+        _remark(row),
     ]
     others = [label(queue) for queue in growing.index[1:]]
     if others:
         told.append(f"Also growing: {', '.join(others)}.")
+    told.append(_longest_line(answers))
     return Headline(topic, " ".join(filter(None, told)), "bad")
 
 
@@ -94,7 +96,13 @@ def _key(queue: Any) -> Any:
 
 
 def _method(row: pd.Series[Any]) -> str:
-    return "projected from each job's place in line" if row["method"] == "projection" else f"{row['note']}"
+    return ", projected from each job's place in line" if row["method"] == "projection" else ""
+
+
+def _remark(row: pd.Series[Any]) -> str:
+    """Return what the statistics note of a headline that is no projection, as a sentence."""
+    note = "" if row["method"] == "projection" else row["note"]
+    return f"{note[0].upper()}{note[1:]}." if note else ""
 
 
 def _waiting_since(load: pd.DataFrame | None, tz: str) -> str:
@@ -115,18 +123,20 @@ def _longest_line(answers: Answers) -> str:
         return ""
     queue = max(peaks, key=lambda name: peaks[name].max())
     line = peaks[queue]
-    return f"The longest line was {count(line.max())} jobs, in queue {label(queue)} at {when(line.idxmax(), answers.tz)}."
+    return f"The longest line was {jobs_in_words(line.max())}, in queue {label(queue)} at {when(line.idxmax(), answers.tz)}."
 
 
 def _quantile(row: pd.Series[Any], name: str) -> str:
     """Return a quantile with its interval, or with the bound that is known where it has none."""
-    if math.isnan(row[name]):
+    value, bound = row[name], row[f"{name}_lower_bound"]
+    if math.isnan(value):
         return "not known"
-    interval = between(row[f"{name}_low"], row[f"{name}_high"])
-    if interval:
-        return f"{duration(row[name])} ({interval})"
-    bound = row[f"{name}_lower_bound"]
-    return duration(row[name]) + (f" (at least {duration(bound)})" if bound < row[name] else "")
+    if math.isinf(value):
+        return f"not reached yet (at least {duration(bound)})"
+    interval = between(row[f"{name}_low"], row[f"{name}_high"]) or (
+        f"at least {duration(bound)}" if bound < value else ""
+    )
+    return f"{duration(value)} ({interval})" if interval else duration(value)
 
 
 def failing(answers: Answers) -> Headline:
@@ -135,7 +145,7 @@ def failing(answers: Answers) -> Headline:
     topic = "What fails most?"
     if not row["ended"]:
         return Headline(
-            topic, f"Nothing is known yet: none of the {count(row['jobs'])} jobs has succeeded or failed."
+            topic, f"Nothing is known yet: none of the {jobs_in_words(row['jobs'])} has succeeded or failed."
         )
     interval = f"95 % interval {share(row['low'])} to {share(row['high'])}"
     known = f"{count(row['ended'])} ended" + (
@@ -156,7 +166,7 @@ def _most_common(answers: Answers) -> str:
         return ""
     first = answers.errors.iloc[0]
     return (
-        f"Most often {error_name(first)}: {count(first['jobs'])} jobs, {share(first['share'])} of the failures, "
+        f"Most often {error_name(first)}: {jobs_in_words(first['jobs'])}, {share(first['share'])} of the failures, "
         f"from {when(first['first_seen'], answers.tz)} to {when(first['last_seen'], answers.tz)}."
     )
 
@@ -184,7 +194,7 @@ def _worst_hour(answers: Answers) -> str:
         return ""
     moment = hours["failed"].idxmax()
     row = hours.loc[moment]
-    return f"The worst hour began {when(moment, answers.tz)}: {count(row['failed'])} of {count(row['jobs'])} jobs created in it failed."
+    return f"The worst hour began {when(moment, answers.tz)}: {count(row['failed'])} of {jobs_in_words(row['jobs'])} created in it failed."
 
 
 def longest_wait(answers: Answers) -> Headline | None:
@@ -194,15 +204,18 @@ def longest_wait(answers: Answers) -> Headline | None:
         return None
     order = table.sort_values(["p95", "p95_lower_bound"], ascending=False, kind="stable")
     first, last = order.iloc[0], order.iloc[-1]
+    topic = "Who waits longest?"
     if first["p95"] == last["p95"]:
-        text = f"All wait alike: queue latency p95 is {duration(first['p95'])} for every {' and '.join(answers.by)}."
-        return Headline("Who waits longest?", text)
-    text = (
-        f"{label(order.index[0])}: 5 % of its jobs wait longer than {_quantile(first, 'p95')} "
-        f"(n = {count(first['jobs'])}, {share(first['waiting'] / first['jobs'])} still waiting). "
-        f"{label(order.index[-1])} waits least, p95 {duration(last['p95'])}."
-    )
-    return Headline("Who waits longest?", text)
+        return Headline(
+            topic,
+            f"All wait alike: queue latency p95 is {duration(first['p95'])} for every {' and '.join(answers.by)}.",
+        )
+    told = [
+        f"{label(order.index[0])}: queue latency p95 is {_quantile(first, 'p95')};",
+        f"{jobs_in_words(first['jobs'])}, {share(first['waiting'] / first['jobs'])} still waiting.",
+        f"{label(order.index[-1])} waits least: p95 {duration(last['p95'])}, {jobs_in_words(last['jobs'])}.",
+    ]
+    return Headline(topic, " ".join(told))
 
 
 def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
@@ -216,7 +229,7 @@ def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
         open_ = row["open"] + row["unusable"]
         return Headline(
             topic,
-            f"Undecided: {asked}; {bounds} will, {count(open_)} of {count(row['jobs'])} jobs may go either way.",
+            f"Undecided: {asked}; {bounds} will, {count(open_)} of {jobs_in_words(row['jobs'])} may go either way.",
         )
     interval = f"95 % interval {share(row['low'])} to {share(row['high'])}, n = {count(row['jobs'])}"
     done = bounds if math.isnan(row["share"]) else share(row["share"])

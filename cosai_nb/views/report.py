@@ -12,10 +12,10 @@ from cosai_nb.schema import NOT_A_JOB
 from cosai_nb.views.answers import Answers, ask
 from cosai_nb.views.headlines import Headline, headlines
 from cosai_nb.views.page import render, write_whole
-from cosai_nb.views.panels import panels
 from cosai_nb.views.plots.style import zone_of
+from cosai_nb.views.report_figures import panels
 from cosai_nb.views.report_tables import error_list, failed_list, slowest_list, summaries
-from cosai_nb.views.wording import between, count, duration, label, printable, share, when
+from cosai_nb.views.wording import between, count, duration, jobs_in_words, label, printable, share, when
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +153,7 @@ def _sections(page: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _window(answers: Answers) -> list[str]:
     created = answers.jobs["creation_time"]
-    told = [f"{count(answers.count)} jobs"]
+    told = [jobs_in_words(answers.count)]
     if created.notna().any():
         told.append(f"created {when(created.min(), answers.tz)} to {when(created.max(), answers.tz)}")
     as_of = answers.latency["as_of"].iloc[0]

@@ -188,6 +188,7 @@ def slowest_list(answers: Answers) -> JobList:
         Column("job ID", "id"),
         seconds_column("waited", "descending"),
         seconds_column("ran"),
+        Column("outcome"),
         *_JOB_COLUMNS,
     ]
     rows = []
@@ -197,7 +198,9 @@ def slowest_list(answers: Answers) -> JobList:
             float(seconds[place]), "" if kind[place] == ENDED else _why_open(job["outcome"])
         )
         ran = seconds_cell(float(job["run_time_s"]))
-        rows.append([text_cell(job["job_id"]), waited, ran, *_job_cells(job, answers.tz)])
+        rows.append(
+            [text_cell(job["job_id"]), waited, ran, text_cell(job["outcome"]), *_job_cells(job, answers.tz)]
+        )
     return JobList(
         f"{_listed(len(rows), len(known), 'jobs with a known wait')}, the longest wait first.",
         Table(
@@ -238,20 +241,12 @@ def _failed_row(job: pd.Series[Any], tz: str) -> list[Cell]:
     return [*what, seconds_cell(float(job["run_time_s"])), *_job_cells(job, tz)]
 
 
-_JOB_COLUMNS = [
-    Column("tag"),
-    Column("queue", "id"),
-    Column("created", "time"),
-    Column("outcome"),
-    Column("object", "long"),
-]
+_JOB_COLUMNS = [Column("tag"), Column("queue", "id"), Column("created", "time"), Column("object", "long")]
 
 
 def _job_cells(job: pd.Series[Any], tz: str) -> list[Cell]:
-    return [
-        text_cell(job["tag"]), text_cell(job["queue_id"]), time_cell(job["creation_time"], tz),
-        text_cell(job["outcome"]), text_cell(job["input_object"]),
-    ]  # fmt: skip
+    created = time_cell(job["creation_time"], tz)
+    return [text_cell(job["tag"]), text_cell(job["queue_id"]), created, text_cell(job["input_object"])]
 
 
 def _only_jobs(jobs: pd.DataFrame) -> pd.DataFrame:

@@ -86,6 +86,17 @@ def count(number: float) -> str:
     return UNKNOWN if math.isnan(number) else f"{number:,.0f}"
 
 
+def jobs_in_words(number: float) -> str:
+    """Return a number of jobs with its noun.
+
+    Examples
+    --------
+    >>> jobs_in_words(1), jobs_in_words(20000)
+    ('1 job', '20,000 jobs')
+    """
+    return f"{count(number)} {'job' if number == 1 else 'jobs'}"
+
+
 def when(moment: Any, tz: str) -> str:
     """Return a moment in the display zone, to the minute; '–' for NaT.
 

@@ -168,7 +168,7 @@ def test_an_empty_frame_is_a_sentence(tmp_path):
 
 def test_one_job(tmp_path):
     page = page_of(jobs_of(texts(1)), tmp_path)
-    assert "1 jobs" in page.text
+    assert "1 job, created 2026-11-01 08:00" in page.text
     assert "All 1 failed jobs" in page.text
     assert "select" not in page.tags
 

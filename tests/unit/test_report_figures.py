@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cosai_nb.views.figures import inline_svg
+from cosai_nb.views.svg import inline_svg
 
 HREF = "{http://www.w3.org/1999/xlink}href"
 

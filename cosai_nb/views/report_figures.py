@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosai_nb.errors import CosaiError
 from cosai_nb.views import plots
-from cosai_nb.views.figures import inline_svg
 from cosai_nb.views.plots.style import bare_sheet
+from cosai_nb.views.svg import inline_svg
 from cosai_nb.views.tables import Table, twin_table
 from cosai_nb.views.wording import label
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 3
 SIZE_IN = (7.4, 4.6)
+_FEW_HOURS = 48
 _WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
 
 
@@ -35,7 +36,6 @@ class Shown(NamedTuple):
     svg: Markup | None
     twin: Table | None
     sentence: str = ""
-    wide: bool = False
 
 
 class Panel(NamedTuple):
@@ -50,7 +50,6 @@ class _Plot(NamedTuple):
     title: str
     draw: Callable[..., Any]
     twin: Callable[..., pd.DataFrame]
-    size: tuple[float, float] = SIZE_IN
 
 
 def panels(answers: Answers) -> tuple[list[Panel], str]:
@@ -76,23 +75,28 @@ def _panel(identity: str, name: str, figures: Sequence[_Plot], tz: str) -> Panel
 
 def _whole(answers: Answers) -> list[_Plot]:
     jobs, counts, by, tz = answers.jobs, answers.histogram, list(answers.by) or None, answers.tz
+    few_hours = _hours(counts) <= _FEW_HOURS  # single jobs show minutes, the histogram hours
     return [
         _both("Queue latency", "queue_latency", jobs, by=by),
         _both("Queue latency over time", "latency_over_time", counts, tz=tz),
         _both("Failure rate", "failure_rates", counts, by=by),
         _both("Failure rate over time", "failure_rates", counts, freq=_window(counts), tz=tz),
         _both("Errors", "error_pareto", jobs),
-        _both("Jobs waiting", "queue_load", counts, by="queue_id", freq="1h", tz=tz),
+        _both("Load", "queue_load", jobs if few_hours else counts, tz=tz),
+        _both("Jobs waiting", "queue_load", jobs if few_hours else counts, by="queue_id", tz=tz),
         _both("Queue latency by weekday and hour", "heatmap", counts, tz=tz),
         _both("Slowest jobs", "timeline", jobs, tz=tz),
     ]
 
 
+def _hours(counts: DurationHistogram) -> int:
+    hours = counts.coded("hour").labels
+    return int(hours[-1] - hours[0]) if len(hours) else 0
+
+
 def _window(counts: DurationHistogram) -> str:
     """Return windows of creation time that are wide enough to hold failures and narrow enough to see when."""
-    hours = counts.coded("hour").labels
-    span = int(hours[-1] - hours[0]) if len(hours) else 0
-    return next((width for width, most in _WINDOWS.items() if span <= most), "7D")
+    return next((width for width, most in _WINDOWS.items() if _hours(counts) <= most), "7D")
 
 
 def _part(counts: DurationHistogram, tz: str) -> list[_Plot]:
@@ -110,12 +114,14 @@ def _both(title: str, name: str, jobs: pd.DataFrame | DurationHistogram, **setti
 
 def _show(identity: str, plot: _Plot, tz: str) -> Shown:
     try:
-        ax = bare_sheet(*plot.size)
+        ax = bare_sheet(*SIZE_IN)
         plot.draw(ax=ax)
+        if not ax.axison:  # nothing to draw: the plot says why
+            return Shown(identity, plot.title, None, None, " ".join(text.get_text() for text in ax.texts))
         svg = inline_svg(
             ax.figure, name=identity, title=f"{plot.title}; the table below it holds the numbers"
         )
         twin = twin_table(plot.twin(), plot.title, tz)
     except CosaiError as error:
         return Shown(identity, plot.title, None, None, str(error))
-    return Shown(f"{identity}-numbers", plot.title, svg, twin, wide=plot.size[0] > SIZE_IN[0])
+    return Shown(f"{identity}-numbers", plot.title, svg, twin)
