@@ -76,7 +76,7 @@ def queue_load(
         …_mean, …_max     mean over time, and largest, within the bin; NaN from a histogram
         servers           what ``utilisation`` is measured against
         servers_from      where that number comes from
-        utilisation       running ÷ servers; NaN where the servers are not known
+        utilisation       running_mean ÷ servers; NaN from a histogram, and where the servers are not known
         slowdown          Σ (wait + run) ÷ Σ run of the jobs that ended in the bin; NaN from a histogram
         ================= ========================================================================
 
@@ -166,7 +166,7 @@ def _columns(flows: Flows, bins: Bins, servers: float | Mapping[str, float] | No
         **{name: within[name] for name in _MEANS},
         "servers": np.broadcast_to(number[:, None], waiting.shape),
         "servers_from": np.broadcast_to(np.array(source, dtype=object)[:, None], waiting.shape),
-        "utilisation": running / number[:, None],
+        "utilisation": within["running_mean"] / number[:, None],
         "slowdown": slowdown,
     }
 
