@@ -6,16 +6,18 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
 from cosai_nb.errors import CosaiError, FileError, IncompleteWarning, RepairedWarning
-from cosai_nb.schema import COLUMNS, Outcome, Record
+from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.batch import MAX_LIST, Fetched, fetch_records
-from cosai_nb.table.frame import conform, frame_of
+from cosai_nb.table.frame import frame_of
+from cosai_nb.table.store_parts import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
 
     from cosai_nb.service.client import Client
     from cosai_nb.table.store import JobStore
@@ -124,9 +126,7 @@ def assemble(
     order = np.argsort(
         [*(place for place in places_fresh if place not in taken), *places_stored], kind="stable"
     )
-    return conform(
-        pd.concat([fresh, stored[list(COLUMNS)]], ignore_index=True).iloc[order].reset_index(drop=True)
-    )
+    return stack([fresh, stored]).iloc[order].reset_index(drop=True)
 
 
 def tell(fetched: Fetched, jobs: pd.DataFrame) -> None:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cosai_nb.errors import FileError
-from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
+from cosai_nb.schema import ENDED, NOT_A_JOB, Outcome
 from cosai_nb.table.dtypes import text_of
 from cosai_nb.table.frame import conform
 from cosai_nb.table.store_parts import holds_foreign_only, part_names, read_parts, write_part
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
 T = TypeVar("T")
@@ -246,7 +246,7 @@ def _newest(sights: pd.DataFrame) -> pd.DataFrame:
     absent = ordered[~is_job].drop_duplicates("job_id", keep="last")
     seen = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
     absent = absent[~(seen >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
-    both: pd.DataFrame = pd.concat([jobs, absent])
+    both = sights.loc[jobs.index.append(absent.index)]
     return both.sort_values(["creation_time", "job_id", "observed_at"], ignore_index=True)
 
 
@@ -255,7 +255,7 @@ def _with_last_seen(newest: pd.DataFrame) -> pd.DataFrame:
     is_job = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
     jobs, absent = newest[is_job], newest[~is_job]
     never_seen = absent[~_is_in(absent["job_id"], jobs["job_id"])]
-    one_each = conform(pd.concat([jobs, never_seen], ignore_index=True))[list(COLUMNS)]
+    one_each = conform(newest.loc[jobs.index.append(never_seen.index)].reset_index(drop=True))
     known = ~one_each["outcome"].isin(NOT_A_JOB)
     one_each["last_seen"] = one_each["observed_at"].where(known)
     one_each["forgotten"] = known & _is_in(one_each["job_id"], absent["job_id"])

@@ -29,9 +29,10 @@ import pyarrow.parquet as pq
 
 from cosai_nb.errors import CosaiWarning, FileError
 from cosai_nb.schema import COLUMNS
+from cosai_nb.table.frame import conform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -65,12 +66,21 @@ def write_part(folder: Path, sights: pd.DataFrame) -> str:
         Where the folder cannot be written; what was there is as it was.
     """
     sink = pa.BufferOutputStream()
-    table = pa.Table.from_pandas(sights[list(COLUMNS)], schema=SCHEMA, preserve_index=False)
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(_table_of(sights), sink, compression="zstd")
     content = sink.getvalue()
     name = f"jobs-{hashlib.blake2b(content, digest_size=16).hexdigest()}.parquet"
     place(folder / name, content)
     return name
+
+
+def stack(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Put ``jobs`` frames below each other; pandas 2 would warn of every column in which one of them has nothing."""
+    stacked: pd.DataFrame = pa.concat_tables([_table_of(jobs) for jobs in frames]).to_pandas()
+    return conform(stacked)
+
+
+def _table_of(jobs: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(jobs[list(COLUMNS)], schema=SCHEMA, preserve_index=False)
 
 
 def place(target: Path, content: Any) -> None:

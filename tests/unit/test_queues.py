@@ -5,10 +5,11 @@ import pytest
 
 from cosai_nb.emulator import Emulator, QueueSpec, Scenario
 from cosai_nb.query import list_queues
+from cosai_nb.table.dtypes import TEXT
 
 DTYPES = {
-    "queue_id": "str",
-    "name": "str",
+    "queue_id": str(TEXT),  # named differently by pandas 2
+    "name": str(TEXT),
     "state": "category",
     "max_size": "Int64",
     "max_concurrent": "Int64",
