@@ -111,16 +111,21 @@ def _two_decimals(found: re.Match[str]) -> str:
 
 def _restyle(element: ET.Element) -> None:
     style = element.attrib.pop("style", "")
+    declared = [(key, element.attrib.pop(key)) for key in ("fill", "stroke") if key in element.attrib]
+    declared += [
+        (key.strip(), value.strip()) for key, _, value in (part.partition(":") for part in style.split(";"))
+    ]
     classes = []
-    for declared in filter(None, map(str.strip, style.split(";"))):
-        key, _, value = (part.strip() for part in declared.partition(":"))
-        if key in {"fill", "stroke"} and value in _INK | _PAPER:
+    # white text is white because something coloured lies behind it
+    is_text = element.tag == f"{{{_SVG}}}text"
+    for key, value in declared:
+        if key in {"fill", "stroke"} and value in _INK | _PAPER and not (is_text and value in _PAPER):
             classes.append(f"{'ink' if value in _INK else 'paper'}-{key}")
         elif key == "font":
             _set_font(element, value)
-        elif key not in {"stroke-linejoin", "stroke-linecap", "font-family"}:
+        elif key and key not in {"stroke-linejoin", "stroke-linecap", "font-family"}:
             element.set(key, value)
-    if f"{{{_SVG}}}text" == element.tag and "fill" not in style:
+    if is_text and "fill" not in dict(declared):
         classes.append("ink-fill")
     if classes:
         element.set("class", " ".join(classes))
