@@ -25,6 +25,13 @@ BUCKET = {"bucket": "test-1234567890", "region": "ap-beijing"}
 DATE = "Tue, 14 Nov 2023 22:14:20 GMT"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark notebooks as slow: nbval collects them, and no decorator can stand in them."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
+
+
 class FakeTime:
     """Seconds that pass only while somebody waits; every wait is written down."""
 
