@@ -25,6 +25,7 @@ from .query import list_queues as list_queues
 from .query import watch_jobs as watch_jobs
 from .schema import COLUMNS as COLUMNS
 from .service.client import Client as Client
+from .stats.backlog import backlog as backlog
 from .stats.change import change_points as change_points
 from .stats.change import compare as compare
 from .stats.failures import error_pareto as error_pareto

@@ -18,7 +18,9 @@ def main() -> int:
     pairs = [(seconds("import cosai_nb"), seconds("import pandas")) for _ in range(9)][1:]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
-    print(f"import cosai_nb {ours * 1e3:.0f} ms, import pandas {theirs * 1e3:.0f} ms, ratio {ratio:.2f} (allowed {ALLOWED})")
+    print(
+        f"import cosai_nb {ours * 1e3:.0f} ms, import pandas {theirs * 1e3:.0f} ms, ratio {ratio:.2f} (allowed {ALLOWED})"
+    )
     return int(ratio > ALLOWED)
 
 

@@ -11,11 +11,15 @@ PROMISED = {
     "add_timings", "queue_latency", "run_time", "failure_rates", "error_pareto", "queue_load", "compare", "check_slo",
     "explore", "write_report", "COLUMNS", "plots",
 }  # fmt: skip
-ADDED = {"DurationHistogram", "list_queues", "change_points"}
+ADDED = {"DurationHistogram", "backlog", "change_points", "list_queues"}
 
 
 def error_names():
-    return {name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__}
+    return {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and value.__module__ == errors.__name__
+    }
 
 
 def test_the_public_names_are_the_promised_ones():

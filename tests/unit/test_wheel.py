@@ -21,14 +21,21 @@ def test_a_wheel_runs_the_demo_outside_the_checkout(tmp_path):
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     outer = next(path for path in map(Path, sys.path) if (path / "pandas").is_dir())
     (site / "dependencies.pth").write_text(str(outer), encoding="utf-8")
-    subprocess.run([*pip, "--python", scripts / "python", "install", "--no-deps", "--no-index", wheel], check=True)
+    subprocess.run(
+        [*pip, "--python", scripts / "python", "install", "--no-deps", "--no-index", wheel], check=True
+    )
     where = subprocess.run(
         [scripts / "python", "-c", "import cosai_nb; print(cosai_nb.__file__)"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert Path(where.stdout.strip()).is_relative_to(site)
     done = subprocess.run(
-        [scripts / "cosai-nb", "demo", "-o", "report.html"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
+        [scripts / "cosai-nb", "demo", "-o", "report.html"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     assert "20,000 jobs read" in done.stdout
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
