@@ -421,19 +421,20 @@ def test_a_filtered_listing_is_not_taken_for_a_whole_one(half_time, tmp_path):
     assert again["job_id"].tolist() == failed["job_id"].tolist()
 
 
-def test_a_listing_again_does_not_store_ended_jobs_again(half_time, tmp_path):
-    settings = {
-        "tag": "Translation",
-        "queue_id": half_time.queue_ids[0],
-        "client": half_time.client(),
-        **WEEK,
-    }
-    store = JobStore(tmp_path / "jobs")
-    list_jobs(store=store, progress=False, **settings)
-    rows = len(pd.read_parquet(store.folder))
-    list_jobs(store=store, progress=False, **settings)
-    unfinished = (~store.jobs()["outcome"].isin(["success", "failed", "cancelled"])).sum()
-    assert len(pd.read_parquet(store.folder)) - rows <= unfinished
+def test_a_listing_again_does_not_store_ended_jobs_again(wire, tmp_path):
+    body = page(job("a1", DAY, "Success"), job("a2", DAY, "Running"))
+    answers = [wire.reply(body=body, Date=f"Tue, 22 Sep 2026 0{hour}:00:00 GMT") for hour in (3, 4)]
+    client = wire.client_of(lambda *_: answers.pop(0))
+    for _ in range(2):
+        list_jobs(
+            tag="Translation",
+            queue_id=QUEUE,
+            start="2026-09-22",
+            end="2026-09-23",
+            client=client,
+            store=tmp_path,
+        )
+    assert sorted(pd.read_parquet(tmp_path)["job_id"]) == ["a1", "a2", "a2"]
 
 
 def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp_path, monkeypatch):
