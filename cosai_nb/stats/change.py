@@ -161,7 +161,7 @@ def _compare_groups(before: Group, after: Group, share: float) -> dict[str, Any]
     row["difference"], row["ratio"] = _change(*quantiles)
     if min(row["blocks_before"], row["blocks_after"]) >= MIN_BLOCKS:
         row |= _interval(grids[0], grids[1], share)
-    verdict, notes = _judge(before, after, row["low"], row["high"])
+    verdict, notes = _judge(before, after, row)
     if verdict == TOO_LITTLE:
         notes.append(
             f"{row['blocks_before']} blocks of {hours} h before and {row['blocks_after']} after; "
@@ -197,11 +197,12 @@ def _draw(blocks: Blocks, share: float, seed: int) -> tuple[Floats, Floats]:
     return np.where(np.isfinite(reached), reached, lowest), reached
 
 
-def _judge(before: Group, after: Group, low: float, high: float) -> tuple[str, list[str]]:
+def _judge(before: Group, after: Group, row: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the verdict, and what makes the numbers less sure: Kaplan–Meier is too low where a line grows in order."""
-    notes, too_low = [], [side.growing and len(_waiting_rows(side.jobs).jobs) > 0 for side in (before, after)]
-    for name, side, biased in zip(("before", "after"), (before, after), too_low, strict=True):
-        if biased:
+    low, high, notes, too_low = row["low"], row["high"], [], []
+    for name, side in (("before", before), ("after", after)):
+        too_low.append(side.growing and row[f"waiting_{name}"] > 0)
+        if too_low[-1]:
             notes.append(f"{name}: a line grows, and its quantile may be too low")
         if side.utilisation > BUSY and not math.isnan(low):
             notes.append(

@@ -1,0 +1,130 @@
+"""Against queues whose truth is known: how often a change is seen where there is none, and missed where there is one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cosai_nb.stats.change import FASTER, SAME, SLOWER, change_points, compare
+from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.stats.slo import check_slo
+from tests.simulate import MEAN_RUN, SERVERS, arrivals, erlang_quantile, serve, snapshot, stationary_queues
+
+pytestmark = pytest.mark.slow
+CAPACITY = SERVERS / MEAN_RUN
+DAY = 86_400
+
+
+def weeks(seed, load, *, runs, mean_run=MEAN_RUN, days=7):
+    """Histograms of independent M/M/20 queues in their steady state, read at the creation of their last job."""
+    jobs = int(days * DAY * load * SERVERS / mean_run)
+    times = stationary_queues(np.random.default_rng(seed), load, runs=runs, jobs=jobs, mean_run=mean_run)
+    return [
+        DurationHistogram.from_jobs(snapshot(created, started, ended, int(created[-1])))
+        for created, started, ended in zip(*times, strict=True)
+    ]
+
+
+def verdicts(before, after):
+    return Counter(compare(one, two).loc["all", "verdict"] for one, two in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("load", [0.8, 0.9])
+def test_false_alarms_on_an_unchanged_queue(load, record_property):
+    runs = 100
+    found = weeks(int(load * 1000), load, runs=2 * runs)
+    told = verdicts(found[:runs], found[runs:])
+    record_property("verdicts", dict(told))
+    assert told[SLOWER] + told[FASTER] <= 0.10 * runs
+    assert told[SAME] >= 0.90 * runs
+    assert sum(len(change_points(one)) for one in found) == 0  # 200 unchanged weeks
+
+
+def test_everything_half_as_slow_again_is_found(record_property):
+    """Load 0.8, arrivals and service both × 1.5 slower, so that p95 rises by × 1.5 and by nothing else; 7 days a side."""
+    runs = 100
+    slow = 1.5 * MEAN_RUN
+    assert erlang_quantile(0.8, 0.95, mean_run=slow) == pytest.approx(1.5 * erlang_quantile(0.8, 0.95))
+    before, after = weeks(1, 0.8, runs=runs), weeks(2, 0.8, runs=runs, mean_run=slow)
+    told = verdicts(before, after)
+    record_property("verdicts", dict(told))
+    assert told[SLOWER] >= 0.90 * runs
+    back = verdicts(after, before)
+    assert back[FASTER] >= 0.90 * runs
+
+
+def test_service_half_as_slow_again_with_the_same_arrivals_is_found(record_property):
+    """The same jobs arrive, each takes × 1.5 as long: load 0.6 becomes 0.9; 2 days a side."""
+    runs = 60
+    before = weeks(3, 0.6, runs=runs, days=2)
+    after = weeks(4, 0.9, runs=runs, days=2, mean_run=1.5 * MEAN_RUN)
+    told = verdicts(before, after)
+    record_property("verdicts", dict(told))
+    assert told[SLOWER] >= 0.90 * runs
+
+
+def test_a_line_that_grows_is_slower_although_those_that_have_started_say_faster():
+    """A jam in which nothing starts any more: who drops the waiting jobs compares calm with calm."""
+    told = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        created = arrivals(rng, [(4 * DAY, 0.8 * CAPACITY)])
+        run = rng.exponential(MEAN_RUN, len(created))
+        started = serve(created, run)
+        stuck, never = 3 * DAY, 100.0 * DAY
+        started = np.where(started < stuck, started, never)
+        jobs = snapshot(created, started, np.where(started < stuck, started + run, never), 4 * DAY)
+        cut = jobs["creation_time"] < pd.Timestamp("2026-11-03", tz="UTC")
+        row = compare(jobs[cut], jobs[~cut]).loc["all"]
+        naive = [part["queue_latency_s"].quantile(0.95) for part in (jobs[cut], jobs[~cut])]
+        assert naive[1] < 1.6 * naive[0]
+        told.append(row["verdict"])
+    assert told == [SLOWER] * 5
+
+
+def test_a_step_is_found_within_a_day(record_property):
+    """Load 0.8 for a week, then 0.9 for a week: p95 rises by × 2.9."""
+    assert erlang_quantile(0.9, 0.95) / erlang_quantile(0.8, 0.95) == pytest.approx(2.9, abs=0.1)
+    step, late = pd.Timestamp("2026-11-08", tz="UTC"), []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        created = arrivals(rng, [(7 * DAY, 0.8 * CAPACITY), (7 * DAY, 0.9 * CAPACITY)])
+        run = rng.exponential(MEAN_RUN, len(created))
+        started = serve(created, run)
+        table = change_points(snapshot(created, started, started + run, 14 * DAY))
+        late.append([round((time - step) / pd.Timedelta("1h")) for time in table["time"]])
+    record_property("hours late", late)
+    assert all(len(hours) == 1 and abs(hours[0]) <= 24 for hours in late)
+
+
+def test_the_share_in_time_of_the_last_minutes(record_property):
+    """Starts that take 300 s on average, jobs of the last 10 minutes: who counts those that have started sees the quick ones."""
+    rng = np.random.default_rng(12)
+    found, naive = [], []
+    for _ in range(60):
+        created = arrivals(rng, [(600, 2.0)])
+        started = created + rng.exponential(300, len(created))
+        jobs = snapshot(created, started, started + 60, 600)
+        row = check_slo(jobs, threshold_s=300, target=0.9).loc["all"]
+        last = (np.floor(started) - np.floor(created) <= 300).mean()
+        assert row["share_lower_bound"] <= last <= row["share_upper_bound"]
+        naive.append((jobs["queue_latency_s"].dropna() <= 300).mean())
+        found.append(row["share"])
+    truth = 1 - np.exp(-1)
+    record_property("error, naive error", (np.mean(found) - truth, np.mean(naive) - truth))
+    assert np.mean(found) == pytest.approx(truth, abs=0.01)
+    assert np.mean(naive) > truth + 0.15
+
+
+def test_coverage_of_the_interval_of_a_share(record_property):
+    runs = 100
+    found = weeks(13, 0.8, runs=runs, days=2)
+    threshold = int(erlang_quantile(0.8, 0.95))
+    rows = [check_slo(one, threshold_s=threshold, target=0.9).loc["all"] for one in found]
+    truth = np.mean([row["share"] for row in rows])
+    inside = np.mean([row["low"] <= truth <= row["high"] for row in rows])
+    record_property("coverage", inside)
+    assert inside >= 0.88
