@@ -16,7 +16,7 @@ from cosai_nb.stats.bootstrap import draw_weights, spread
 from cosai_nb.stats.curves import aalen_johansen
 from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.stats.incidence import _final
+from cosai_nb.stats.incidence import _draws, _final
 from cosai_nb.stats.messages import normalise
 
 START = pd.Timestamp("2026-11-01T00:00Z")
@@ -98,7 +98,9 @@ def test_none_of_50_and_all_of_50_keep_an_interval():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_none_of_50_keeps_its_interval_whatever_the_times(seed):
-    took = np.random.default_rng(seed).integers(2, 900, 50)  # a sure end leaves rounding errors, never an open bound
+    took = np.random.default_rng(seed).integers(
+        2, 900, 50
+    )  # a sure end leaves rounding errors, never an open bound
     row = failure_rates(table(["success"] * 50, range(50), took)).loc["all"]
     assert row[["rate", "low", "high"]].tolist() == pytest.approx([0, 0, 0.0713], abs=1e-4)
 
@@ -150,21 +152,24 @@ def test_the_interval_is_the_wider_of_wilson_and_a_bootstrap_of_hours():
 
 
 def test_bootstrap_draws_with_unfinished_jobs_are_each_aalen_johansen():
-    jobs = mixed(3, size=3000, hours=20)
+    jobs = mixed(3, size=1000, hours=20)
     seconds = (jobs["observed_at"] - jobs["creation_time"]).dt.total_seconds().astype(int).to_numpy()
     hour = ((jobs["creation_time"] - START).dt.total_seconds() // 3600).astype(int).to_numpy()
     width = seconds.max() + 1
+    kinds = [(jobs["outcome"] == kind).to_numpy() for kind in ("failed", "success", "running")]
     blocks = [
         np.bincount(hour[mine] * width + seconds[mine], minlength=20 * width).reshape(20, width)
-        for mine in ((jobs["outcome"] == kind).to_numpy() for kind in ("failed", "success", "running"))
+        for mine in kinds
     ]
     failed, succeeded, running = (draw_weights(20) @ block for block in blocks)
-    low = spread(aalen_johansen(failed, failed + succeeded, running)[:, -1])[0]
-    high = 1 - spread(aalen_johansen(succeeded, failed + succeeded, running)[:, -1])[0]
-    row = failure_rates(jobs).loc["all"]
-    # Wilson's may be the wider by a little; the ages are rounded to one of 400
-    assert row["low"] <= low + 2e-3
-    assert row["high"] >= high - 2e-3
+    by_hand = [aalen_johansen(cause, failed + succeeded, running)[:, -1] for cause in (failed, succeeded)]
+    histogram = DurationHistogram.from_jobs(jobs)
+    counts, (labels, codes) = histogram.counts("total_time"), histogram.coded("outcome")
+    outcome = labels[codes][counts.cell]
+    classes = [outcome == kind for kind in ("failed", "success", "running")]
+    drawn, number = _draws(histogram.coded("hour").codes, counts, classes)
+    assert number == 20
+    assert np.allclose(drawn, by_hand, atol=1e-12)  # 300 ages: none is rounded
 
 
 def test_nothing_ended_and_no_jobs_have_bounds_and_no_rate():

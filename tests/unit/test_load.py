@@ -146,6 +146,28 @@ def test_servers_by_queue_are_added_up_over_the_queues_of_a_group():
     assert queue_load(jobs, servers=10)["utilisation"].iloc[-1] == 0.3
 
 
+def test_each_group_is_what_its_jobs_alone_give():
+    parts = [
+        table(
+            ("Submitted", 0, None, None),
+            ("Submitted", 70, None, None),
+            ("Success", 5, 40, 95),
+            observed=180,
+            queue="q1",
+        ),
+        table(
+            ("Success", 0, 30, 90),
+            ("Running", 65, 100, None),
+            ("Cancel", 61, None, 62),
+            observed=180,
+            queue="q2",
+        ),
+    ]
+    together = queue_load(pd.concat(parts, ignore_index=True), by="queue_id")
+    for queue, part in zip(("q1", "q2"), parts, strict=True):
+        pd.testing.assert_frame_equal(together.loc[queue], queue_load(part), check_freq=False)
+
+
 def test_the_backlog_clears_when_starts_outrun_arrivals():
     rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)] + [
         ("Submitted", 239, None, None)
