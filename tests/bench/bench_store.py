@@ -3,8 +3,6 @@
 Run by ``python tests/bench/bench_store.py``; prints what was counted and exits 1 where a promise does not hold.
 """
 
-# ruff: noqa: T201 - a benchmark prints
-
 import sys
 import tempfile
 import time
