@@ -25,6 +25,8 @@ from cosai_nb.views.tables import (
 from cosai_nb.views.wording import between, duration, label, share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cosai_nb.views.answers import Answers
 
 MOST_GROUPS = 100
@@ -192,15 +194,11 @@ def slowest_list(answers: Answers) -> JobList:
         *_JOB_COLUMNS,
     ]
     rows = []
-    for place in longest:
-        job = jobs.iloc[place]
-        waited = seconds_cell(
-            float(seconds[place]), "" if kind[place] == ENDED else _why_open(job["outcome"])
-        )
-        ran = seconds_cell(float(job["run_time_s"]))
-        rows.append(
-            [text_cell(job["job_id"]), waited, ran, text_cell(job["outcome"]), *_job_cells(job, answers.tz)]
-        )
+    for place, job in zip(longest, _records(jobs.iloc[longest]), strict=True):
+        why = "" if kind[place] == ENDED else _why_open(job["outcome"])
+        times = [seconds_cell(float(seconds[place]), why), seconds_cell(float(job["run_time_s"]))]
+        cells = [text_cell(job["job_id"]), *times, text_cell(job["outcome"])]
+        rows.append([*cells, *_job_cells(job, answers.tz)])
     return JobList(
         f"{_listed(len(rows), len(known), 'jobs with a known wait')}, the longest wait first.",
         Table(
@@ -229,22 +227,37 @@ def failed_list(answers: Answers) -> JobList:
         seconds_column("ran"),
         *_JOB_COLUMNS,
     ]
-    rows = [_failed_row(job, answers.tz) for _, job in newest.iterrows()]
+    rows = [_failed_row(job, answers.tz) for job in _records(newest)]
     return JobList(
         f"{_listed(len(rows), len(failed), 'failed jobs')}, the newest first.",
         Table("Failed jobs", columns, rows),
     )
 
 
-def _failed_row(job: pd.Series[Any], tz: str) -> list[Cell]:
+def _records(jobs: pd.DataFrame) -> list[Mapping[str, Any]]:
+    return jobs[_READ].to_dict("records")  # type: ignore[return-value]  # the stubs allow any Hashable as a name
+
+
+def _failed_row(job: Mapping[str, Any], tz: str) -> list[Cell]:
     what = [text_cell(job["job_id"]), text_cell(job["code"]), text_cell(job["message"], longest=200)]
     return [*what, seconds_cell(float(job["run_time_s"])), *_job_cells(job, tz)]
 
 
+_READ = [
+    "job_id",
+    "tag",
+    "queue_id",
+    "creation_time",
+    "outcome",
+    "code",
+    "message",
+    "input_object",
+    "run_time_s",
+]
 _JOB_COLUMNS = [Column("tag"), Column("queue", "id"), Column("created", "time"), Column("object", "long")]
 
 
-def _job_cells(job: pd.Series[Any], tz: str) -> list[Cell]:
+def _job_cells(job: Mapping[str, Any], tz: str) -> list[Cell]:
     created = time_cell(job["creation_time"], tz)
     return [text_cell(job["tag"]), text_cell(job["queue_id"]), created, text_cell(job["input_object"])]
 

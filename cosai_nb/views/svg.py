@@ -88,8 +88,7 @@ def _clean(root: ET.Element, name: str) -> None:
 
 
 def _targets(element: ET.Element) -> list[str]:
-    style = element.get("style", "")
-    urls = [_OWN_URL.findall(text) for text in (style, *element.attrib.values())]
+    urls = [_OWN_URL.findall(text) for text in element.attrib.values() if "url(#" in text]
     return [element.get(_HREF, "")[1:], *(target for found in urls for target in found)]
 
 
