@@ -81,6 +81,14 @@ def test_hours_that_agree_are_one_witness_each():
     assert hundred["jobs_before"] == 1500
 
 
+def test_the_two_sides_are_drawn_apart():
+    jobs = hourly(np.random.default_rng(2).integers(0, 500, 50))
+    row = compare(jobs, jobs, 0.5).loc["all"]
+    assert (row["difference"], row["verdict"]) == (0, SAME)
+    assert row["low"] < -20
+    assert row["high"] > 20
+
+
 @pytest.mark.parametrize(("before", "after"), [(13, 40), (40, 13), (0, 40), (1, 1)])
 def test_too_little_data(before, after):
     row = compare(hourly([10] * before), hourly([60] * after)).loc["all"]
@@ -160,8 +168,13 @@ def test_a_busy_side_gives_both_blocks_of_six_hours():
     run = rng.exponential(60, len(created))
     started = serve(created, run, servers=1)
     busy = snapshot(created, started, started + run, 6 * 86_400)
-    row = compare(hourly([5] * 100), busy, 0.5).loc["all"]
-    assert (row["block_hours"], row["blocks_before"]) == (6, 17)
+    calm = snapshot(created * 2, created * 2, created * 2 + 60, 12 * 86_400)
+    assert compare(calm, calm, 0.5).loc["all", "block_hours"] == 1
+    row = compare(calm, busy, 0.5).loc["all"]
+    assert (row["block_hours"], row["blocks_before"]) == (6, 48)
+    assert (
+        compare(hourly([5] * 100), busy, 0.5).loc["all", "blocks_before"] == 17
+    )  # whose utilisation is unknown
     assert 23 <= row["blocks_after"] <= 25
     assert "after: utilisation 0." in row["note"]
     assert "before:" not in row["note"]
