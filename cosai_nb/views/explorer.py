@@ -141,6 +141,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
         page.show(self.sentence, ax)
         if selection.tab == "slowest":
             self._job.options = job_options(summary)
+            self._job.index = 0 if len(summary) else None
             self._show_job()
 
     def _show_job(self, _change: Any = None) -> None:

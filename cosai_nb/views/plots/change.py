@@ -172,10 +172,11 @@ def _draw_pair(ax: Axes, place: int, row: Any) -> list[Any]:
 
 
 def _in_words(row: Any) -> str:
-    change = f"{duration(row.before)} → {duration(row.after)}"
-    if math.isnan(row.low):
-        return f"{change}: {row.verdict}"
-    return f"{change}: {row.verdict} ({_signed(row.low)} to {_signed(row.high)})"
+    if math.isinf(row.before) and math.isinf(row.after):
+        return "not reached on either side"
+    change = f"{duration(row.before)} → {duration(row.after)}: {row.verdict}"
+    known = math.isfinite(row.low) or math.isfinite(row.high)
+    return f"{change} ({_signed(row.low)} to {_signed(row.high)})" if known else change
 
 
 def _signed(seconds: float) -> str:

@@ -162,6 +162,8 @@ def queue_latency(
         named[number] += f": {_in_words(row, quantiles)}"
         longest = max(longest, *(row[name] for name in quantiles if np.isfinite(row[name])), 0)
     _finish_curves(ax, longest, max(part.jobs.jobs for part in parts), quantiles.values())
+    if not any(curve["started"].any() for curve in curves):
+        ax.text(0.5, 0.5, "No job has started yet.", transform=ax.transAxes, ha="center")
     style.headline(
         ax, f"Queue latency{style.by_text(names)}", facts(histogram, shown=len(parts), groups=groups)
     )

@@ -28,9 +28,9 @@ class Part(NamedTuple):
 
 
 def largest(histogram: DurationHistogram, by: Sequence[str], *, most: int) -> tuple[list[Part], int]:
-    """Return the groups with the most jobs, the largest first, and how many groups there are."""
-    if not by:
-        return [Part((), histogram)], 1
+    """Return the groups with the most jobs, the largest first, and how many groups there are; never none."""
+    if not by or not histogram.jobs:
+        return [Part((None,) * len(by), histogram)], 1
     parts = [Part(labels, part) for labels, part in histogram.groups(by)]
     parts.sort(key=lambda part: -part.jobs.jobs)
     return parts[:most], len(parts)

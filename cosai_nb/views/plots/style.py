@@ -63,6 +63,8 @@ MOST_GROUPS = len(_COLORS)
 _FAINT = 0.7
 _BELOW_LABEL = 0.56
 """Inches from the data down to the legend: tick labels and the axis label fit in between."""
+_FEWEST_ROWS = 3
+"""Rows that there is room for at least, so that a single bar is no wall."""
 _BARS = 0.13
 """Share of the height that bars of numbers of jobs may fill."""
 _ONE_ROW = 60
@@ -159,7 +161,7 @@ def name_lines(ax: Axes, handles: Sequence[Artist], names: Sequence[str]) -> Non
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Give each row its name, the first on top."""
     ax.set_yticks(np.arange(len(names)), labels=list(names), fontfamily=families())
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(max(len(names), _FEWEST_ROWS) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
 
 

@@ -1,0 +1,240 @@
+"""Every plot is drawn: usual jobs, few, none, all waiting, hostile and Chinese labels; onto PNG, without a warning."""
+
+import io
+import itertools
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.table.frame import add_timings
+from cosai_nb.views import plots
+from cosai_nb.views.plots import style
+
+ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
+LABELS = [
+    "$x^$",
+    "_q1",
+    "翻译任务",
+    "a\nb\x1b[31m",
+    "\u202egnp",
+    "n" * 200,
+    "",
+    None,
+    "<script>alert(1)</script>",
+]
+
+
+def iso(seconds):
+    return (ZERO + pd.to_timedelta(seconds, "s")).strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def make_jobs(number=300, *, tags=("A", "B"), waiting=0.1, seed=3):
+    """Jobs over two days; the last ones wait."""
+    rng = np.random.default_rng(seed)
+    created = np.sort(rng.integers(0, 172_800, number)).astype(float)
+    started = created + np.floor(rng.exponential(300, number) * (rng.random(number) < 0.7))
+    late = np.arange(number) >= number * (1 - waiting)
+    tag = [text for text, _ in zip(itertools.cycle(tags), range(number), strict=False)]
+    failed = rng.random(number) < 0.2
+    texts = pd.DataFrame(
+        {
+            "JobId": [f"a{n:032x}" for n in range(number)],
+            "State": np.where(late, "Submitted", np.where(failed, "Failed", "Success")),
+            "CreationTime": iso(created),
+            "StartTime": np.where(late, "-", iso(started)),
+            "EndTime": np.where(late, "-", iso(started + 60)),
+            "QueueId": tag,
+            "Tag": tag,
+            "Code": np.where(failed & ~late, tag, None),
+            "Message": np.where(failed & ~late, "cannot $read$ it\n\x00", None),
+        }
+    )
+    return add_timings(texts, observed_at=ZERO + pd.Timedelta("49h"))
+
+
+USUAL = make_jobs()
+FRAMES = {
+    "usual": USUAL,
+    "hostile": make_jobs(tags=LABELS),
+    "many groups": make_jobs(tags=[f"t{n}" for n in range(40)]),
+    "three": make_jobs(3, waiting=0),
+    "one": make_jobs(1, waiting=0),
+    "one waiting": make_jobs(1, waiting=1),
+    "all waiting": make_jobs(50, waiting=1),
+    "empty": USUAL.head(0),
+    "no times": USUAL.assign(
+        timing_ok=False,
+        **dict.fromkeys(
+            ["creation_time", "start_time", "end_time"], pd.Series(pd.NaT, USUAL.index, "datetime64[ms, UTC]")
+        ),
+        queue_latency_s=np.nan,
+        run_time_s=np.nan,
+        total_time_s=np.nan,
+    ),
+    "not read": add_timings(
+        pd.DataFrame(
+            {
+                "JobId": ["a"],
+                "State": ["Success"],
+                "CreationTime": ["-"],
+                "StartTime": ["-"],
+                "EndTime": ["-"],
+            }
+        )
+    ).assign(outcome=pd.Categorical(["unread"])),
+}
+PLOTS = {
+    "queue_latency": lambda jobs, ax: plots.queue_latency(jobs, by="tag", ax=ax),
+    "queue_latency of all": lambda jobs, ax: plots.queue_latency(jobs, q=(0.5, 0.9, 0.99), ax=ax),
+    "latency_over_time": lambda jobs, ax: plots.latency_over_time(jobs, ax=ax),
+    "latency_over_time by": lambda jobs, ax: plots.latency_over_time(jobs, by="tag", ax=ax),
+    "failure_rates": lambda jobs, ax: plots.failure_rates(jobs, by=["tag", "queue_id"], ax=ax),
+    "failure_rates over time": lambda jobs, ax: plots.failure_rates(jobs, freq="3h", ax=ax),
+    "failure_rates over time by": lambda jobs, ax: plots.failure_rates(jobs, freq="6h", by="tag", ax=ax),
+    "error_pareto": lambda jobs, ax: plots.error_pareto(jobs, ax=ax),
+    "queue_load": lambda jobs, ax: plots.queue_load(jobs, ax=ax, freq="1h", servers=3),
+    "queue_load by": lambda jobs, ax: plots.queue_load(jobs, by="queue_id", ax=ax, freq="1h"),
+    "heatmap": lambda jobs, ax: plots.heatmap(jobs, ax=ax),
+    "heatmap of jobs": lambda jobs, ax: plots.heatmap(jobs, q=None, ax=ax),
+    "timeline": lambda jobs, ax: plots.timeline(jobs, ax=ax),
+    "before_after": lambda jobs, ax: plots.before_after(jobs.iloc[::2], jobs.iloc[1::2], by="tag", ax=ax),
+}
+
+
+def draw(ax):
+    written = io.BytesIO()
+    ax.figure.savefig(written, format="png", dpi=60)
+    return written.getvalue()
+
+
+def words(ax):
+    return " ".join(text.get_text() for text in ax.findobj(Text))
+
+
+SLOW = {"many groups", "three", "one waiting", "not read"}
+
+
+@pytest.mark.parametrize(
+    "frame", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FRAMES]
+)
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_plot_of_every_frame_is_drawn_and_is_no_empty_box(plot, frame):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = PLOTS[plot](FRAMES[frame], style.bare_sheet())
+        png = draw(ax)
+    assert png.startswith(b"\x89PNG")
+    nothing = not (ax.lines or ax.collections or ax.patches or ax.containers)
+    assert not nothing or "." in words(ax), "neither data nor a sentence"
+
+
+@pytest.mark.parametrize("plot", [name for name in PLOTS if name not in {"timeline", "before_after"}])
+def test_a_histogram_is_drawn_as_well(plot):
+    assert draw(PLOTS[plot](DurationHistogram.from_jobs(USUAL), style.bare_sheet())).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_title_says_how_many_jobs_and_which_share_is_unfinished(plot):
+    ax = PLOTS[plot](USUAL, style.bare_sheet())
+    facts = ax.get_title(loc="right")
+    assert ("150 jobs" if plot == "before_after" else "300 jobs") in facts
+    assert "unfinished" in facts
+    assert ax.get_title(loc="left").strip()
+
+
+@pytest.mark.parametrize("plot", ["queue_latency", "timeline", "heatmap"])
+def test_rows_that_are_no_jobs_and_times_that_cannot_be_used_are_counted_in_the_title(plot):
+    jobs = pd.concat([USUAL, FRAMES["not read"]], ignore_index=True)
+    assert "1 IDs that are no jobs left out" in PLOTS[plot](jobs, style.bare_sheet()).get_title(loc="right")
+
+
+def test_an_axes_that_is_given_is_drawn_on_and_pyplot_keeps_nothing():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    ax = Figure().subplots()
+    assert plots.queue_latency(USUAL, ax=ax) is ax
+    assert plt.get_fignums() == before
+
+
+def test_without_axes_pyplot_knows_the_figure_so_that_a_notebook_shows_it():
+    import matplotlib.pyplot as plt
+
+    ax = plots.failure_rates(USUAL, by="tag")
+    assert plt.gcf() is ax.figure
+    plt.close(ax.figure)
+
+
+def test_pyplot_is_not_imported_for_a_figure_of_ones_own():
+    code = "import sys; from cosai_nb.views import plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_label_that_begins_with_an_underscore_stands_in_the_legend():
+    ax = plots.queue_latency(make_jobs(tags=["_q1", "$x^$"]), by="tag", ax=style.bare_sheet())
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert any(text.startswith("_q1: p50") for text in legend)
+    assert any(text.startswith(r"\$x^\$: p50") for text in legend)
+
+
+def test_lines_differ_without_colour():
+    ax = plots.queue_latency(make_jobs(tags=list("abc")), by="tag", ax=style.bare_sheet())
+    curves = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
+    assert len({line.get_linestyle() + str(line._unscaled_dash_pattern) for line in curves}) == 3
+
+
+def test_a_wait_of_0_s_has_a_place_on_the_logarithmic_axis():
+    ax = plots.queue_latency(USUAL, ax=style.bare_sheet())
+    left, right = ax.get_xlim()
+    assert left < 0 < right
+    assert "0" in [label.get_text() for label in ax.get_xticklabels()]
+
+
+@pytest.mark.parametrize("plot", ["latency_over_time", "queue_load", "failure_rates over time", "heatmap"])
+def test_the_time_zone_is_named_on_the_axis(plot):
+    assert "Asia/Shanghai" in PLOTS[plot](USUAL, style.bare_sheet()).get_xlabel()
+
+
+def test_the_axis_speaks_the_display_zone():
+    jobs = make_jobs(1, waiting=0)
+    ax = plots.latency_over_time(jobs, tz="Asia/Kolkata", ax=style.bare_sheet())
+    ax.figure.canvas.draw()
+    local = jobs["creation_time"].iloc[0].floor("h").tz_convert("Asia/Kolkata")
+    shown = [text.get_text() for text in ax.get_xticklabels()]
+    assert any(f"{local:%H}:" in text for text in shown), shown
+
+
+def test_an_hour_without_jobs_is_hatched_and_not_coloured():
+    ax = plots.heatmap(make_jobs(3, waiting=0), ax=style.bare_sheet())
+    assert ax.collections[0].get_array().mask.sum() == 168 - 3
+    assert ax.patch.get_hatch()
+
+
+def test_the_waiting_part_of_a_bar_is_the_wait():
+    jobs = make_jobs(3, waiting=0)
+    ax = plots.timeline(jobs, ax=style.bare_sheet())
+    rows = plots.timeline_data(jobs)
+    size, _ = style.duration_unit((rows["waited_s"] + rows["ran_s"]).max())
+    waited, ran = ([bar.get_width() for bar in container] for container in ax.containers)
+    assert waited == pytest.approx((rows["waited_s"] / size).tolist())
+    assert ran == pytest.approx((rows["ran_s"] / size).tolist())
+
+
+def test_the_points_are_the_rates():
+    ax = plots.failure_rates(USUAL, by="tag", ax=style.bare_sheet())
+    rates = plots.failure_rates_data(USUAL, by="tag")
+    assert ax.lines[-1].get_xdata() == pytest.approx(rates["rate"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "name"), [(86_400 * 30, "30 d"), (0, "0"), (7200, "2 h"), (90, "1.5 min")]
+)
+def test_ticks_are_named_in_the_unit_that_fits(seconds, name):
+    assert style.nice_duration(seconds) == name
