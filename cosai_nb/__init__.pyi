@@ -7,6 +7,7 @@ from .errors import DeniedError as DeniedError
 from .errors import FileError as FileError
 from .errors import FrameError as FrameError
 from .errors import IncompleteWarning as IncompleteWarning
+from .errors import InterruptedWarning as InterruptedWarning
 from .errors import InvalidIdError as InvalidIdError
 from .errors import MalformedError as MalformedError
 from .errors import MismatchError as MismatchError

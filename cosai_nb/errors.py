@@ -20,6 +20,7 @@
 
     CosaiWarning (UserWarning)  everything below
     ├── IncompleteWarning       a call ended early; the counts of what is missing
+    │   └── InterruptedWarning  the user interrupted it
     ├── RepairedWarning         a documented defect of an answer was repaired
     └── UnknownStateWarning     a State that no document lists
 """
@@ -143,6 +144,10 @@ class CosaiWarning(UserWarning):
 
 class IncompleteWarning(CosaiWarning):
     """A call ended early; the message carries the counts of what is missing."""
+
+
+class InterruptedWarning(IncompleteWarning):
+    """A call ended early because the user interrupted it."""
 
 
 class RepairedWarning(CosaiWarning):

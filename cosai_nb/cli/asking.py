@@ -89,8 +89,7 @@ def ask_aloud(call: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, int]:
     """Return the jobs of a call and the exit code that its warnings stand for; say the warnings on stderr."""
     import warnings
 
-    from cosai_nb.errors import CosaiWarning, IncompleteWarning
-    from cosai_nb.query.run import InterruptedWarning
+    from cosai_nb.errors import CosaiWarning, IncompleteWarning, InterruptedWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CosaiWarning)

@@ -12,14 +12,20 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    command = commands.add_parser("export", help="run a notebook with parameters and save it as one HTML file")
+    command = commands.add_parser(
+        "export", help="run a notebook with parameters and save it as one HTML file"
+    )
     command.add_argument("notebook", type=Path, help="the .ipynb file; it is not changed")
     command.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE",
         help="set a name of the cell tagged `parameters`; a Python literal, else text; may be repeated",
     )  # fmt: skip
-    command.add_argument("-o", "--output", type=Path, help="default: the notebook's name with .html, in this folder")
-    command.add_argument("--timeout", type=float, default=600.0, help="seconds a cell may take (default: 600)")
+    command.add_argument(
+        "-o", "--output", type=Path, help="default: the notebook's name with .html, in this folder"
+    )
+    command.add_argument(
+        "--timeout", type=float, default=600.0, help="seconds a cell may take (default: 600)"
+    )
     command.add_argument("--no-code", action="store_true", help="leave the code out of the page")
     command.set_defaults(run=run)
 

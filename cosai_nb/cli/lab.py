@@ -29,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     copied, kept = copy_tutorials(args.folder)
-    print(f"{copied} tutorials copied to {args.folder.resolve()}" + (f", {kept} of yours left as they are" if kept else ""))
+    print(
+        f"{copied} tutorials copied to {args.folder.resolve()}"
+        + (f", {kept} of yours left as they are" if kept else "")
+    )
     if args.no_open:
         return 0
     if importlib.util.find_spec("jupyterlab") is None:

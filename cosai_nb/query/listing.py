@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cosai_nb.errors import FileError, SettingsError
-from cosai_nb.query.run import InterruptedWarning, bar, check_sizes, raise_with, warn_of_repairs
+from cosai_nb.errors import FileError, InterruptedWarning, SettingsError
+from cosai_nb.query.run import bar, check_sizes, raise_with, warn_of_repairs
 from cosai_nb.query.windows import gaps, settled, window_of
 from cosai_nb.schema import COLUMNS, ENDED, OUTCOME_OF_STATE, WIRE, Record, State
 from cosai_nb.service.client import Client

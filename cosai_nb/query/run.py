@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from cosai_nb.errors import CosaiError, FileError, IncompleteWarning, RepairedWarning
+from cosai_nb.errors import CosaiError, FileError, IncompleteWarning, InterruptedWarning, RepairedWarning
 from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.batch import MAX_LIST, Fetched, fetch_records
 from cosai_nb.table.frame import frame_of
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from cosai_nb.table.store import JobStore
 
 BAR_DELAY_S = 1.0
-
-
-class InterruptedWarning(IncompleteWarning):
-    """A call ended early because the user interrupted it."""
 
 
 def check_sizes(*, batch_size: int = 1, workers: int = 1) -> None:

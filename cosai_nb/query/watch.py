@@ -7,10 +7,9 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cosai_nb.errors import IncompleteWarning
+from cosai_nb.errors import IncompleteWarning, InterruptedWarning
 from cosai_nb.query.live import Progress, view_of
 from cosai_nb.query.run import (
-    InterruptedWarning,
     assemble,
     check_sizes,
     fetch_into,
