@@ -279,9 +279,18 @@ def test_hours_without_jobs_are_skipped():
     assert table["jobs_before"].tolist() == [28]
 
 
+def test_hours_without_usable_times_are_skipped_too():
+    jobs = hourly([10] * 30 + [999] * 5 + [90] * 30)
+    jobs["timing_ok"] = jobs["queue_latency_s"] != 999
+    jobs["queue_latency_s"] = jobs["queue_latency_s"].where(jobs["timing_ok"])
+    table = change_points(jobs)
+    assert table["time"].tolist() == [pd.Timestamp("2026-11-02T11:00Z")]
+    assert table["ratio"].tolist() == [9]
+
+
 def test_hours_of_no_wait_at_all_are_less_than_a_second():
     assert len(change_points(hourly([0] * 60))) == 0
-    assert len(change_points(hourly([0, 1] * 30))) == 0
+    assert len(change_points(hourly([0] * 30 + [1] * 30))) == 0  # the clock cannot tell them apart
     row = change_points(hourly([0] * 30 + [90] * 30)).loc["all"]
     assert (row["p95_before"], row["p95_after"], row["ratio"]) == (0, 90, np.inf)
 

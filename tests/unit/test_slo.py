@@ -129,6 +129,10 @@ def test_who_gave_up_in_time_is_in_no_share_and_the_note_says_where_that_matters
     assert (row["share"], row["share_lower_bound"], row["share_upper_bound"]) == (90 / 95, 90 / 95, 90 / 95)
     assert row["met"]
     assert "not met if the 20 that gave up within the threshold count as late" in row["note"]
+    patient = [("cancelled", 0, None, 50)] * 20  # censored they would weigh on the share
+    assert row_of(*[("success", 0, 10, 11)] * 90, *[LATE] * 5, *patient)["share"] == pytest.approx(
+        90 / 95, abs=1e-12
+    )
     few = row_of(*[ON_TIME] * 90, *[LATE] * 5, gone)
     assert (few["met"], "gave up" in few["note"]) == (True, False)
     alone = row_of(gone)
