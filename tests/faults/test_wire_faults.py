@@ -323,7 +323,7 @@ def test_21_ctrl_c_keeps_what_was_read_and_says_so():
         began = time.monotonic()
         with pytest.warns(IncompleteWarning, match="interrupted"):
             jobs = fetch_jobs(asked(emulator), client=client, batch_size=1, workers=4, progress=False)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10  # reading them all would take 60 s or so
         counts = check(jobs, emulator)
         assert counts["job"] >= 3
         assert counts["unread"] > 50

@@ -385,7 +385,7 @@ def test_the_deadline_keeps_what_was_read(wire):
     client = wire.client_of(lambda *_: None, clock=slow)
     began = time.monotonic()
     fetched, _, _ = run(wire, meddle, workers=1, deadline=0.3, client=client)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     assert fates(fetched)["job"] >= 50
     assert fates(fetched)["unread"] >= 40
     assert "deadline" in fetched.ended
@@ -451,7 +451,7 @@ def test_ctrl_c_while_every_thread_sleeps_between_tries(wire):
     timer.start()
     began = time.monotonic()
     fetched, _, _ = run(wire, lambda _: answer, workers=16, client=client)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     assert fetched.interrupted
     assert fates(fetched) == {"unread": 100}
 

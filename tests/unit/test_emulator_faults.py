@@ -264,6 +264,6 @@ def test_close_ends_faults_that_are_still_playing(broken):
             time.sleep(0.01)
         begin = time.monotonic()
         emulator.close()
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 8
         assert connection.recv(1) == b""
     assert name not in {thread.name for thread in threading.enumerate()}

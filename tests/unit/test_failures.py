@@ -375,7 +375,7 @@ def test_messages_lose_what_names_one_job(message, expected):
 def test_a_hostile_message_is_read_once(part):
     begin = time.perf_counter()
     assert len(normalise(part * 50_000)) <= 300
-    assert time.perf_counter() - begin < 0.2
+    assert time.perf_counter() - begin < 2  # twice through would take minutes
 
 
 def test_the_doors_of_the_package_open_here():

@@ -129,7 +129,7 @@ def test_a_drip_fed_answer_ends_in_time(serve, where):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"No whole answer within 0\.6 s") as caught:
         fetch(server.url, timeout=0.6)
-    assert 0.5 < time.monotonic() - began < 2
+    assert 0.5 < time.monotonic() - began < 4
     assert caught.value.retryable
 
 
@@ -144,7 +144,7 @@ def test_many_short_headers_end_in_time_too(serve):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="No whole answer"):
         fetch(server.url, timeout=0.6)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_silence_ends_in_time(serve):
@@ -152,7 +152,7 @@ def test_silence_ends_in_time(serve):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="No whole answer"):
         fetch(server.url, timeout=0.4)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_server_that_takes_no_connection_ends_in_time():
@@ -168,7 +168,7 @@ def test_a_server_that_takes_no_connection_ends_in_time():
         began = time.monotonic()
         with pytest.raises(UnavailableError) as caught:
             fetch(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.5)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 6
         assert caught.value.retryable
 
 
@@ -418,7 +418,7 @@ def test_drip_feeding_over_tls_ends_in_time(serve, certificate):
             timeout=0.6,
             transport=RequestsTransport(server.url, proxies={}, verify=str(certificate)),
         )
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def answer_hello(sent: bytes) -> str:
