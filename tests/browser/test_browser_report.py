@@ -193,6 +193,9 @@ def test_a_table_sorts_by_keyboard_and_says_so(reports, watched):
     assert (created.get_attribute("aria-sort"), header.get_attribute("aria-sort")) == ("ascending", "none")
     times = table.locator("tbody td.time").all_text_contents()
     assert times == sorted(times)
+    created.get_by_role("button").press("Space")
+    assert created.get_attribute("aria-sort") == "descending"
+    assert table.locator("tbody td.time").all_text_contents() == sorted(times, reverse=True)
     ran = table.locator("thead th", has_text="ran")
     for _ in range(2):  # either way, what is not known comes last
         ran.get_by_role("button").click()
