@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _COLUMNS = {
     **dict.fromkeys(("jobs", "on_time", "late", "open", "gave_up", "unusable"), "int64"),
     **dict.fromkeys(("share", "low", "high", "share_lower_bound", "share_upper_bound"), "float64"),
-    "met": "boolean",
+    "met": "object",
     "verdict": "str",
     **dict.fromkeys(("burn_rate", "threshold_s", "target"), "float64"),
     "blocks": "int64",
@@ -85,8 +85,8 @@ def check_slo(
         low, high         its 95 % interval: the wider of Wilson and bootstrap of hour blocks; (0, 1) without jobs
         share_lower_bound what it will be at least: all that may go either way are late
         share_upper_bound what it will be at most: all that may go either way are on time
-        met               True where the lower bound reaches the target, False where the upper one does not, missing
-                          (``pandas.NA``) where it is undecided
+        met               True where the lower bound reaches the target, False where the upper one does not, otherwise the
+                          text ``undecided``: compare (``met == True``), for a text counts as true in an ``if``
         verdict           the same in words: ``met``, ``missed``, ``undecided``, or ``no data``
         burn_rate         (1 − share) ÷ (1 − target): 1 spends the error budget exactly, 2 twice; with a target of 1 there
                           is no budget: 0 where nothing is late, else ``inf``
@@ -163,7 +163,7 @@ def _row(part: DurationHistogram, threshold_s: float, target: float) -> dict[str
         "high": found.high,
         "share_lower_bound": lower,
         "share_upper_bound": upper,
-        "met": met,
+        "met": "undecided" if met is None else met,
         "verdict": "no data" if math.isnan(lower) else {True: "met", False: "missed", None: "undecided"}[met],
         "burn_rate": _burn_rate(share, target),
         "threshold_s": threshold_s,
