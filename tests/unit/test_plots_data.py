@@ -79,6 +79,11 @@ def test_a_missing_label_is_a_group_of_its_own():
     assert curve["tag"].isna().tolist() == [False, True]
 
 
+def test_a_label_that_no_file_can_hold_is_no_trouble():
+    jobs = table((0, 1, 2, "Success")).assign(tag=pd.Series(["a\ud800"], dtype=object))
+    assert plots.queue_latency_data(jobs, by="tag")["tag"].tolist() == ["a\\ud800"]
+
+
 def test_each_hour_has_its_own_quantiles_and_inf_where_jobs_still_wait():
     hours = plots.latency_over_time_data(MIXED)
     assert hours["hour"].tolist() == [ZERO, ZERO + pd.Timedelta("1h")]

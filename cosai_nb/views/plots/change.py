@@ -12,7 +12,7 @@ from cosai_nb.stats.change import FASTER, SLOWER, compare
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, name_groups, plain
 from cosai_nb.views.plots.slots import quantile_names
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import duration
@@ -80,7 +80,7 @@ def before_after_data(
         "jobs_after",
     ]
     whole = pd.concat(tables)[[*names, *shown]].sort_index(kind="stable").head(_MOST_ROWS)
-    return whole.reset_index(drop=True).astype(dict.fromkeys([*names, "quantile"], "str"))
+    return name_groups(whole.reset_index(drop=True), [*names, "quantile"])
 
 
 def before_after(

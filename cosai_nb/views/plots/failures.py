@@ -11,7 +11,7 @@ from cosai_nb.stats.failures import failure_rates as rate_summary
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, facts, plain
+from cosai_nb.views.plots.parts import NO_JOBS, facts, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import share
 
@@ -68,7 +68,7 @@ def failure_rates_data(
         summary = summary.iloc[np.argsort(-middle.to_numpy(), kind="stable")].reset_index(drop=True)
     columns = ["jobs", "ended", "failed", "unfinished", "rate", "low", "high", "rate_ended"]
     shown = summary[[*names, *(["time"] if freq is not None else []), *columns]]
-    return shown.astype(dict.fromkeys(names, "str"))
+    return name_groups(shown, names)
 
 
 def failure_rates(

@@ -12,7 +12,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.load import queue_load as load_summary
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import count
 
@@ -66,7 +66,7 @@ def queue_load_data(
         longest = summary.groupby(list(names), dropna=False, sort=False)["waiting"].max()
         kept = longest.sort_values(ascending=False, kind="stable").head(style.MOST_GROUPS).reset_index()
         summary = kept[list(names)].merge(summary, on=list(names), how="left")
-    return summary[[*names, *_DRAWN]].astype(dict.fromkeys(names, "str"))
+    return name_groups(summary[[*names, *_DRAWN]], names)
 
 
 def _width(jobs: pd.DataFrame | DurationHistogram) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.stats.censoring import UNUSABLE
+from cosai_nb.table.dtypes import TEXT
 from cosai_nb.views.wording import share
 
 if TYPE_CHECKING:
@@ -94,9 +95,23 @@ def by_labels(summary: pd.DataFrame) -> dict[tuple[str | None, ...], pd.Series[A
 
 def tabulate(parts: Sequence[Part], by: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the tables of the groups below each other, with a column for each of ``by``."""
-    named = [
-        table.assign(**dict(zip(by, part.labels, strict=True)))[[*by, *table.columns]]
-        for part, table in zip(parts, tables, strict=True)
-    ]
-    filled = [table for table in named if len(table)] or named[:1]
-    return pd.concat(filled, ignore_index=True).astype(dict.fromkeys(by, "str"))
+    named = []
+    for part, table in zip(parts, tables, strict=True):
+        labels = zip(by, part.labels, strict=True)
+        columns = {name: _text_column([label] * len(table)) for name, label in labels}
+        named.append(table.assign(**columns)[[*by, *table.columns]])
+    return pd.concat([table for table in named if len(table)] or named[:1], ignore_index=True)
+
+
+def name_groups(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Give the columns of labels the dtype that :func:`tabulate` gives them."""
+    return table.assign(**{name: _text_column(table[name].tolist()) for name in by})
+
+
+def _text_column(labels: Sequence[Any]) -> Any:
+    """Return labels as pandas' own string dtype, NaN where one is missing, whatever the labels hold."""
+    texts = {
+        label: None if pd.isna(label) else str(label).encode("utf-8", "backslashreplace").decode("utf-8")
+        for label in set(labels)
+    }
+    return pd.array([texts[label] for label in labels], dtype=TEXT)
