@@ -26,7 +26,7 @@ from cosai_nb.stats.censoring import UNUSABLE
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.stats.hourly import FEWEST_HOURS, change_finder, hourly_levels, levels_between
-from cosai_nb.stats.latency import _groups, _of_kind, _waiting_rows
+from cosai_nb.stats.latency import groups_of, jobs_of_kind, waiting_rows
 from cosai_nb.stats.quantiles import Group, make_table, name_of, quantile, read_shares, split_groups
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def compare(
     """
     names, share = group_columns(by), _one_share(q)
     histograms = [as_histogram(jobs, names) for jobs in (before, after)]
-    sides = [{group.labels: group for group in _groups(one, names, _MEASURE, {})} for one in histograms]
+    sides = [{group.labels: group for group in groups_of(one, names, _MEASURE, {})} for one in histograms]
     labels = sorted({*sides[0], *sides[1]}, key=lambda row: [(label is None, label) for label in row])
     nothing = histograms[0].where(start="1970-01-01", end="1970-01-01")
     nobody = Group((), nothing, growing=False, fifo=None, utilisation=math.nan)
@@ -154,9 +154,9 @@ def _compare_groups(before: Group, after: Group, share: float) -> dict[str, Any]
         row[f"{name_of(share)}_{side}"] = quantiles[-1]
         row[f"jobs_{side}"], row[f"waiting_{side}"] = (
             group.jobs.jobs,
-            int(_waiting_rows(group.jobs).jobs.sum()),
+            int(waiting_rows(group.jobs).jobs.sum()),
         )
-        row[f"unusable_{side}"] = _of_kind(group.jobs, _MEASURE, UNUSABLE)
+        row[f"unusable_{side}"] = jobs_of_kind(group.jobs, _MEASURE, UNUSABLE)
         row[f"blocks_{side}"] = len(grids[-1].starts)
     row["difference"], row["ratio"] = _change(*quantiles)
     if min(row["blocks_before"], row["blocks_after"]) >= MIN_BLOCKS:

@@ -105,13 +105,13 @@ def queue_latency(
     names, shares = group_columns(by), read_shares(q)
     whole, projected, fifo = _with_projection(jobs, names)
     rows = []
-    for group in _groups(whole, names, "queue_latency", fifo):
-        waiting = int(_waiting_rows(group.jobs).jobs.sum())
+    for group in groups_of(whole, names, "queue_latency", fifo):
+        waiting = int(waiting_rows(group.jobs).jobs.sum())
         ahead = projected[group.labels].curve("queue_latency") if projected and group.fifo else None
         row: dict[str, Any] = {
             "jobs": group.jobs.jobs,
             "waiting": waiting,
-            "unusable": _of_kind(group.jobs, "queue_latency", UNUSABLE),
+            "unusable": jobs_of_kind(group.jobs, "queue_latency", UNUSABLE),
         }
         row |= {"growing": group.growing, "fifo": group.fifo, "method": "estimate"}
         notes: list[str] = []
@@ -156,10 +156,10 @@ def run_time(
     names, shares = group_columns(by), read_shares(q)
     whole = as_histogram(jobs, names)
     rows = []
-    for group in _groups(whole, names, "run_time", {}):
+    for group in groups_of(whole, names, "run_time", {}):
         notes: list[str] = []
         ended, running, lost = (
-            _of_kind(group.jobs, "run_time", kind) for kind in (ENDED, UNFINISHED, UNUSABLE)
+            jobs_of_kind(group.jobs, "run_time", kind) for kind in (ENDED, UNFINISHED, UNUSABLE)
         )
         row: dict[str, Any] = {"jobs": ended + running + lost, "running": running, "unusable": lost}
         row["method"] = "estimate"
@@ -186,14 +186,15 @@ def _with_projection(
     return whole, dict(split_groups(projected, names, ("queue_latency",))), fifo
 
 
-def _groups(
+def groups_of(
     whole: DurationHistogram, names: tuple[str, ...], measure: str, fifo: Mapping[str | None, bool | None]
 ) -> Iterator[Group]:
+    """Yield each group with what is known of the lines that its jobs stand in."""
     lines = read_lines(whole)
     for labels, part in split_groups(whole, names, tuple({"queue_latency", measure})):
         queues, codes = part.coded("queue_id")
         cells = np.zeros(len(codes), dtype=bool)
-        cells[_waiting_rows(part).cell] = True
+        cells[waiting_rows(part).cell] = True
         if not cells.any():
             cells[:] = True  # nobody waits: the lines that its jobs came through
         mine = [None if code < 0 else str(queues[code]) for code in np.unique(codes[cells])]
@@ -204,14 +205,16 @@ def _groups(
         yield Group(labels, part, growing, order if mine else None, max(known, default=float("nan")))
 
 
-def _waiting_rows(part: DurationHistogram) -> Counts:
+def waiting_rows(part: DurationHistogram) -> Counts:
+    """Return the counts of the jobs that still wait; those that gave up are censored too, and not among them."""
     counts = part.counts("queue_latency")
     alive = labelled(part.coded("outcome"), [str(outcome) for outcome in UNFINISHED_OUTCOMES])
     rows = (counts.kind == UNFINISHED) & alive[counts.cell]
     return Counts(*(column[rows] for column in counts))
 
 
-def _of_kind(part: DurationHistogram, measure: str, kind: int) -> int:
+def jobs_of_kind(part: DurationHistogram, measure: str, kind: int) -> int:
+    """Return how many jobs are in one class of a measure."""
     counts = part.counts(measure)
     return int(counts.jobs[counts.kind == kind].sum())
 
