@@ -11,7 +11,7 @@ from cosai_nb.stats.failures import failure_rates as rate_summary
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, facts, name_groups, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import share
 
@@ -123,6 +123,8 @@ def failure_rates(
         return style.say(ax, NO_JOBS)
     if not rates["ended"].any():
         return style.say(ax, _NO_RATE)
+    if freq is not None and rates["time"].isna().all():
+        return style.say(ax, NO_TIMES)
     if freq is None:
         _draw_points(ax, rates, names)
     else:

@@ -278,9 +278,13 @@ def percent_axis(axis: Axis, text: str) -> None:
 
 
 def count_bars(ax: Axes, middle: npt.NDArray[np.float64], jobs: npt.NDArray[np.int64], days: float) -> Artist:
-    """Draw numbers of jobs along the bottom, in a scale of their own that the legend gives; return its handle."""
+    """Draw numbers of jobs along the bottom, in a scale of their own that the legend gives; return its handle.
+
+    The axis then spans the bars, which matplotlib does not always do by itself for a single one.
+    """
     heights = jobs / max(jobs.max(initial=0), 1) * _BARS
     ax.bar(middle, heights, width=days, color=GREY, alpha=0.4, transform=ax.get_xaxis_transform())
+    ax.set_xlim(middle.min() - days, middle.max() + days)
     return Patch(color=GREY, alpha=0.4)
 
 
