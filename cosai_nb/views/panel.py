@@ -63,7 +63,7 @@ class Controls:
             widgets.NaiveDatetimePicker(description=text, layout={"width": _TIME_WIDTH}, style=_FREE)
             for text in ("From", "To")
         )
-        groups = [("none", None), *((FILTERS[key].lower(), key) for key in keys)]
+        groups = [("none", ""), *((FILTERS[key].lower(), key) for key in keys)]
         self.by = _dropdown("Group by", groups)
         self.quantile = _dropdown("Quantile", list(_QUANTILES.items()), value=0.95)
         every = [*self.filters.values(), self.start, self.end, self.by, self.quantile]
@@ -78,7 +78,7 @@ class Controls:
             filters=tuple((key, box.value[0]) for key, box in self.filters.items() if box.value),
             start=self._hour(self.start.value),
             end=self._hour(self.end.value),
-            by=self.by.value,
+            by=self.by.value or None,
             q=self.quantile.value,
             tab=tab,
             tz=self.tz,

@@ -231,6 +231,8 @@ def test_every_control_has_a_name(explorer):
     controls += [explorer.controls.by, explorer.controls.quantile, explorer._job]
     names = [control.description for control in controls]
     assert all(names)
+    chosen = [*explorer.controls.filters.values(), explorer.controls.by, explorer.controls.quantile]
+    assert all(control.index == 0 for control in chosen[:-1]), "a box that shows nothing"
     assert len(set(names)) == len(names)
 
 

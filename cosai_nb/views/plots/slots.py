@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cosai_nb.stats.censoring import ENDED, UNFINISHED
 from cosai_nb.stats.coding import Counts, Ints, tally
 from cosai_nb.stats.curves import Curve, first_reaching, kaplan_meier, pool
+from cosai_nb.stats.quantiles import name_of, read_shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +37,7 @@ def quantile_names(q: Sequence[float]) -> dict[str, float]:
     >>> quantile_names([0.999, 0.5])
     {'p50': 0.5, 'p99.9': 0.999}
     """
-    if not q or not all(0 < share < 1 for share in q):
-        raise ValueError(f"q={q!r} must be quantiles between 0 and 1, such as (0.5, 0.95).")
-    return {f"p{100 * share:g}": float(share) for share in sorted(q)}
+    return {name_of(share): share for share in sorted(read_shares(tuple(q)))}
 
 
 def slot_quantiles(
