@@ -12,7 +12,7 @@ from cosai_nb.stats.change import FASTER, SLOWER, compare
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, name_groups, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.slots import quantile_names
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import duration
@@ -48,7 +48,7 @@ def before_after_data(
     Returns
     -------
     pandas.DataFrame
-        A row per group and quantile, at most 20: the columns of ``by``; ``quantile`` (``p95`` say); ``before``, ``after`` [s];
+        A row per quantile of the groups with the most jobs, at most 20 rows: the columns of ``by``; ``quantile`` (``p95`` say); ``before``, ``after`` [s];
         and of :func:`cosai_nb.compare` the columns ``difference, low, high, verdict, p_value, jobs_before, jobs_after``.
 
     Raises
@@ -79,8 +79,15 @@ def before_after_data(
         "jobs_before",
         "jobs_after",
     ]
-    whole = pd.concat(tables)[[*names, *shown]].sort_index(kind="stable").head(_MOST_ROWS)
-    return name_groups(whole.reset_index(drop=True), [*names, "quantile"])
+    cut: dict[str, int] = {}
+    whole = pd.concat(tables)[[*names, *shown]].sort_index(kind="stable").reset_index(drop=True)
+    if names:
+        sizes = whole.assign(jobs=whole["jobs_before"] + whole["jobs_after"])
+        largest = sizes.groupby(names, dropna=False, sort=False)["jobs"].max()
+        whole, cut = keep_largest(whole, names, largest, most=max(_MOST_ROWS // len(tables), 1))
+    named = name_groups(whole, [*names, "quantile"])
+    named.attrs["drawn"] = cut
+    return named
 
 
 def before_after(
@@ -146,7 +153,7 @@ def before_after(
     style.headline(
         ax,
         f"Queue latency before and after{style.by_text(names)}",
-        f"before: {facts(sides[0])}; after: {facts(sides[1])}",
+        f"before: {facts(sides[0])}; after: {facts(sides[1], **rows.attrs['drawn'])}",
     )
     style.name_lines(ax, handles, ["before", "after"])
     return ax

@@ -11,7 +11,7 @@ from cosai_nb.stats.failures import failure_rates as rate_summary
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, name_groups, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import share
 
@@ -59,16 +59,18 @@ def failure_rates_data(
     names = list(group_columns(by))
     summary = rate_summary(jobs, by=by, freq=freq).reset_index(drop=not names and freq is None)
     most = _MOST_ROWS if freq is None else style.MOST_GROUPS
+    cut: dict[str, int] = {}
     if names:
         sizes = summary.groupby(names, dropna=False, sort=False)["jobs"].sum()
-        kept = sizes.sort_values(ascending=False, kind="stable").head(most).reset_index()
-        summary = kept[names].merge(summary, on=names, how="left")
+        summary, cut = keep_largest(summary, names, sizes, most=most)
     if names and freq is None:
         middle = summary["rate"].fillna((summary["low"] + summary["high"]) / 2)
         summary = summary.iloc[np.argsort(-middle.to_numpy(), kind="stable")].reset_index(drop=True)
     columns = ["jobs", "ended", "failed", "unfinished", "rate", "low", "high", "rate_ended"]
     shown = summary[[*names, *(["time"] if freq is not None else []), *columns]]
-    return name_groups(shown, names)
+    named = name_groups(shown, names)
+    named.attrs["drawn"] = cut
+    return named
 
 
 def failure_rates(
@@ -130,7 +132,9 @@ def failure_rates(
     else:
         _draw_course(ax, rates, names, pd.Timedelta(freq), tz)
     over_time = " over time" if freq is not None else ""
-    style.headline(ax, f"Failure rate{over_time}{style.by_text(names)}", facts(histogram))
+    style.headline(
+        ax, f"Failure rate{over_time}{style.by_text(names)}", facts(histogram, **rates.attrs["drawn"])
+    )
     return ax
 
 

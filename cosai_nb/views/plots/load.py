@@ -12,7 +12,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.load import queue_load as load_summary
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, name_groups, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import count
 
@@ -62,11 +62,13 @@ def queue_load_data(
     """
     names = group_columns(by)
     summary = load_summary(jobs, freq or _width(jobs), servers, by=names or None).reset_index()
+    cut: dict[str, int] = {}
     if names:
         longest = summary.groupby(list(names), dropna=False, sort=False)["waiting"].max()
-        kept = longest.sort_values(ascending=False, kind="stable").head(style.MOST_GROUPS).reset_index()
-        summary = kept[list(names)].merge(summary, on=list(names), how="left")
-    return name_groups(summary[[*names, *_DRAWN]], names)
+        summary, cut = keep_largest(summary, names, longest, most=style.MOST_GROUPS)
+    named = name_groups(summary[[*names, *_DRAWN]], names)
+    named.attrs["drawn"] = cut
+    return named
 
 
 def _width(jobs: pd.DataFrame | DurationHistogram) -> str:
@@ -139,7 +141,11 @@ def queue_load(
     ax.grid(alpha=0.25)
     style.clock_axis(ax.xaxis, tz)
     style.count_axis(ax.yaxis, "jobs waiting" if names else "jobs in the queue and in work")
-    style.headline(ax, f"{'Waiting jobs' if names else 'Load'}{style.by_text(names)}", facts(histogram))
+    style.headline(
+        ax,
+        f"{'Waiting jobs' if names else 'Load'}{style.by_text(names)}",
+        facts(histogram, **steps.attrs["drawn"]),
+    )
     style.name_lines(ax, handles, named)
     return ax
 

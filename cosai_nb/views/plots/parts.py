@@ -103,6 +103,27 @@ def tabulate(parts: Sequence[Part], by: Sequence[str], tables: Sequence[pd.DataF
     return pd.concat([table for table in named if len(table)] or named[:1], ignore_index=True)
 
 
+def keep_largest(
+    table: pd.DataFrame, by: Sequence[str], sizes: pd.Series[Any], *, most: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows of the largest groups, the largest first, and how many groups are shown of how many there are.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One or more rows a group.
+    by : sequence of str
+        Its columns of labels.
+    sizes : pandas.Series
+        Size of each group, indexed by its labels.
+    most : int
+        How many groups to keep.
+    """
+    kept = sizes.sort_values(ascending=False, kind="stable").head(most)
+    rows = kept.reset_index()[list(by)].merge(table, on=list(by), how="left")
+    return rows, {"shown": len(kept), "groups": len(sizes)}
+
+
 def name_groups(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Give the columns of labels the dtype that :func:`tabulate` gives them."""
     return table.assign(**{name: _text_column(table[name].tolist()) for name in by})
