@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 import threading
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 KEYS = {"secret_id": "AKIDEXAMPLE", "secret_key": "SECRETEXAMPLE"}
 BUCKET = {"bucket": "test-1234567890", "region": "ap-beijing"}
 DATE = "Tue, 14 Nov 2023 22:14:20 GMT"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_interrupts() -> None:
+    """A shell starts what it puts in the background with SIGINT ignored; the tests of Ctrl-C need it heard."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

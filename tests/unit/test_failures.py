@@ -129,7 +129,9 @@ def test_the_number_behind_wilson_gives_aalen_johansen_s_variance():
         np.bincount(seconds[event == kind].astype(int), minlength=400).astype(float) for kind in (1, 2, 0)
     ]
     final, number = _final(counts[0], counts[0] + counts[1], counts[2])
-    assert final * (1 - final) / number == pytest.approx(float(fitted.variance_.iloc[-1]), rel=0.02)
+    assert final * (1 - final) / number == pytest.approx(
+        float(fitted.variance_.dropna().iloc[-1]), rel=0.02
+    )  # lifelines 0.30.3: NaN at the end
     everyone = counts[0], counts[0] + counts[1] + counts[2], np.zeros(400)
     assert _final(*everyone)[1] == pytest.approx(300)
 

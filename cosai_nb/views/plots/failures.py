@@ -164,7 +164,7 @@ def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.
         )
         if not names:
             ax.fill_between(middle, part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
-    top = max(rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01)
+    top = float(np.nanmax([rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01]))
     ax.set_ylim(0, min(top, 1.02))
     created = rates.groupby("time", as_index=False)["jobs"].sum()
     middle = style.day_numbers(created["time"] + width / 2)
