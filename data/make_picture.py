@@ -1,4 +1,4 @@
-"""Draw the README's picture from the package's own plots on the emulator's default week: python data/make_picture.py."""  # noqa: INP001 - a script among data, not a package
+"""Draw the README's picture from the package's own plots on the emulator's default week: python data/make_picture.py."""
 
 import sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from cosai_nb.stats.latency import queue_latency, run_time
 from cosai_nb.stats.load import queue_load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 OPTIONAL = ("tag", "queue_id", "code", "message", "input_object")
 FINE_SPAN = pd.Timedelta("31D")
@@ -117,5 +117,5 @@ def _loads(jobs: pd.DataFrame) -> dict[Any, pd.DataFrame]:
         load = queue_load(jobs, freq="5min" if span < FINE_SPAN else "1h", by="queue_id")
     except SettingsError:
         return {}
-    queues = load.groupby(level="queue_id", dropna=False, sort=False)
+    queues: Iterable[tuple[Any, pd.DataFrame]] = load.groupby(level="queue_id", dropna=False, sort=False)
     return {None if pd.isna(queue) else queue: part.droplevel("queue_id") for queue, part in queues}

@@ -192,8 +192,8 @@ def _worst_hour(answers: Answers) -> str:
     hours = hours[hours.index.notna()]
     if len(hours) < 2 or not hours["failed"].max():  # noqa: PLR2004 - one hour is no comparison
         return ""
-    moment = hours["failed"].idxmax()
-    row = hours.loc[moment]
+    worst = int(hours["failed"].to_numpy().argmax())
+    moment, row = hours.index[worst], hours.iloc[worst]
     return f"The worst hour began {when(moment, answers.tz)}: {count(row['failed'])} of {jobs_in_words(row['jobs'])} created in it failed."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from cosai_nb.errors import CosaiError
 from cosai_nb.views import plots
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from markupsafe import Markup
+    from matplotlib.figure import Figure
 
     from cosai_nb.stats.histogram import DurationHistogram
     from cosai_nb.views.answers import Answers
@@ -119,7 +120,9 @@ def _show(identity: str, plot: _Plot, tz: str) -> Shown:
         if not ax.axison:  # nothing to draw: the plot says why
             return Shown(identity, plot.title, None, None, " ".join(text.get_text() for text in ax.texts))
         svg = inline_svg(
-            ax.figure, name=identity, title=f"{plot.title}; the table below it holds the numbers"
+            cast("Figure", ax.figure),
+            name=identity,
+            title=f"{plot.title}; the table below it holds the numbers",
         )
         twin = twin_table(plot.twin(), plot.title, tz)
     except CosaiError as error:

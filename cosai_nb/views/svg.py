@@ -49,7 +49,7 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cosai_nb"}):
         canvas = FigureCanvasSVG(figure)
         _lay_out(figure)
-        canvas.print_svg(written, metadata={"Date": None})  # savefig would draw everything a second time
+        canvas.print_svg(written, metadata={"Date": None})  # type: ignore[no-untyped-call]  # savefig would draw everything a second time
     root = ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib wrote it a line above
     _clean(root, name)
     for size in ("width", "height"):
@@ -110,7 +110,8 @@ def _two_decimals(found: re.Match[str]) -> str:
 
 def _restyle(element: ET.Element) -> None:
     style = element.attrib.pop("style", "")
-    declared = [(key, element.attrib.pop(key)) for key in ("fill", "stroke") if key in element.attrib]
+    drawn = [key for key in ("fill", "stroke") if key in element.attrib]
+    declared: list[tuple[str, str]] = [(key, element.attrib.pop(key)) for key in drawn]
     declared += [
         (key.strip(), value.strip()) for key, _, value in (part.partition(":") for part in style.split(";"))
     ]

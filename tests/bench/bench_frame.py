@@ -71,11 +71,11 @@ def main() -> int:
             way()
             cost[name].append((time.perf_counter() - began) / ROWS * 1e6)
     for name, runs in cost.items():
-        print(f"{name:32} {statistics.median(runs):8.3f} µs a row")  # noqa: T201  # a benchmark prints
+        print(f"{name:32} {statistics.median(runs):8.3f} µs a row")  # a benchmark prints
     red = 0
     for name, (usual, limit) in LIMITS.items():
         ratio = min(cost[name]) / min(cost[usual])
-        print(f"{name} / {usual}: {ratio:.3f}, promised {limit:.3f}")  # noqa: T201  # a benchmark prints
+        print(f"{name} / {usual}: {ratio:.3f}, promised {limit:.3f}")  # a benchmark prints
         red += ratio > limit
     return 1 if red else 0
 

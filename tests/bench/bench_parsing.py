@@ -54,7 +54,7 @@ def main() -> int:
             ratio = statistics.median(map(truediv, *cost.values()))  # of runs side by side: load hits both
             promised = name == "translation" and jobs > 1
             note = f", promised {LIMIT:.3f}" if promised else ""
-            print(  # noqa: T201  # a benchmark prints
+            print(  # a benchmark prints
                 f"{name:20} {jobs:3} jobs an answer: {ours:6.1f} µs a job, xmltodict {theirs:6.1f}; ratio {ratio:.3f}{note}"
             )
             red += promised and ratio > LIMIT

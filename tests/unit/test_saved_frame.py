@@ -44,7 +44,7 @@ def test_the_saved_frame_is_what_its_readme_says(jobs):
         lambda jobs: cn.queue_load(jobs, freq="1h"),
         lambda jobs: cn.compare(jobs.iloc[:2000], jobs.iloc[2000:]),
         lambda jobs: cn.check_slo(jobs, threshold_s=60, target=0.9),
-        lambda jobs: cn.change_points(jobs),
+        cn.change_points,
     ],
 )  # fmt: skip
 def test_a_summary_of_it(jobs, summarise):

@@ -11,6 +11,7 @@ from cosai_nb.stats.failures import failure_rates as rate_summary
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.bars import count_bars
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import share
@@ -168,7 +169,7 @@ def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.
     ax.set_ylim(0, min(top, 1.02))
     created = rates.groupby("time", as_index=False)["jobs"].sum()
     middle = style.day_numbers(created["time"] + width / 2)
-    bars = style.count_bars(ax, middle, created["jobs"].to_numpy(), days=width / pd.Timedelta("1D"))
+    bars = count_bars(ax, middle, created["jobs"].to_numpy(), days=width / pd.Timedelta("1D"))
     style.percent_axis(ax.yaxis, "jobs that fail" if names else "jobs that fail (95 % interval)")
     style.clock_axis(ax.xaxis, tz)
     ax.grid(alpha=0.25)

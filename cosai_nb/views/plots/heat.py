@@ -137,7 +137,7 @@ def _log_norm(seconds: np.ndarray) -> LogNorm:
 
 def _mark_open_ends(ax: Axes, slots: np.ndarray, shades: np.ndarray) -> None:
     for slot in slots:
-        ink = "black" if shades[slot] > 0.5 else "white"  # noqa: PLR2004 - the lighter half of the colours
+        ink = "#111111" if shades[slot] > 0.5 else "white"  # noqa: PLR2004 - the lighter half of the colours
         ax.text(slot % _DAY + 0.5, slot // _DAY + 0.5, "≥", ha="center", va="center", color=ink, fontsize=13)
 
 

@@ -11,6 +11,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.bars import count_bars
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest, tabulate
 from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
 from cosai_nb.views.plots.text import labels
@@ -132,7 +133,7 @@ def latency_over_time(
     ax.set_ylabel(f"queue latency {' and '.join(shown)} (log scale)")
     created = known.groupby("hour", as_index=False)["jobs"].sum()
     middle = style.day_numbers(created["hour"] + _HOUR / 2)
-    handles.append(style.count_bars(ax, middle, created["jobs"].to_numpy(), days=1 / 24))
+    handles.append(count_bars(ax, middle, created["jobs"].to_numpy(), days=1 / 24))
     named.append(f"jobs created per hour, at most {created['jobs'].max():,}")
     ax.grid(alpha=0.25)
     style.clock_axis(ax.xaxis, tz)

@@ -9,7 +9,7 @@
     name_lines(ax, handles, names)  the legend, below the data
     name_rows(ax, names), beside(ax, row, text)        one category a row, the first on top, and what stands beside it
     duration_log_axis(ax, "x", longest), clock_axis(axis, tz), day_numbers(times), count_axis(axis, text)
-    percent_axis(axis, text), count_bars(ax, middle, jobs, days)
+    percent_axis(axis, text)
     say(ax, sentence)               what stands in a plot that has nothing to draw
 """
 
@@ -21,7 +21,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -65,8 +64,6 @@ _BELOW_LABEL = 0.56
 """Inches from the data down to the legend: tick labels and the axis label fit in between."""
 _FEWEST_ROWS = 3
 """Rows that there is room for at least, so that a single bar is no wall."""
-_BARS = 0.13
-"""Share of the height that bars of numbers of jobs may fill."""
 _ONE_ROW = 60
 """Letters that all names of a legend may have together to stand side by side."""
 _FINE_TICKS = (0, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -122,8 +119,10 @@ def headline(ax: Axes, what: str, facts: str) -> None:
 
     Both are titles of the Axes (left and right slot), so that its repr, and a test of a notebook, holds them.
     """
-    ax.set_title(f"{what}\n", loc="left", fontweight="bold", fontsize="large", fontfamily=families())
-    ax.set_title(facts, loc="right", x=0, ha="left", fontsize="medium", alpha=_FAINT, fontfamily=families())
+    ax.set_title(f"{what}\n", loc="left", y=1.0, fontweight="bold", fontsize="large", fontfamily=families())
+    ax.set_title(
+        facts, loc="right", x=0, y=1.0, ha="left", fontsize="medium", alpha=_FAINT, fontfamily=families()
+    )
 
 
 def by_text(by: Sequence[str]) -> str:
@@ -275,17 +274,6 @@ def percent_axis(axis: Axis, text: str) -> None:
     axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=2, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
     axis.set_label_text(text)
-
-
-def count_bars(ax: Axes, middle: npt.NDArray[np.float64], jobs: npt.NDArray[np.int64], days: float) -> Artist:
-    """Draw numbers of jobs along the bottom, in a scale of their own that the legend gives; return its handle.
-
-    The axis then spans the bars, which matplotlib does not always do by itself for a single one.
-    """
-    heights = jobs / max(jobs.max(initial=0), 1) * _BARS
-    ax.bar(middle, heights, width=days, color=GREY, alpha=0.4, transform=ax.get_xaxis_transform())
-    ax.set_xlim(middle.min() - days, middle.max() + days)
-    return Patch(color=GREY, alpha=0.4)
 
 
 def say(ax: Axes, sentence: str) -> Axes:
