@@ -26,7 +26,7 @@ BUCKET = {"bucket": "test-1234567890", "region": "ap-beijing"}
 DATE = "Tue, 14 Nov 2023 22:14:20 GMT"
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _ctrl_c_interrupts() -> None:
     """A shell starts what it puts in the background with SIGINT ignored; the tests of Ctrl-C need it heard."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
