@@ -94,11 +94,7 @@ def fetch_records(
     fetched = Fetched({})
     until = None if deadline is None else client.clock.monotonic() + deadline
     try:
-        for thread in threads:
-            thread.start()
-        while len(fetched.records) < len(ids) and fetched.ended is None:
-            at_work = any(thread.is_alive() for thread in threads)
-            _receive(crew, fetched, until, on_records, at_work=at_work)
+        _gather(crew, threads, len(ids), fetched, until, on_records)
     except KeyboardInterrupt:
         fetched.ended, fetched.interrupted = "interrupted", True
     finally:
@@ -110,6 +106,24 @@ def fetch_records(
     for job_id in ids:
         fetched.records.setdefault(job_id, Record(job_id, "unread", error=f"not read: {fetched.ended}"))
     return fetched
+
+
+def _gather(
+    crew: Crew,
+    threads: list[threading.Thread],
+    number: int,
+    fetched: Fetched,
+    until: float | None,
+    keep: OnRecords,
+) -> None:
+    """Start the workers and take in what they send, until all is there or the call ends.
+
+    A function of its own: CPython 3.13.0 does not catch a Ctrl-C that arrives as a ``while`` directly below a ``try`` jumps back.
+    """
+    for thread in threads:
+        thread.start()
+    while len(fetched.records) < number and fetched.ended is None:
+        _receive(crew, fetched, until, keep, at_work=any(thread.is_alive() for thread in threads))
 
 
 def _receive(crew: Crew, fetched: Fetched, until: float | None, keep: OnRecords, *, at_work: bool) -> None:
