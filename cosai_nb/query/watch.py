@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cosai_nb.errors import IncompleteWarning, InterruptedWarning
-from cosai_nb.query.live import Progress, view_of
+from cosai_nb.query.live import Progress, View, view_of
 from cosai_nb.query.run import (
     assemble,
     check_sizes,
@@ -147,35 +147,40 @@ class _Watch:
         progress: bool | None,
     ) -> None:
         """Ask, show and wait until none is open, the deadline is over or the user interrupts."""
-        clock = client.clock
-        until = float("inf") if deadline is None else clock.monotonic() + deadline
         view = view_of(progress, len(self.open))
-        pause = every
-        try:
-            while True:
-                left = until - clock.monotonic()
-                fetched = fetch_into(
-                    self.store,
-                    client,
-                    self.open,
-                    worth_storing=self._is_change,
-                    workers=workers,
-                    deadline=None if deadline is None else left,
-                )
-                changed = self._take(fetched)
-                view.show(self._progress())
-                if not self.open or self.why or self.failure:
-                    return
-                pause = every if changed else min(pause * _SLOWER, every * _SLOWEST)
-                left = until - clock.monotonic()
-                if left <= 0:
-                    self.why = "the deadline was over"
-                    return
-                clock.wait(threading.Event(), min(pause, left))
+        try:  # no loop directly below it: see batch._gather
+            self._poll(client, view, every=every, deadline=deadline, workers=workers)
         except KeyboardInterrupt:
             self.why = _INTERRUPTED
         finally:
             view.close()
+
+    def _poll(
+        self, client: Client, view: View, *, every: float, deadline: float | None, workers: int
+    ) -> None:
+        clock = client.clock
+        until = float("inf") if deadline is None else clock.monotonic() + deadline
+        pause = every
+        while True:
+            left = until - clock.monotonic()
+            fetched = fetch_into(
+                self.store,
+                client,
+                self.open,
+                worth_storing=self._is_change,
+                workers=workers,
+                deadline=None if deadline is None else left,
+            )
+            changed = self._take(fetched)
+            view.show(self._progress())
+            if not self.open or self.why or self.failure:
+                return
+            pause = every if changed else min(pause * _SLOWER, every * _SLOWEST)
+            left = until - clock.monotonic()
+            if left <= 0:
+                self.why = "the deadline was over"
+                return
+            clock.wait(threading.Event(), min(pause, left))
 
     def _is_change(self, record: Record) -> bool:
         return _outcome(self.records.get(record.job_id)) != _outcome(record)

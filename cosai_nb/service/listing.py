@@ -119,14 +119,8 @@ def list_records(
     listed = Listed()
     for thread in threads:
         thread.start()
-    at_work = len(threads)
     try:
-        while at_work:
-            message = crew.messages.get()
-            if message is None:
-                at_work -= 1
-            else:
-                _receive(message, listed, on_records)
+        _gather(crew, len(threads), listed, on_records)
     except KeyboardInterrupt:
         listed.interrupted = True
     finally:
@@ -139,6 +133,14 @@ def list_records(
             job_id: record for job_id, record in listed.records.items() if record.values[_STATE] in asked
         }
     return listed
+
+
+def _gather(crew: _Crew, at_work: int, listed: Listed, keep: Callable[[list[Record]], None]) -> None:
+    while at_work:  # not directly below the try: see batch._gather
+        if (message := crew.messages.get()) is None:
+            at_work -= 1
+        else:
+            _receive(message, listed, keep)
 
 
 def _drain(crew: _Crew, listed: Listed, on_records: Callable[[list[Record]], None]) -> None:
