@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -104,6 +105,14 @@ def client_of(answer: Callable[[str, Any], Any], **settings: Any) -> Client:
     return client
 
 
+def workers_have_ended() -> bool:
+    """Return whether every worker thread ends; on a busy machine one that was told to may take a moment."""
+    workers = [thread for thread in threading.enumerate() if re.match(r"cosai-(list-)?\d", thread.name)]
+    for worker in workers:
+        worker.join(timeout=10)
+    return not any(worker.is_alive() for worker in workers)
+
+
 class RawServer:
     """A socket on loopback whose ``talk(sock, request, number)`` sends what it likes; True keeps the connection."""
 
@@ -187,4 +196,5 @@ def wire() -> SimpleNamespace:
         xml=xml,
         ids_of=ids_of,
         client_of=client_of,
+        workers_have_ended=workers_have_ended,
     )

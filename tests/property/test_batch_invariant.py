@@ -133,7 +133,7 @@ def test_every_id_ends_in_exactly_one_record(
     assert service.longest <= min(MAX_LIST, batch_size)
     assert all(times <= ASKED_AT_MOST + RETRIES_AT_MOST for times in service.asked.values())
     assert sum(service.asked.values()) <= (ASKED_AT_MOST * number) + MAX_LIST * RETRIES_AT_MOST
-    assert not any(thread.name.startswith("cosai-") for thread in threading.enumerate())
+    assert wire.workers_have_ended()
 
 
 @settings(max_examples=30, deadline=None)

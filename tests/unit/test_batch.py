@@ -49,10 +49,6 @@ def fates(fetched) -> Counter[str]:
     return Counter(record.fate for record in fetched.records.values())
 
 
-def no_thread_left() -> bool:
-    return not any(thread.name.startswith("cosai-") for thread in threading.enumerate())
-
-
 def run(wire, meddle=lambda _: None, ids=IDS, unknown=(), workers=4, batch_size=10, **settings):
     service = Service(wire, meddle, unknown)
     client = settings.pop("client", None) or wire.client_of(service)
@@ -60,7 +56,7 @@ def run(wire, meddle=lambda _: None, ids=IDS, unknown=(), workers=4, batch_size=
     fetched = fetch_records(client, ids, workers=workers, batch_size=batch_size, **settings)
     assert set(fetched.records) == set(ids)
     assert len(fetched.records) == len(ids)
-    assert no_thread_left()
+    assert wire.workers_have_ended()
     return fetched, service, client
 
 
@@ -406,6 +402,7 @@ def test_a_call_that_is_over_does_not_wait_for_each_of_its_requests(wire):
     hang.set()
     assert took < 4
     assert fates(fetched) == {"unread": 100}
+    assert wire.workers_have_ended()
 
 
 def test_an_interrupt_in_a_callback_keeps_what_was_read(wire):
@@ -462,13 +459,13 @@ def test_a_workers_bug_surfaces_in_the_caller(wire):
 
     with pytest.raises(ZeroDivisionError):
         run(wire, meddle)
-    assert no_thread_left()
+    assert wire.workers_have_ended()
 
 
 def test_a_callbacks_bug_surfaces_and_ends_the_threads(wire):
     with pytest.raises(OSError, match="disk full"):
         run(wire, on_records=lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    assert no_thread_left()
+    assert wire.workers_have_ended()
 
 
 def test_callbacks_come_in_the_calling_thread_and_once_an_id(wire):

@@ -1,7 +1,6 @@
 """list_jobs: pages side by side, no second lost, loops, expired tokens, jobs that move, and what a store spares."""
 
 import random
-import threading
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from urllib.parse import parse_qs, urlsplit
@@ -271,7 +270,7 @@ def test_ctrl_c_returns_what_was_listed_with_a_warning(wire, monkeypatch):
             tag="Translation", queue_id=QUEUE, start="2026-09-22", end="2026-09-23", client=queue.client
         )
     assert 500 <= len(jobs) < 3_000
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("cosai-list")]
+    assert wire.workers_have_ended()
 
 
 @pytest.mark.parametrize(

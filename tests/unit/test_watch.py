@@ -1,6 +1,5 @@
 """watch_jobs: only what has not ended is asked, pauses grow and shrink, any end leaves an honest frame."""
 
-import threading
 import time
 from datetime import datetime
 
@@ -272,10 +271,6 @@ def test_in_a_kernel_the_view_is_the_widget(monkeypatch):
     assert isinstance(live.view_of(None, 3), live.Line)
 
 
-def test_no_thread_is_left(emulator, ids):
+def test_no_thread_is_left(emulator, ids, wire):
     watch_jobs(ids[:5], client=emulator.client(), progress=False)
-    assert not [
-        thread
-        for thread in threading.enumerate()
-        if thread.name.startswith("cosai-") and "emul" not in thread.name
-    ]
+    assert wire.workers_have_ended()
