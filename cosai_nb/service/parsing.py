@@ -127,28 +127,14 @@ def parse_queues(body: bytes) -> list[dict[str, str | None]]:
     ('p1', None)
     """
     names = ("QueueId", "Name", "State", "MaxSize", "MaxConcurrent", "Category", "CreateTime", "UpdateTime")
-    queues = _listed(parse_tree(body), "QueueList")
+    response = parse_tree(body).get("Response")
+    found = response.get("QueueList") if isinstance(response, dict) else None
+    queues = found if isinstance(found, list) else [found]
     return [
         {name: next(_texts(queue.get(name)), None) for name in names}
         for queue in queues
         if isinstance(queue, dict)
     ]
-
-
-def parse_missing_queues(body: bytes) -> list[str]:
-    """Read the queue IDs that an ``/ai_queue`` answer does not know (``NonExistPIDs``), each once.
-
-    Raises
-    ------
-    MalformedError, OversizedError
-        As :func:`parse_jobs`.
-
-    Examples
-    --------
-    >>> parse_missing_queues(b"<Response><NonExistPIDs><QueueID>p1</QueueID></NonExistPIDs></Response>")
-    ['p1']
-    """
-    return _ids(list(_texts(_listed(parse_tree(body), "NonExistPIDs"))))
 
 
 def parse_error(body: bytes) -> Fault:
@@ -192,12 +178,6 @@ def _tree(body: bytes) -> dict[str, Any]:
         body, encoding="utf-8", force_list=("JobsDetail",), postprocessor=local
     )
     return tree
-
-
-def _listed(tree: dict[str, Any], name: str) -> list[Any]:
-    response = tree.get("Response")
-    found = response.get(name) if isinstance(response, dict) else None
-    return found if isinstance(found, list) else [found]
 
 
 def _texts(node: object) -> Iterator[str]:

@@ -32,7 +32,6 @@ def _text_dtype() -> Any:  # the stubs know only the newest pandas
 TEXT: Any = _text_dtype()
 """pandas' string dtype with NaN: ``str`` in pandas 3."""
 
-UTC_MS = pd.DatetimeTZDtype("ms", "UTC")
 OUTCOME = pd.CategoricalDtype(pd.Index([outcome.value for outcome in Outcome], dtype=TEXT))
 
 _NUMBER = r"\A\d{1,15}(?:\.\d*)?\z"

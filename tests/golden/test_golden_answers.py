@@ -7,13 +7,7 @@ import pytest
 
 from cosai_nb.errors import MalformedError
 from cosai_nb.schema import WIRE
-from cosai_nb.service.parsing import (
-    parse_error,
-    parse_jobs,
-    parse_missing_queues,
-    parse_queues,
-    parse_tree,
-)
+from cosai_nb.service.parsing import parse_error, parse_jobs, parse_queues, parse_tree
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 EXPECTED = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(GOLDEN.glob("*.json"))}
@@ -89,7 +83,6 @@ def test_queues_are_read(name):
         name
     ]["queues"]
     assert all(len(queue) == 8 for queue in queues)
-    assert parse_missing_queues(BODIES[name]) == EXPECTED[name]["missing_queues"]
 
 
 def test_the_golden_jobs_name_every_wire_path():
