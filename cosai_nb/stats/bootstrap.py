@@ -83,7 +83,10 @@ def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) 
     """
     rows = histogram.counts(measure)
     usable = rows.kind <= UNFINISHED
-    starts = np.unique(_block_of_cell(histogram, hours)[np.unique(rows.cell[usable])])
+    of_cell = _block_of_cell(histogram, hours)
+    seen = np.zeros(len(of_cell), dtype=bool)
+    seen[rows.cell[usable]] = True
+    starts = np.unique(of_cell[seen])
     starts = starts[starts > np.iinfo(np.int64).min]
     distinct, _ = compact(rows.value[usable], int(rows.value[usable].max(initial=0)) + 1)
     seconds = np.unique(_round_up(distinct))

@@ -40,7 +40,7 @@ import numpy.typing as npt
 from cosai_nb.schema import ENDED as ENDED_OUTCOMES
 from cosai_nb.schema import NOT_A_JOB, Outcome
 from cosai_nb.stats.coding import Ints, code_labels
-from cosai_nb.stats.frames import MISSING, check_jobs, milliseconds
+from cosai_nb.stats.frames import HOUR_MS, MISSING, check_jobs, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,6 @@ NEEDED = (
 """The columns of a frame that the classes are worked out from."""
 KEYS = ("hour", "queue_id", "tag", "outcome", "code")
 """The keys of every histogram."""
-_HOUR_MS = 3_600_000
 
 
 class Measured(NamedTuple):
@@ -119,7 +118,7 @@ def measure_jobs(jobs: pd.DataFrame) -> dict[str, Measured]:
     latency = _whole_seconds(jobs["queue_latency_s"])
     run = _whole_seconds(jobs["run_time_s"])
 
-    believed = jobs["timing_ok"].to_numpy(dtype=bool) & ~among(Outcome.SUCCESS)
+    believed = jobs["timing_ok"].to_numpy(dtype=bool, na_value=False) & ~among(Outcome.SUCCESS)
     left_line = over & ~has_start & (believed | among(Outcome.CANCELLED))
     given_up = np.where(left_line & (total >= 0), total, age)
     waited = left_line | (~over & ~running & ~has_start)
@@ -163,5 +162,5 @@ def _classify(known: Ints, censored: Flags, age: Ints, belongs: Flags) -> Measur
 
 def _hours_on(created: Ints, moment: Ints, usable: Flags) -> Measured:
     usable = usable & (created != MISSING) & (moment != MISSING)
-    hours = np.where(usable, moment // _HOUR_MS - created // _HOUR_MS, 0)
+    hours = np.where(usable, moment // HOUR_MS - created // HOUR_MS, 0)
     return Measured(np.where(usable, np.int8(ENDED), np.int8(ABSENT)), hours)

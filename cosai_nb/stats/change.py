@@ -27,7 +27,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.stats.hourly import FEWEST_HOURS, change_finder, hourly_levels, levels_between
 from cosai_nb.stats.latency import groups_of, jobs_of_kind, waiting_rows
-from cosai_nb.stats.quantiles import Group, make_table, name_of, quantile, read_shares, split_groups
+from cosai_nb.stats.quantiles import NUMBER, Group, make_table, name_of, quantile, read_shares, split_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def compare(
     ------
     TypeError, FrameError
         A side is no frame, or lacks a column.
-    SettingsError, ValueError
+    SettingsError
         ``q`` is not one quantile between 0 and 1.
 
     Notes
@@ -125,7 +125,7 @@ def compare(
 
 
 def _one_share(q: float) -> float:
-    if not isinstance(q, (int, float)):
+    if not isinstance(q, NUMBER):
         raise SettingsError(f"q={q!r} must be one quantile between 0 and 1, such as 0.95.")
     return read_shares(q)[0]
 
@@ -247,7 +247,7 @@ def change_points(
     ------
     TypeError, FrameError
         ``jobs`` is no frame, or lacks a column.
-    SettingsError, ValueError
+    SettingsError
         ``q`` is not one quantile between 0 and 1, or ruptures is not installed (the extra ``changes``).
 
     Notes

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cosai_nb.stats.frames import MISSING, milliseconds
+from cosai_nb.stats.frames import HOUR_MS, MISSING, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ Labels = npt.NDArray[Any]
 Keys = npt.NDArray[np.integer[Any]]
 _LIMIT = 2**62
 _SMALL_TABLE = 2**20
-_HOUR_MS = 3_600_000
 
 
 class Coded(NamedTuple):
@@ -52,7 +51,7 @@ def code_hours(times: pd.Series) -> Coded:
     """Code times by their hour (UTC)."""
     moments = milliseconds(times)
     known = moments != MISSING
-    hours = moments // _HOUR_MS
+    hours = moments // HOUR_MS
     if not known.any():
         return Coded(np.empty(0, dtype=np.int64), np.full(len(moments), -1, dtype=np.int64))
     first = int(hours[known].min())

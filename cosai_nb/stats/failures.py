@@ -17,13 +17,13 @@ from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.schema import Outcome
 from cosai_nb.stats.bootstrap import MIN_BLOCKS
 from cosai_nb.stats.coding import Coded, code_labels
-from cosai_nb.stats.frames import MISSING, check_jobs, group_columns, milliseconds
+from cosai_nb.stats.frames import HOUR_MS, MISSING, check_jobs, group_columns, milliseconds
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.incidence import MOST_UNDECIDED, Ends, share_of
 from cosai_nb.stats.messages import count_faults
 from cosai_nb.stats.quantiles import make_table, split_groups
 from cosai_nb.stats.slices import labelled
-from cosai_nb.stats.steps import HOUR_MS, moment_index, width_ms
+from cosai_nb.stats.steps import moment_index, width_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

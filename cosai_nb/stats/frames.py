@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +20,11 @@ from cosai_nb.errors import FrameError
 from cosai_nb.schema import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 MISSING = np.iinfo(np.int64).min
 """What numpy holds in an int64 view of NaT."""
+HOUR_MS = 3_600_000
 
 
 def check_jobs(jobs: object, columns: Iterable[str]) -> pd.DataFrame:
@@ -123,7 +125,7 @@ def group_columns(by: str | Sequence[str] | None) -> tuple[str, ...]:
     """
     if by is None:
         return ()
-    names = (by,) if isinstance(by, str) else tuple(by)
+    names = (by,) if isinstance(by, str) else tuple(by) if isinstance(by, Iterable) else (by,)
     if not all(isinstance(name, str) for name in names):
         raise FrameError(f"by= takes a column name or a list of column names, not {by!r}.")
     if len(set(names)) < len(names):

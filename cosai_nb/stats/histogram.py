@@ -108,6 +108,7 @@ class DurationHistogram:
         FrameError
             A column is missing or is not in its documented form.
         """
+        keys = group_columns(keys)
         jobs, left_out = only_jobs(jobs, keys)
         return cls.from_measured(jobs, measure_jobs(jobs), keys=keys, left_out=left_out)
 
@@ -165,6 +166,9 @@ class DurationHistogram:
         left_out = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in outcomes}
         return DurationHistogram(columns, counts, newest(self.as_of, other.as_of), left_out)
 
+    def __radd__(self, other: object) -> DurationHistogram:
+        return self if other == 0 else NotImplemented  # sum() begins with 0
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DurationHistogram):
             return NotImplemented
@@ -207,6 +211,8 @@ class DurationHistogram:
             FrameError where there is no such key, or a time is not on the hour.
         """
         self.check_keys(tuple(labels))
+        if "hour" in labels:
+            raise FrameError("Hours are chosen by start= and end=, not by hour=.")
         kept = created_within(self._columns["hour"], start, end)
         for key, wanted in labels.items():
             kept &= labelled(self._columns[key], wanted)

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api.typing import NaTType
 
-from cosai_nb.errors import FileError
+from cosai_nb.errors import FileError, FrameError
 from cosai_nb.stats.censoring import ENDED, MEASURES, UNFINISHED, UNUSABLE
 from cosai_nb.stats.coding import Coded, Counts, Ints, Labels, code_hours, code_labels, number_cells, tally
+from cosai_nb.stats.frames import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,13 +31,12 @@ Moment = pd.Timestamp | NaTType
 Label = str | float | Moment
 Parts = tuple[dict[str, Coded], dict[str, Counts], Moment, dict[str, int]]
 _FORM = 1
-_HOUR_MS = 3_600_000
 _OWN = ("measure", "kind", "value", "jobs")
 
 
 def hour_times(hours: Ints) -> pd.DatetimeIndex:
     """Return hours since the epoch as times."""
-    return pd.DatetimeIndex((hours * _HOUR_MS).astype("datetime64[ms]"), tz="UTC")
+    return pd.DatetimeIndex((hours * HOUR_MS).astype("datetime64[ms]"), tz="UTC")
 
 
 def _moment(milliseconds: int) -> pd.Timestamp:
@@ -48,7 +48,7 @@ def _moment(milliseconds: int) -> pd.Timestamp:
 def shown(key: str, labels: Labels, code: int) -> Label:
     """Return one label as a user sees it: a time for an hour, NaN or NaT where it is missing."""
     if key == "hour":
-        return pd.NaT if code < 0 else _moment(int(labels[code]) * _HOUR_MS)
+        return pd.NaT if code < 0 else _moment(int(labels[code]) * HOUR_MS)
     return float("nan") if code < 0 else str(labels[code])
 
 
@@ -66,6 +66,7 @@ def _categories(codes: Ints, labels: list[str]) -> pd.Index[Any]:
 
 def cells_table(columns: Mapping[str, Coded], counts: Mapping[str, Counts]) -> pd.DataFrame:
     """Return one row per cell: keys, ``jobs``, and the jobs of each duration and class."""
+    _refuse_own_names(columns)
     size = len(columns["hour"].codes)
     numbers = {
         f"{measure}_{word}": np.bincount(rows.cell, np.where(rows.kind == code, rows.jobs, 0), size)
@@ -81,6 +82,7 @@ def cells_table(columns: Mapping[str, Coded], counts: Mapping[str, Counts]) -> p
 
 def long_table(columns: Mapping[str, Coded], counts: Mapping[str, Counts]) -> pd.DataFrame:
     """Return one row per (measure, cell, kind, value): keys, ``measure``, ``kind``, ``value``, ``jobs``."""
+    _refuse_own_names(columns)
     rows = Counts(*(np.concatenate(parts) for parts in zip(*counts.values(), strict=True)))
     lengths = [len(part.cell) for part in counts.values()]
     measure = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
@@ -93,6 +95,13 @@ def long_table(columns: Mapping[str, Coded], counts: Mapping[str, Counts]) -> pd
             "jobs": rows.jobs,
         }
     )
+
+
+def _refuse_own_names(columns: Mapping[str, Coded]) -> None:
+    if clash := next((key for key in columns if key in _OWN), None):
+        raise FrameError(
+            f"The key {clash!r} has the name of a column of the histogram's own table; rename the frame's column."
+        )
 
 
 def write_parts(parts: Parts, path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cosai_nb.errors import SettingsError
-from cosai_nb.stats.curves import Curve, Floats
 from cosai_nb.stats.quantiles import quantile, split_groups
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from cosai_nb.stats.curves import Floats
     from cosai_nb.stats.histogram import DurationHistogram
 
 _SHORTEST = 12
@@ -59,8 +59,7 @@ def hourly_levels(part: DurationHistogram, share: float) -> tuple[list[pd.Timest
         if hour is None or math.isnan(level):
             continue
         if math.isinf(level):
-            final = Curve(curve.seconds, curve.ended + curve.unfinished, np.zeros_like(curve.ended))
-            level = max(last, quantile(final, share))
+            level = max(last, quantile(curve.with_ages_final(), share))
         else:
             last = level
         hours.append(hour)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_UNDECIDED = 0.1
 """Above this share of jobs that may still end either way there is no rate, only its bounds."""
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 _MOST_AGES = 400
 _Z = NormalDist().inv_cdf(0.975)
 
@@ -109,7 +109,7 @@ def estimate(hour: Ints, counts: Counts, classes: list[Flags], sure: Sequence[in
         lows.append(low)
     undecided = 1 - sum(finals)
     return Share(
-        finals[0], lows[0], 1 - lows[1], undecided if undecided > _ROUNDING else 0.0, timeless, blocks
+        finals[0], lows[0], 1 - lows[1], undecided if undecided > ROUNDING else 0.0, timeless, blocks
     )
 
 
@@ -123,6 +123,8 @@ def _final(cause: Floats, ended: Floats, unfinished: Floats) -> tuple[float, flo
     """Return where the cumulative incidence ends, and the number of jobs that would give its variance if all had ended."""
     reached = aalen_johansen(cause, ended, unfinished)
     final = float(reached[-1]) if len(reached) else 0.0
+    if ended.any() and not unfinished.any():
+        final = float(cause.sum() / ended.sum())  # the same, without its rounding
     risk = np.maximum(np.cumsum((ended + unfinished)[::-1])[::-1], 1)
     survival = np.append(1.0, np.cumprod(1 - ended / risk))[:-1]
     rest = final - reached
@@ -134,7 +136,7 @@ def _final(cause: Floats, ended: Floats, unfinished: Floats) -> tuple[float, flo
     ).sum()
     number = float(ended.sum())
     binomial = final * (1 - final)  # of a sure end only rounding is left, which says nothing of the number
-    return final, min(number, binomial / variance) if binomial > _ROUNDING and variance > 0 else number
+    return final, min(number, binomial / variance) if binomial > ROUNDING and variance > 0 else number
 
 
 def _draws(hour: Ints, counts: Counts, classes: list[Flags]) -> tuple[tuple[Floats, ...], int]:

@@ -118,6 +118,8 @@ def queue_latency(
         if group.growing and waiting:
             row["method"], note = _judge(fifo=group.fifo, single_jobs=projected is not None)
             notes.append(note)
+        elif projected is None:
+            notes.append("fifo and projection need single jobs: pass the jobs frame")
         head = projected[group.labels] if row["method"] == "projection" and projected else group.jobs
         row |= quantile_columns(group, "queue_latency", shares, head=head, notes=notes)
         for share in shares:
@@ -198,11 +200,11 @@ def groups_of(
         if not cells.any():
             cells[:] = True  # nobody waits: the lines that its jobs came through
         mine = [None if code < 0 else str(queues[code]) for code in np.unique(codes[cells])]
-        orders = [fifo.get(line) for line in mine]
-        order = None if None in orders else all(orders)
+        told = (fifo.get(line) for line in mine)
+        orders = [order for order in told if order is not None]  # jobs of the other lines stay censored
         known = [lines[line].utilisation for line in mine if not np.isnan(lines[line].utilisation)]
         growing = any(lines[line].growing for line in mine)
-        yield Group(labels, part, growing, order if mine else None, max(known, default=float("nan")))
+        yield Group(labels, part, growing, all(orders) if orders else None, max(known, default=float("nan")))
 
 
 def waiting_rows(part: DurationHistogram) -> Counts:
@@ -227,4 +229,7 @@ def _judge(*, fifo: bool | None, single_jobs: bool) -> tuple[str, str]:
         return NEEDS_JOBS, "a line grows: if it is served in order, the estimate is too low"
     if fifo is None:
         return "estimate", "a line grows, and too few jobs started to tell whether it is served in order"
-    return "estimate", "a line grows that is not served in order"
+    return (
+        "estimate",
+        "a line grows that is not served in order: if it goes on growing, the estimate is too low",
+    )

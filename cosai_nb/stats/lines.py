@@ -20,7 +20,7 @@ from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.schema import State
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, Measured
 from cosai_nb.stats.coding import Coded, Ints, code_labels
-from cosai_nb.stats.frames import milliseconds
+from cosai_nb.stats.frames import HOUR_MS, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ GROWTH = 0.05
 """A line grows where more than this share of the jobs created in the last hour is not matched by starts."""
 ORDER = 0.95
 """Rank correlation of start order with creation order above which a line counts as served in order."""
-_HOUR_MS = 3_600_000
+_MINUTE_MS = 60_000
 _FEWEST_STARTS = 10
 _ENOUGH_STARTS = 30
 
@@ -127,11 +127,11 @@ def project(jobs: pd.DataFrame, latency: Measured) -> Projection:
     fifo: dict[str | None, bool | None] = {}
     for label, rows in _members(code_labels(jobs["queue_id"])):
         begun = rows[latency.kind[rows] == ENDED]
-        recent = begun[started[begun] > now - _HOUR_MS]
-        fifo[label] = _in_order(created, started, begun, recent)
+        recent = begun[started[begun] > now - HOUR_MS]
         in_line = rows[waiting[rows]]
+        fifo[label] = _in_order(created, started, begun, now - _order_span(now - created[in_line]))
         if fifo[label] and len(in_line) and len(recent):
-            span = min(_HOUR_MS, now - int(started[begun].min())) / 1000
+            span = min(HOUR_MS, now - int(started[begun].min())) / 1000
             in_line = in_line[np.argsort(created[in_line], kind="stable")]
             ahead = np.arange(1, len(in_line) + 1) * max(span, 1.0) / len(recent)
             value[in_line] += np.rint(ahead).astype(np.int64)
@@ -146,8 +146,14 @@ def is_waiting(jobs: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]
     return np.asarray(alive & ~np.asarray(paused), dtype=bool)
 
 
-def _in_order(created: Ints, started: Ints, begun: Ints, recent: Ints) -> bool | None:
-    """Judge the last hour's starts, or the last 30 where these are fewer; None where they cannot tell."""
+def _order_span(ages: Ints) -> int:
+    """Return how far back to look [ms]: about as long as jobs wait, for over a longer time any order looks like FIFO."""
+    return int(np.clip(2 * np.median(ages), _MINUTE_MS, HOUR_MS)) if len(ages) else HOUR_MS
+
+
+def _in_order(created: Ints, started: Ints, begun: Ints, since: int) -> bool | None:
+    """Judge the starts since then, or the last 30 where these are fewer; None where they cannot tell."""
+    recent = begun[started[begun] > since]
     if len(recent) < _ENOUGH_STARTS:
         recent = begun[np.argsort(started[begun], kind="stable")][-_ENOUGH_STARTS:]
     if len(recent) < _FEWEST_STARTS:

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import SettingsError
-from cosai_nb.stats.frames import group_columns
+from cosai_nb.stats.frames import HOUR_MS, group_columns
 from cosai_nb.stats.steps import (
-    HOUR_MS,
     Bins,
     Flow,
     Flows,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from cosai_nb.errors import SettingsError
 from cosai_nb.stats.bootstrap import (
     BUSY,
     MIN_BLOCKS,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from cosai_nb.stats.histogram import DurationHistogram
 
 
+NUMBER = (int, float, np.number)
 _TIME = "datetime64[ms, UTC]"
 
 
@@ -39,10 +42,10 @@ class Group(NamedTuple):
 
 
 def read_shares(q: float | Sequence[float]) -> tuple[float, ...]:
-    """Return the quantiles asked for as a tuple; ValueError unless all lie between 0 and 1."""
-    shares = (q,) if isinstance(q, (int, float)) else tuple(q)
-    if not shares or not all(0 < share < 1 for share in shares):
-        raise ValueError(f"q={q!r} must be quantiles between 0 and 1, such as 0.95 or (0.5, 0.95).")
+    """Return the quantiles asked for as a tuple; SettingsError unless all lie between 0 and 1."""
+    shares = (q,) if isinstance(q, NUMBER) else tuple(q) if isinstance(q, Iterable) else ()
+    if not shares or not all(isinstance(share, NUMBER) and 0 < share < 1 for share in shares):
+        raise SettingsError(f"q={q!r} must be quantiles between 0 and 1, such as 0.95 or (0.5, 0.95).")
     return shares
 
 
@@ -68,8 +71,9 @@ def quantile_columns(
     group: Group, measure: str, shares: tuple[float, ...], *, head: DurationHistogram, notes: list[str]
 ) -> dict[str, float]:
     """Headline, interval, lower bound and estimate of each quantile; adds to the notes what the interval lacks."""
-    curve, headline = group.jobs.curve(measure), head.curve(measure)
-    final = Curve(curve.seconds, curve.ended + curve.unfinished, np.zeros_like(curve.ended))
+    curve = group.jobs.curve(measure)
+    headline = curve if head is group.jobs else head.curve(measure)
+    final = curve.with_ages_final()
     hours = block_hours(group.utilisation)
     blocks = count_blocks(head, hours)
     low = high = np.full(len(shares), np.nan)

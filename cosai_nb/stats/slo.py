@@ -13,8 +13,8 @@ from cosai_nb.stats.bootstrap import MIN_BLOCKS
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, UNUSABLE
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
-from cosai_nb.stats.incidence import MOST_UNDECIDED, estimate
-from cosai_nb.stats.quantiles import make_table, split_groups
+from cosai_nb.stats.incidence import MOST_UNDECIDED, ROUNDING, estimate
+from cosai_nb.stats.quantiles import NUMBER, make_table, split_groups
 from cosai_nb.stats.slices import labelled
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ def check_slo(
 
 
 def _check_settings(threshold_s: float, target: float) -> None:
-    if not isinstance(threshold_s, (int, float)) or not 0 <= threshold_s < math.inf:
+    if not isinstance(threshold_s, NUMBER) or not 0 <= threshold_s < math.inf:
         raise SettingsError(f"threshold_s={threshold_s!r} must be seconds from 0 up, such as 60.")
-    if not isinstance(target, (int, float)) or not 0 < target <= 1:
+    if not isinstance(target, NUMBER) or not 0 < target <= 1:
         raise SettingsError(
             f"target={target!r} must be a share above 0 and at most 1; write 95 % as target=0.95."
         )
@@ -200,9 +200,10 @@ def _is_known(found: Share, number: _Kept) -> bool:
 
 
 def _burn_rate(share: float, target: float) -> float:
-    if share == 1:
+    missed = 1 - share
+    if missed < ROUNDING:
         return 0.0
-    return (1 - share) / (1 - target) if target < 1 else math.inf * (1 - share)
+    return missed / (1 - target) if target < 1 else math.inf * missed
 
 
 def _notes(found: Share, number: _Kept, target: float, *, met: bool | None) -> list[str]:

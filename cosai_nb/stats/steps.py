@@ -22,7 +22,7 @@ import pandas as pd
 from cosai_nb.errors import SettingsError
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, measure_jobs, only_jobs
 from cosai_nb.stats.coding import Coded, Ints, code_hours, code_labels, compact, number_cells
-from cosai_nb.stats.frames import MISSING, milliseconds
+from cosai_nb.stats.frames import HOUR_MS, MISSING, milliseconds
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.histogram_table import shown
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from cosai_nb.stats.curves import Floats
 
-HOUR_MS = 3_600_000
 _SECOND_MS = 1000
 
 
@@ -254,7 +253,7 @@ def width_ms(freq: str | pd.Timedelta, name: str = "freq") -> int:
         ) from error
     if not (milliseconds >= _SECOND_MS and milliseconds % _SECOND_MS == 0):
         raise SettingsError(
-            f"{name}={freq!r} must be a number of whole seconds: the service's times are no finer."
+            f"{name}={freq!r} must be a number of whole seconds, as in '60s': the service's times are no finer."
         )
     return int(milliseconds)
 

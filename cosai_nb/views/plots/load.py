@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _WIDTHS = ("1min", "5min", "15min", "1h", "6h", "1D")
 _MOST_BINS = 1500
-_DRAWN = ["time", "arrivals", "waiting", "running", "servers", "servers_from"]
+_DRAWN = ["time", "arrivals", "waiting", "running", "waiting_max", "running_max", "servers", "servers_from"]
 
 
 def queue_load_data(
@@ -51,7 +51,7 @@ def queue_load_data(
     -------
     pandas.DataFrame
         The columns of ``by``; ``time`` (start of the bin, UTC); ``arrivals`` in it; ``waiting`` and ``running`` at its end;
-        ``servers`` and ``servers_from``: what jobs run on, and where that number comes from.
+        ``waiting_max`` and ``running_max`` within it (from a histogram: at its end); ``servers`` and ``servers_from``: what jobs run on, and where that number comes from.
 
     Raises
     ------
@@ -62,6 +62,8 @@ def queue_load_data(
     """
     names = group_columns(by)
     summary = load_summary(jobs, freq or _width(jobs), servers, by=names or None).reset_index()
+    for level in ("waiting", "running"):
+        summary[f"{level}_max"] = summary[f"{level}_max"].fillna(summary[level])
     cut: dict[str, int] = {}
     if names:
         longest = summary.groupby(list(names), dropna=False, sort=False)["waiting"].max()
@@ -156,7 +158,10 @@ def _draw_stack(ax: Axes, steps: pd.DataFrame) -> tuple[list[Artist], list[str]]
     ax.fill_between(time, 0, running, step="post", color=style.BLUE, linewidth=0)
     ax.fill_between(time, running, running + waiting, step="post", color=style.ORANGE, linewidth=0)
     handles: list[Artist] = [Patch(color=style.BLUE), Patch(color=style.ORANGE)]
-    named = [f"running, at most {count(running.max())}", f"waiting on top, at most {count(waiting.max())}"]
+    named = [
+        f"running, at most {count(steps['running_max'].max())}",
+        f"waiting on top, at most {count(steps['waiting_max'].max())}",
+    ]
     servers = float(steps["servers"].iloc[0])
     if np.isfinite(servers):
         handles.append(ax.axhline(servers, color="#000000", linewidth=1.2, linestyle="--"))
@@ -174,5 +179,5 @@ def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> tuple[li
         handles += ax.plot(
             time, waiting, drawstyle="steps-post", color=look.color, linestyle=look.dash, linewidth=1.5
         )
-        named[number] += f", at most {count(waiting.max())}"
+        named[number] += f", at most {count(part['waiting_max'].max())}"
     return handles, named
