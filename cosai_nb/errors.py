@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+IN_JOBS = "What was read is in this error's .jobs."
+"""The note of an error that carries jobs; a terminal has no use for it."""
+
+
 class CosaiError(Exception):
     """Root of all errors of this package; the fields to branch on are here and may be read anywhere.
 

@@ -134,8 +134,8 @@ COLUMNS: MappingProxyType[str, Column] = MappingProxyType(
             Column(
                 "timing_ok",
                 "bool",
-                "False where times are missing, reversed, malformed or in the future for the state; "
-                "the durations they would give are NaN",
+                "False where times are missing, reversed or malformed for the state, which leaves durations NaN, "
+                "or later than observed_at",
                 source="derived",
             ),
             Column("input_object", "str", "object that was read", "Input/Object"),

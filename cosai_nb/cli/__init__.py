@@ -14,7 +14,7 @@ import sys
 from cosai_nb import __version__
 from cosai_nb.cli import check, demo, emulate, export, lab, listing, query, report
 from cosai_nb.cli.asking import COULD_NOT_READ, INTERRUPTED
-from cosai_nb.errors import CosaiError
+from cosai_nb.errors import IN_JOBS, CosaiError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.run(args))
     except CosaiError as error:
         for sentence in (str(error), *getattr(error, "__notes__", [])):
-            print(f"cosai-nb: {sentence}", file=sys.stderr)
+            if sentence != IN_JOBS:
+                print(f"cosai-nb: {sentence}", file=sys.stderr)
         return COULD_NOT_READ
     except KeyboardInterrupt:
         print("cosai-nb: interrupted.", file=sys.stderr)

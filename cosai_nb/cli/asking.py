@@ -61,9 +61,13 @@ def add_destination(command: Any) -> None:
 
 
 def need_destination(args: argparse.Namespace) -> None:
-    """Leave with a sentence about usage where the command would throw away what it reads."""
+    """Leave with a sentence where the command would throw away what it reads, before it asks for anything."""
+    from cosai_nb.table.files import check_destination
+
     if args.output is None and args.store is None:
         args.wrong("say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both")
+    if args.output is not None:
+        check_destination(args.output)
 
 
 def ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
@@ -75,7 +79,7 @@ def ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
     except CosaiError as error:
         if error.jobs is not None and args.output is not None and error.jobs["state"].notna().any():
             _save(error.jobs, args)
-            error.add_note(f"They are saved in {args.output}.")
+            error.add_note(f"What was read is saved in {args.output}.")
         raise
     _save(jobs, args)
     counts = jobs["outcome"].value_counts()

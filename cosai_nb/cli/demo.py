@@ -31,8 +31,10 @@ def run(args: argparse.Namespace) -> int:
     from cosai_nb.query import fetch_jobs
     from cosai_nb.stats.failures import failure_rates
     from cosai_nb.stats.latency import queue_latency
+    from cosai_nb.table.files import check_folder
     from cosai_nb.views.report import write_report
 
+    check_folder(args.output)
     with Emulator(seed=args.seed) as emulator:
         print(
             f"Emulator on {emulator.url}: a simulated week of {len(emulator.job_ids):,} jobs, signatures checked."

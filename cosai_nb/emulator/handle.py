@@ -61,6 +61,8 @@ class Emulator:
 
     Raises
     ------
+    ValueError
+        The port is none.
     OSError
         From :meth:`start`, where the port is taken.
 

@@ -62,6 +62,8 @@ class Server:
     """
 
     def __init__(self, api: Api, *, port: int, plan: FaultPlan) -> None:
+        if not 0 <= port <= 65535:  # noqa: PLR2004 - beyond it the socket layer wraps round
+            raise ValueError(f"port={port} must be 0 (any free one) to 65535.")
         self.api, self.plan = api, plan
         self.requests: deque[LoggedRequest] = deque(maxlen=_LOG_SIZE)
         self.port = port

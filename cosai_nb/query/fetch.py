@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cosai_nb.errors import InvalidIdError
-from cosai_nb.query.run import assemble, bar, check_sizes, fetch_into, tell
+from cosai_nb.query.run import assemble, bar, check_sizes, fetch_into, tell, warn_of_repairs
 from cosai_nb.service.batch import MAX_LIST, Fetched
 from cosai_nb.service.client import Client
+from cosai_nb.service.crew import parse_answer_to
 from cosai_nb.service.ids import admit, why_invalid
 from cosai_nb.service.parsing import parse_tree
 from cosai_nb.table.store import as_store
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cosai_nb.schema import Record
+    from cosai_nb.service.parsing import Answer
     from cosai_nb.table.store import JobStore
 
 
@@ -131,6 +133,13 @@ def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]
     ------
     InvalidIdError
         Where the ID is never sent.
+    ServiceError, AnswerError
+        The service refuses or cannot be reached; its answer cannot be believed, or speaks of another job.
+
+    Warns
+    -----
+    RepairedWarning
+        Where a documented defect of the answer was repaired.
 
     Examples
     --------
@@ -144,5 +153,11 @@ def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]
     if reason:
         raise InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")
     client = client or Client.from_env()
-    answer, _ = client.ask(f"{client.path}/{job_id}", parse_tree)
-    return answer
+
+    def parse(body: bytes) -> tuple[Answer, dict[str, Any]]:
+        return parse_answer_to([job_id], body), parse_tree(body)
+
+    (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse)
+    if answer.repaired:
+        warn_of_repairs({answer.repaired: 1})
+    return tree

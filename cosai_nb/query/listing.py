@@ -246,7 +246,7 @@ def _tell(listed: Listed, jobs: pd.DataFrame, asked: list[Window]) -> None:
         f"{len(jobs):,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
     )
     if listed.failure is not None:
-        raise_with(listed.failure, jobs, f"{note} They are in this error's .jobs.")
+        raise_with(listed.failure, jobs, note)
     warnings.warn(f"The listing was interrupted: {note} List again.", InterruptedWarning, stacklevel=3)
 
 

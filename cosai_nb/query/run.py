@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from cosai_nb.errors import CosaiError, FileError, IncompleteWarning, InterruptedWarning, RepairedWarning
+from cosai_nb.errors import (
+    IN_JOBS,
+    CosaiError,
+    FileError,
+    IncompleteWarning,
+    InterruptedWarning,
+    RepairedWarning,
+)
 from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.batch import MAX_LIST, Fetched, fetch_records
 from cosai_nb.table.frame import frame_of
@@ -133,7 +140,7 @@ def tell(fetched: Fetched, jobs: pd.DataFrame) -> None:
         raise_with(
             fetched.failure,
             jobs,
-            f"{len(jobs) - unread:,} of {len(jobs):,} IDs were done before; they are in this error's .jobs.",
+            f"{len(jobs) - unread:,} of {len(jobs):,} IDs were done before.",
         )
     if unread:
         why = fetched.ended or f"the first says: {jobs.loc[jobs['outcome'] == 'unread', 'error'].iloc[0]}"
@@ -154,6 +161,7 @@ def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> None:
     """Raise what ended a call, with what had been read."""
     failure.jobs = jobs
     failure.add_note(note)
+    failure.add_note(IN_JOBS)
     raise failure
 
 

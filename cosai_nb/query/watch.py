@@ -114,7 +114,9 @@ def watch_jobs(
             jobs[jobs["job_id"].isin(watch.open)]
         )  # their last sight; on the way only changes were stored
     if watch.failure is not None:
-        raise_with(watch.failure, jobs, "What was read before is in this error's .jobs.")
+        raise_with(
+            watch.failure, jobs, f"{len(jobs) - len(watch.open):,} of {len(jobs):,} jobs had ended before."
+        )
     if watch.why:
         warnings.warn(
             f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}. Watch them again, with a store to go "

@@ -93,7 +93,7 @@ class Crew:
         # a list that is too large comes apart; one job with hours of recognised speech must still be readable
         limit = MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_ANSWER_BYTES
         try:
-            parse = partial(_parse_answer_to, ids)
+            parse = partial(parse_answer_to, ids)
             answer, observed_ms = self.client.ask(path, parse, stop=self.stop, max_bytes=limit)
         except DeniedError:
             raise
@@ -167,8 +167,8 @@ class Crew:
             self.messages.put(records)
 
 
-def _parse_answer_to(ids: list[str], body: bytes) -> Answer:
-    """Parse an answer; one that speaks of other jobs only is no answer to this request."""
+def parse_answer_to(ids: list[str], body: bytes) -> Answer:
+    """Parse an answer; one that speaks of other jobs only is no answer to this request, and raises MismatchError."""
     answer = parse_jobs(body)
     names = [values[0] or "a job without JobId" for values in answer.jobs] + answer.not_found
     if names and not set(ids).intersection(names):

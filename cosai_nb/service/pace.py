@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RETRY_AFTER_CAP_S = 60.0
+_FORGET_S = 600.0  # longer than any wait of a call: after it, what a call met says nothing of now
 _FLOOR = 0.5  # requests a second that throttling never goes below
 
 
@@ -88,9 +89,9 @@ class RateLimiter:
     Notes
     -----
     Throttling answers come in bursts, one a thread. Only the first within a second halves the rate. Where no rate is
-    in force yet, it is half of what was asked in the last second.
-    Successes add one twentieth of the highest rate that was throttled per second, so that full speed is back about
-    ten seconds after it was halved once.
+    in force yet, it is half of the pace of the last second. Successes add, in a second, one twentieth of the highest rate
+    that was throttled, or of the present rate where that is more: full speed is back about ten seconds after it was
+    halved once. Ten minutes without a request forget it all.
     """
 
     def __init__(self, ceiling: float | None, clock: Clock) -> None:
@@ -111,6 +112,8 @@ class RateLimiter:
         """Wait for this request's turn, or until ``stop`` is set."""
         with self._lock:
             now = self._clock.monotonic()
+            if self._recent and now - self._recent[-1] > _FORGET_S:
+                self._rate, self._step = self._ceiling, 0.0
             self._recent.append(now)
             if self._rate is None:
                 return
@@ -125,17 +128,22 @@ class RateLimiter:
             now = self._clock.monotonic()
             if now - self._halved < 1.0:
                 return
-            before = self._rate or sum(asked > now - 1.0 for asked in self._recent)
+            before = self._rate or self._pace(now)
             self._rate = min(max(before / 2, _FLOOR), self._ceiling or math.inf)
             self._step = max(self._step, before / 20)
             self._halved = now
+
+    def _pace(self, now: float) -> float:
+        """Return the requests a second of late; a call that has just begun has a fraction of a second to show."""
+        recent = [asked for asked in self._recent if asked > now - 1.0]
+        return len(recent) / max(now - recent[0], 0.05) if recent else 1.0
 
     def succeeded(self) -> None:
         """Let the rate creep back after a success."""
         with self._lock:
             if self._rate is None or not self._step:
                 return
-            self._rate += self._step / self._rate
+            self._rate += max(self._step, self._rate / 20) / self._rate
             self._rate = min(self._rate, self._ceiling or math.inf)
 
 

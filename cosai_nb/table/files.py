@@ -120,6 +120,24 @@ def write_jobs(jobs: pd.DataFrame, path: str | os.PathLike[str], *, excel_safe: 
             temporary.unlink(missing_ok=True)
 
 
+def check_destination(path: str | os.PathLike[str]) -> None:
+    """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
+    path = Path(path)
+    _by_suffix(path, {".parquet": None, ".csv": None})
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise FileError where a file cannot be put at ``path``, because its folder is missing or may not be written."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileError(f"{path} cannot be written: there is no folder {folder}.")
+    if path.is_dir():
+        raise FileError(f"{path} cannot be written: it is a folder.")
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"{path} cannot be written: the folder {folder} may not be written.")
+
+
 def _by_suffix(path: Path, ways: dict[str, T]) -> T:
     if path.suffix.lower() not in ways:
         raise FileError(

@@ -122,9 +122,9 @@ def measure(
       success or failure lacks either (a cancelled job may have them, and of an unknown one nothing more is asked);
     - a time is malformed, later than ``observed_at`` (where that is known), or before one that precedes it.
 
-    A duration is NaN where one of its ends is missing, malformed or later than ``observed_at`` and where it would be
-    negative; queue_latency_s for everything that waits, run_time_s and total_time_s for everything unfinished.
-    A duration that the fault does not touch is kept.
+    A duration is NaN where one of its ends is missing or malformed and where it would be negative; queue_latency_s for
+    everything that waits, run_time_s and total_time_s for everything unfinished. A duration that the fault does not touch is
+    kept; so is one between times later than ``observed_at``: both are the service's own, and its clocks may differ by a second.
 
     Parameters
     ----------
@@ -171,9 +171,9 @@ def measure(
     unfinished = ~_among(outcome, ENDED)
     no_job = _among(outcome, NOT_A_JOB)
     return Durations(
-        np.where(late[0] | late[1] | (latency < 0) | waiting | no_job, np.nan, latency),
-        np.where(late[1] | late[2] | (run < 0) | unfinished, np.nan, run),
-        np.where(late[0] | late[2] | (total < 0) | unfinished, np.nan, total),
+        np.where((latency < 0) | waiting | no_job, np.nan, latency),
+        np.where((run < 0) | unfinished, np.nan, run),
+        np.where((total < 0) | unfinished, np.nan, total),
         has_creation & ~no_job & ~wrong,
     )
 

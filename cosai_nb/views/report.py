@@ -204,7 +204,7 @@ def _unknown(answers: Answers) -> list[str]:
     believed = jobs["timing_ok"].astype(bool)
     if (real & ~believed).any():
         told.append(
-            f"{int((real & ~believed).sum()):,} jobs have times that are missing, reversed or malformed: counted as jobs, in no duration."
+            f"{int((real & ~believed).sum()):,} jobs have times that are missing, reversed, malformed or later than the moment they were seen: counted as jobs, and in those durations that their times give."
         )
     strange = int((jobs["outcome"] == "unknown").sum())
     if strange:

@@ -44,8 +44,6 @@ def truth(job):
     def span(until, since):
         if until is None or since is None or until < since:
             return math.nan
-        if observed is not None and max(until, since) > observed:
-            return math.nan
         return (until - since).total_seconds()
 
     ended = outcome in {"success", "failed", "cancelled"}

@@ -1,10 +1,12 @@
 """``cosai-nb query``, ``list`` and ``report``: what is written, what is said, what the exit code is; Ctrl-C keeps what was read."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,21 @@ def test_a_file_of_ids_that_cannot_be_read_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(FileError, match=r"ids\.txt cannot be read"):
         read_ids(path)
+
+
+def test_ids_from_standard_input_may_begin_with_a_byte_order_mark(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\ufeffa1\na2\n".encode())))
+    assert read_ids(Path("-")) == ["a1", "a2"]
+
+
+@pytest.mark.parametrize("output", ["jobs.xlsx", "no/such/jobs.parquet", "folder.csv"])
+def test_a_destination_that_cannot_be_written_is_refused_before_anything_is_asked(
+    here, emulator, capsys, output
+):
+    (here / "folder.csv").mkdir()
+    assert cli.main(["query", "ids.txt", "-o", output]) == 3
+    assert output in capsys.readouterr().err
+    assert len(emulator.requests) == 0
 
 
 def test_query_writes_a_file_and_a_store_and_asks_once(here, emulator, capsys):

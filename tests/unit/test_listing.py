@@ -238,7 +238,7 @@ def test_denied_in_the_middle_gives_what_was_listed_and_names_what_was_not(wire)
             tag="Translation", queue_id=QUEUE, start="2026-09-22", end="2026-09-23", client=queue.client
         )
     assert 900 <= len(caught.value.jobs) <= 1_100
-    [note] = caught.value.__notes__
+    note, _ = caught.value.__notes__
     assert "jobs were listed" in note
     assert "2026-09-23T00:00:00+0800" in note
 

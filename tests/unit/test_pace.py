@@ -225,6 +225,36 @@ def test_after_an_idle_hour_the_first_throttle_still_knows_the_speed(wire):
     assert limiter.rate == pytest.approx(50.0, abs=1)
 
 
+@pytest.mark.parametrize("asked", [1, 3, 16])
+def test_a_throttle_in_the_first_moment_of_a_call_does_not_slow_all_that_follows(wire, asked):
+    """The first moments show a fraction of a call's pace; 300 requests then took 40 s and more."""
+    fake = wire.FakeTime()
+    limiter = RateLimiter(None, fake.clock)
+    for _ in range(asked):
+        limiter.acquire(NEVER)
+        fake.now += 0.001
+    limiter.throttled()
+    began = fake.now
+    for _ in range(300):
+        limiter.acquire(NEVER)
+        fake.now += 0.002
+        limiter.succeeded()
+    assert fake.now - began < 20
+
+
+def test_ten_minutes_without_a_request_forget_a_throttle(wire):
+    fake = wire.FakeTime()
+    limiter = RateLimiter(None, fake.clock)
+    limiter.acquire(NEVER)
+    limiter.throttled()
+    fake.now += 599
+    limiter.acquire(NEVER)
+    assert limiter.rate is not None
+    fake.now += 601
+    limiter.acquire(NEVER)
+    assert limiter.rate is None
+
+
 def test_a_set_stop_wakes_those_who_wait_for_their_turn():
     limiter = RateLimiter(0.01, Clock())
     stop = threading.Event()

@@ -128,10 +128,10 @@ def judged(outcome, creation, start, end, *, observed="2024-03-01T13:00:00"):
         (("success", 0, 5, "2024-02-30T00:00:00Z"), (5, None, None, False)),
         (("waiting", 0, "soon", None), (None, None, None, False)),
         (("cancelled", 0, None, "soon"), (None, None, None, False)),
-        # later than the moment of observation, 13:00
-        (("success", 0, 5, 3601), (5, None, None, False)),
+        # later than the moment of observation, 13:00: flagged, and what lies between two times is kept
+        (("success", 0, 5, 3601), (5, 3596, 3601, False)),
         (("success", 0, 5, 3600), (5, 3595, 3600, True)),
-        (("running", 3601, 3602, None), (None, None, None, False)),
+        (("running", 3601, 3602, None), (1, None, None, False)),
         (("waiting", 3601, None, None), (None, None, None, False)),
         # no job
         (("not_found", None, None, None), (None, None, None, False)),
