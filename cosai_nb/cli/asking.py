@@ -25,8 +25,8 @@ def add_source(command: Any) -> None:
     source.add_argument("--store", type=Path, help="a folder that `query --store` or `list --store` fills")
 
 
-def read_source(args: argparse.Namespace) -> pd.DataFrame:
-    """Return the jobs of the file or store.
+def read_source(args: argparse.Namespace, *, quiet: bool = False) -> pd.DataFrame:
+    """Return the jobs of the file or store; say on stderr that they are being read, unless ``quiet``.
 
     Raises
     ------
@@ -38,6 +38,8 @@ def read_source(args: argparse.Namespace) -> pd.DataFrame:
     from cosai_nb.table.files import read_jobs
     from cosai_nb.table.store import JobStore
 
+    if not quiet:
+        print(f"Reading {args.store or args.file} …", file=sys.stderr)
     if args.store is None:
         return read_jobs(args.file)
     if not args.store.is_dir():
@@ -81,6 +83,9 @@ def ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
             _save(error.jobs, args)
             error.add_note(f"What was read is saved in {args.output}.")
         raise
+    if code and not jobs["state"].notna().any():
+        print("cosai-nb: nothing was read, and nothing is saved.", file=sys.stderr)
+        return code
     _save(jobs, args)
     counts = jobs["outcome"].value_counts()
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)

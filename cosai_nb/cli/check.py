@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 P95 = 0.95
 MET, MISSED, UNDECIDED = "met", "missed", "not enough data"
+_MOST = 1e9
 _EXIT = {MET: 0, MISSED: 1, UNDECIDED: 2}
 
 
@@ -60,25 +63,36 @@ def run(args: argparse.Namespace) -> int:
 
     _check_usage(args)
     try:
-        jobs, code = _read(args)
-    except CosaiError as error:
+        return _run(args)
+    except Exception as error:  # Python's own exit code for what nobody caught is 1, which means missed here
         if args.json:
             _say_json({"result": "could not read", "reason": str(error)})
-        raise
-    if code:
-        unread = int((jobs["outcome"] == "unread").sum())
+        if isinstance(error, CosaiError):
+            raise
+        traceback.print_exc()
+        return COULD_NOT_READ
+
+
+def _run(args: argparse.Namespace) -> int:
+    jobs, code = _read(args)
+    unread = int((jobs["outcome"] == "unread").sum())
+    if code or unread:
         _say(args, {"result": "could not read", "reason": f"{unread:,} of {len(jobs):,} IDs were not read"})
         return INTERRUPTED if code == INTERRUPTED else COULD_NOT_READ
-    jobs = _chosen(jobs, args)
-    checks = list(_checks(jobs, args))
-    results = [check["result"] for check in checks]
+    told = _chosen(jobs, args)
+    no_job = told["outcome"].isin(["not_found", "invalid_id"])
+    left_out, real = told.loc[no_job, "outcome"].astype(str).value_counts(), told[~no_job]
+    checks = list(_checks(real, args)) if len(real) else []
+    results = [check["result"] for check in checks] or [UNDECIDED]
     result = next((kind for kind in (MISSED, UNDECIDED) if kind in results), MET)
+    as_of = real["observed_at"].max()
     _say(
         args,
         {
             "result": result,
-            "jobs": int((~jobs["outcome"].isin(["not_found", "invalid_id"])).sum()),
-            "as_of": None if len(jobs) == 0 else jobs["observed_at"].max().isoformat(),
+            "jobs": len(real),
+            "left_out": {str(name): int(left_out[name]) for name in sorted(left_out.index)},
+            "as_of": None if as_of != as_of else as_of.isoformat(),  # noqa: PLR0124 - NaT
             "checks": checks,
         },
     )
@@ -97,7 +111,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _read(args: argparse.Namespace) -> tuple[pd.DataFrame, int]:
     if args.ids is None:
-        return ask_aloud(lambda: read_source(args))
+        return ask_aloud(lambda: read_source(args, quiet=not sys.stderr.isatty()))  # cron mails every word
     from cosai_nb.query import fetch_jobs
 
     ids = read_ids(args.ids)
@@ -165,7 +179,8 @@ def _say(args: argparse.Namespace, told: dict[str, Any]) -> None:
     for check in told.get("checks", ()):
         print(_sentence(check))
     reason = told.get("reason") or f"{told['jobs']:,} jobs as of {told['as_of'] or 'no time'}"
-    print(f"{told['result']}: {reason}")
+    left_out = ", ".join(f"{number:,} {outcome}" for outcome, number in told.get("left_out", {}).items())
+    print(f"{told['result']}: {reason}{f'; left out: {left_out}' if left_out else ''}")
 
 
 def _sentence(check: dict[str, Any]) -> str:
@@ -185,8 +200,8 @@ def _say_json(told: dict[str, Any]) -> None:
 
 
 def _limit(text: str) -> float:
-    """Read a number above 0; argparse turns the ValueError into a sentence."""
+    """Read a number from 0 to a thousand million; argparse turns the ValueError into a sentence."""
     number = float(text)
-    if not 0 <= number < math.inf:
+    if not 0 <= number <= _MOST:
         raise ValueError
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from cosai_nb.views.report import write_report
 
     jobs = read_source(args)
+    print(f"Writing the report of {len(jobs):,} jobs …", file=sys.stderr)
     written = write_report(jobs, args.output, title=args.title, tz=args.tz, by=args.by)
     print(f"{len(jobs):,} jobs in {written.resolve()} (one file, opens offline)")
     return 0

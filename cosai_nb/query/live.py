@@ -6,6 +6,8 @@ import html
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from cosai_nb.schema import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,8 @@ class Progress(NamedTuple):
         Seconds until all have ended, at the pace since the watch began; None where none has ended since.
     oldest : list of (str, float)
         ID and age in seconds of the jobs that have waited longest.
+    trouble : str
+        Why the last round could not read them all; empty where it could.
     """
 
     counts: Mapping[str, int]
@@ -32,6 +36,7 @@ class Progress(NamedTuple):
     left: int
     eta_s: float | None
     oldest: list[tuple[str, float]]
+    trouble: str = ""
 
     def line(self) -> str:
         """Return one line of plain text.
@@ -42,10 +47,12 @@ class Progress(NamedTuple):
         '3 of 4 ended (3 success, 1 waiting); about 2 min left; a1 has waited 3 min'
         """
         counts = ", ".join(f"{count:,} {outcome}" for outcome, count in self.counts.items())
-        parts = [f"{self.total - self.left:,} of {self.total:,} ended ({counts})"]
+        ended = self.total - self.left - self.counts.get(Outcome.NOT_FOUND, 0)
+        parts = [f"{ended:,} of {self.total:,} ended ({counts})"]
         if self.left:
             parts.append("time left unknown" if self.eta_s is None else f"about {spoken(self.eta_s)} left")
         parts += [f"{job_id} has waited {spoken(age)}" for job_id, age in self.oldest[:1]]
+        parts += [f"not read: {self.trouble}"] if self.trouble else []
         return "; ".join(parts)
 
     def table(self) -> str:

@@ -118,9 +118,10 @@ def watch_jobs(
             watch.failure, jobs, f"{len(jobs) - len(watch.open):,} of {len(jobs):,} jobs had ended before."
         )
     if watch.why:
+        trouble = "" if watch.why is _INTERRUPTED or not watch.trouble else f" (not read: {watch.trouble})"
         warnings.warn(
-            f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}. Watch them again, with a store to go "
-            "on from here.",
+            f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}{trouble}. Watch them again, with a store "
+            "to go on from here.",
             InterruptedWarning if watch.why is _INTERRUPTED else IncompleteWarning,
             stacklevel=2,
         )
@@ -137,6 +138,7 @@ class _Watch:
     repairs: dict[str, int] = field(default_factory=dict)
     failure: CosaiError | None = None
     why: str = ""
+    trouble: str = ""
     _first: tuple[int, int] | None = None
 
     def run(
@@ -198,6 +200,8 @@ class _Watch:
         for sentence, answers in fetched.repairs.items():
             self.repairs[sentence] = self.repairs.get(sentence, 0) + answers
         self.failure = fetched.failure
+        unread = (record.error for record in fetched.records.values() if record.fate == "unread")
+        self.trouble = fetched.ended or next(unread, None) or ""
         if fetched.interrupted:
             self.why = _INTERRUPTED
         gone = {job_id for job_id, record in fetched.records.items() if record.fate == "not_found"}
@@ -219,7 +223,7 @@ class _Watch:
                 waiting.append((job_id, record.observed_ms / 1000 - created))
         oldest = sorted(waiting, key=lambda job: -job[1])[:_SHOWN]
         there = {outcome: count for outcome, count in counts.items() if count}
-        return Progress(there, len(self.records), len(self.open), self._eta_s(), oldest)
+        return Progress(there, len(self.records), len(self.open), self._eta_s(), oldest, self.trouble)
 
     def _eta_s(self) -> float | None:
         """Return the seconds left at the pace at which jobs have ended since the first round, by the service's clock."""

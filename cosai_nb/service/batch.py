@@ -79,7 +79,7 @@ def fetch_records(
     deadline : float, optional
         Seconds for the whole call.
     on_records : callable
-        Called in this thread with finished records, as they come.
+        Called in this thread with finished records, as they come; with none twice a second while nothing comes.
 
     Returns
     -------
@@ -134,7 +134,9 @@ def _receive(crew: Crew, fetched: Fetched, until: float | None, keep: OnRecords,
     try:
         message = crew.messages.get(timeout=min(left, _POLL_S) if at_work else 0)
     except Empty:
-        if not at_work:
+        if at_work:
+            keep([])  # a progress bar shows itself while nothing comes
+        else:
             fetched.ended = "all workers ended without it; report this"
         return
     if isinstance(message, list | str):

@@ -43,7 +43,7 @@ _NOT_LISTED = "unknown: servers= lacks a queue of this group"
 def queue_load(
     jobs: pd.DataFrame | DurationHistogram,
     freq: str | pd.Timedelta = "1min",
-    servers: float | Mapping[str, float] | None = None,
+    servers: float | Mapping[str, float] | pd.Series | None = None,
     *,
     by: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -57,7 +57,8 @@ def queue_load(
         Width of a bin, such as ``1min`` or ``1h``; bins start at multiples of it since the epoch (UTC).
     servers : float or mapping of str to float, optional
         How many jobs may run at once, for each group; or MaxConcurrent by queue_id, of which a group gets the sum over the
-        queues that its jobs are in. Without it the largest number that ever ran together.
+        queues that its jobs are in: ``list_queues().set_index("queue_id")["max_concurrent"]``, or a dict. Without it the
+        largest number that ever ran together.
     by : str or list of str, optional
         Columns to group by, ``queue_id`` say.
 
@@ -112,7 +113,8 @@ def queue_load(
             f"A histogram knows full hours only: freq={freq!r} needs the jobs frame. Ask for freq='1h' or a multiple of it."
         )
     bins = _bins_of(flows, width)
-    columns = _columns(flows, bins, servers)
+    listed = servers.dropna().to_dict() if isinstance(servers, pd.Series) else servers
+    columns = _columns(flows, bins, listed)
     table = pd.DataFrame(
         {name: pd.Series(column.reshape(-1)).array for name, column in columns.items()},
         index=_index(flows, bins, names),

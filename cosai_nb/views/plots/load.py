@@ -32,7 +32,7 @@ def queue_load_data(
     *,
     by: str | Sequence[str] | None = None,
     freq: str | pd.Timedelta | None = None,
-    servers: float | Mapping[str, float] | None = None,
+    servers: float | Mapping[str, float] | pd.Series | None = None,
 ) -> pd.DataFrame:
     """Return the steps that :func:`queue_load` draws.
 
@@ -91,7 +91,7 @@ def queue_load(
     *,
     by: str | Sequence[str] | None = None,
     freq: str | pd.Timedelta | None = None,
-    servers: float | Mapping[str, float] | None = None,
+    servers: float | Mapping[str, float] | pd.Series | None = None,
     tz: str = style.DISPLAY_ZONE,
     ax: Axes | None = None,
 ) -> Axes:
