@@ -17,6 +17,7 @@ from cosai_nb.query.run import (
     warn_of_repairs,
 )
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, WIRE, Outcome, Record
+from cosai_nb.service.batch import DEADLINE_OVER
 from cosai_nb.service.client import Client
 from cosai_nb.service.ids import admit
 from cosai_nb.service.spans import seconds
@@ -200,8 +201,9 @@ class _Watch:
         for sentence, answers in fetched.repairs.items():
             self.repairs[sentence] = self.repairs.get(sentence, 0) + answers
         self.failure = fetched.failure
-        unread = (record.error for record in fetched.records.values() if record.fate == "unread")
-        self.trouble = fetched.ended or next(unread, None) or ""
+        if fetched.ended != DEADLINE_OVER:
+            unread = (record.error for record in fetched.records.values() if record.fate == "unread")
+            self.trouble = fetched.ended or next(unread, None) or ""
         if fetched.interrupted:
             self.why = _INTERRUPTED
         gone = {job_id for job_id, record in fetched.records.items() if record.fate == "not_found"}

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     OnRecords = Callable[[list[Record]], None]
 
-__all__ = ["MAX_LIST", "Fetched", "fetch_records"]
+__all__ = ["DEADLINE_OVER", "MAX_LIST", "Fetched", "fetch_records"]
 
+DEADLINE_OVER = "the deadline of the call was over"
 _POLL_S = 0.5  # how long to listen before looking whether anyone is still at work
 _FAREWELL_S = 2.0  # how long an ended call waits for requests in flight; they end by their own timeout
 
@@ -129,7 +130,7 @@ def _gather(
 def _receive(crew: Crew, fetched: Fetched, until: float | None, keep: OnRecords, *, at_work: bool) -> None:
     left = _POLL_S if until is None else until - crew.client.clock.monotonic()
     if left <= 0:
-        fetched.ended = "the deadline of the call was over"
+        fetched.ended = DEADLINE_OVER
         return
     try:
         message = crew.messages.get(timeout=min(left, _POLL_S) if at_work else 0)

@@ -113,8 +113,9 @@ def queue_load(
             f"A histogram knows full hours only: freq={freq!r} needs the jobs frame. Ask for freq='1h' or a multiple of it."
         )
     bins = _bins_of(flows, width)
-    listed = servers.dropna().to_dict() if isinstance(servers, pd.Series) else servers
-    columns = _columns(flows, bins, listed)
+    if isinstance(servers, pd.Series):
+        servers = {str(queue): float(number) for queue, number in servers.dropna().items()}
+    columns = _columns(flows, bins, servers)
     table = pd.DataFrame(
         {name: pd.Series(column.reshape(-1)).array for name, column in columns.items()},
         index=_index(flows, bins, names),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from cosai_nb.emulator import Emulator, Incident, Scenario
+from cosai_nb.errors import MismatchError, RepairedWarning
 from cosai_nb.query import describe_job, fetch_jobs
 from cosai_nb.schema import COLUMNS
 
@@ -174,6 +175,16 @@ def test_describe_job_tells_the_same(seen, emulator):
     unknown = describe_job(UNKNOWN[0], client=client)["Response"]
     assert unknown["NonExistJobIds"] == UNKNOWN[0]
     client.close()
+
+
+def test_describe_job_believes_no_foreign_job_and_warns_of_a_repair(wire):
+    other = wire.client_of(lambda *_: wire.reply(200, wire.xml(["b9"])))
+    with pytest.raises(MismatchError, match="b9"):
+        describe_job("a1", client=other)
+    body = "<Response><JobsDetail><JobId>a1</JobId><Tag>Translation<Tag></JobsDetail></Response>"
+    with pytest.warns(RepairedWarning, match="Tag"):
+        answer = describe_job("a1", client=wire.client_of(lambda *_: wire.reply(200, body)))
+    assert answer["Response"]["JobsDetail"][0]["Tag"] == "Translation"
 
 
 def test_how_many_requests_it_took(emulator):

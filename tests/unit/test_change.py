@@ -228,7 +228,7 @@ def test_what_is_no_jobs_frame_is_refused(function):
         function(jobs, by="language")
     with pytest.raises(SettingsError, match="must be one quantile"):
         function(jobs, q=[0.5, 0.9])
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(SettingsError, match="between 0 and 1"):
         function(jobs, q=95)
 
 

@@ -55,6 +55,7 @@ def test_p95_is_judged_by_the_interval_of_the_share_in_time(here, jobs, capsys):
         assert told == {
             "result": ["met", "missed", "not enough data"][code],
             "jobs": 3_000,
+            "left_out": {},
             "as_of": jobs["observed_at"].max().isoformat(),
             "checks": [
                 {
@@ -142,6 +143,29 @@ def test_a_file_that_cannot_be_read_is_3_with_a_reason(here, capsys):
     assert "gone.parquet" in told["reason"]
 
 
+def test_a_file_with_holes_is_3_and_ids_that_are_no_jobs_are_said(here, jobs, capsys):
+    holes = jobs.assign(outcome=jobs["outcome"].astype(str))
+    holes.loc[holes.index[:200], "outcome"] = "unread"
+    write_jobs(holes, here / "holes.parquet")
+    code, told = check(capsys, "holes.parquet", "--failure-rate", 0.5)
+    assert (code, told) == (3, {"result": "could not read", "reason": "200 of 3,000 IDs were not read"})
+    holes.loc[holes.index[:200], "outcome"] = "not_found"
+    write_jobs(holes, here / "holes.parquet")
+    code, told = check(capsys, "holes.parquet", "--failure-rate", 0.5)
+    assert (code, told["jobs"], told["left_out"]) == (0, 2_800, {"not_found": 200})
+    write_jobs(holes.head(200), here / "none.parquet")
+    code, told = check(capsys, "none.parquet", "--failure-rate", 1)
+    assert (code, told["jobs"], told["as_of"]) == (2, 0, None)
+
+
+def test_what_nobody_foresaw_is_3_and_never_missed(here, monkeypatch, capsys):
+    from cosai_nb.cli import check as command
+
+    monkeypatch.setattr(command, "_chosen", lambda *_: 1 / 0)
+    code, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5)
+    assert (code, told) == (3, {"result": "could not read", "reason": "division by zero"})
+
+
 def test_a_read_with_holes_is_3(here, emulator, monkeypatch, capsys):
     (here / "ids.txt").write_text("\n".join(emulator.job_ids[:50]))
     from cosai_nb.errors import UnavailableError
@@ -168,6 +192,7 @@ def test_a_read_with_holes_is_3(here, emulator, monkeypatch, capsys):
         (["jobs.parquet", "--failure-rate", "2"], "write 0.02 for 2 %"),
         (["jobs.parquet", "--p95-wait", "-1"], "invalid"),
         (["jobs.parquet", "--p95-wait", "nan"], "invalid"),
+        (["jobs.parquet", "--p95-wait", "1e300"], "invalid"),
     ],
 )
 def test_wrong_usage_is_2_with_a_sentence(here, capsys, arguments, said):

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from cosai_nb.cli import main
 from cosai_nb.emulator import Emulator, Scenario
 from cosai_nb.emulator.handle import guide
 from cosai_nb.emulator.workload import STATES
@@ -480,3 +481,17 @@ def test_serve_leads_another_process_here_and_ends_with_ctrl_c():
         rest = process.stdout.read()
     assert process.returncode == 0
     assert "Requests answered: 1." in rest
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_is_none_is_refused(port):
+    with pytest.raises(ValueError, match=f"port={port} must be 0"):
+        Emulator(port=port, scenario=Scenario(jobs=10))
+
+
+def test_the_command_says_in_a_sentence_that_a_port_cannot_be_had(small, capsys):
+    for port in (small.port, 99_999):
+        with pytest.raises(SystemExit) as caught:
+            main(["emulate", "--port", str(port)])
+        assert caught.value.code == 2
+        assert f"--port {port} cannot be had" in capsys.readouterr().err

@@ -289,3 +289,19 @@ def test_a_file_remembers_the_rows_left_out(tmp_path):
     histogram = DurationHistogram.from_jobs(hand_made(("success", 0, 5, 9), ("unread", None, None, None)))
     histogram.save(tmp_path / "h.parquet")
     assert DurationHistogram.load(tmp_path / "h.parquet").left_out == {"unread": 1}
+
+
+@pytest.mark.parametrize("name", ["kind", "value", "jobs", "measure"])
+def test_a_key_with_the_name_of_a_column_of_the_table_is_refused(name, tmp_path):
+    jobs = hand_made(("success", 0, 7, 9)).assign(**{name: "z"})
+    histogram = DurationHistogram.from_jobs(jobs, keys=[name])
+    for write in (histogram.to_frame, histogram.cells, lambda: histogram.save(tmp_path / "h.parquet")):
+        with pytest.raises(FrameError, match=f"'{name}'.*rename"):
+            write()
+
+
+def test_sum_adds_histograms_and_one_key_may_be_given_as_text():
+    histogram = DurationHistogram.from_jobs(hand_made(("success", 0, 7, 9)), keys="tag")
+    assert sum([histogram, histogram]) == histogram + histogram
+    with pytest.raises(FrameError, match="start= and end="):
+        histogram.where(hour="2026-11-01T00:00Z")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cosai_nb.errors import SettingsError
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import NEEDS_JOBS, queue_latency, run_time
 from tests.simulate import arrivals, hand_made, serve, serve_at_random, snapshot
@@ -186,10 +187,31 @@ def test_window_and_as_of_time():
     assert [row["as_of"], row["from"], row["to"]] == times
 
 
-@pytest.mark.parametrize("q", [0, 1, 1.5, (), (0.5, 95)])
+@pytest.mark.parametrize("q", [0, 1, 1.5, (), (0.5, 95), "0.95", None, ("0.5",)])
 def test_quantiles_that_are_none(q, surge):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(SettingsError, match="between 0 and 1"):
         queue_latency(surge, q=q)
+
+
+def test_numpy_numbers_are_quantiles(surge):
+    assert "p50" in queue_latency(surge, q=np.float32(0.5))
+
+
+def test_a_small_queue_of_unknown_order_does_not_unmake_the_projection_of_a_large_one(surge):
+    alone = queue_latency(surge).loc["all"]
+    small = hand_made(
+        ("success", 0, 7, 9), ("success", 0, 9, 12), ("waiting", 0, None, None), queue_id="q2"
+    ).assign(observed_at=surge["observed_at"].max())
+    both = queue_latency(pd.concat([surge, small], ignore_index=True)).loc["all"]
+    assert (alone["method"], both["method"]) == ("projection", "projection")
+    assert both["p95"] == pytest.approx(alone["p95"], rel=0.01)
+
+
+def test_a_histogram_says_that_it_knows_no_single_jobs():
+    jobs = hand_made(("success", 0, 7, 9), ("waiting", 0, None, None), at=9000)
+    counted = queue_latency(DurationHistogram.from_jobs(jobs)).loc["all"]
+    assert "single jobs" in counted["note"]
+    assert "single jobs" not in queue_latency(jobs).loc["all", "note"]
 
 
 def test_names_of_quantiles():

@@ -8,7 +8,7 @@ import pytest
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, measure_jobs
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.lines import project, read_lines
-from tests.simulate import hand_made
+from tests.simulate import arrivals, hand_made, serve, serve_at_random, snapshot
 
 STARTED = [("running", 60 * n, 60 * n + 600, None) for n in range(1, 41)]  # one a minute, in order
 
@@ -74,3 +74,15 @@ def test_queues_are_lines_of_their_own_and_a_missing_one_too():
     histogram = DurationHistogram.from_jobs(jobs)
     assert set(read_lines(histogram)) == {"q1", None}
     assert project(jobs, measure_jobs(jobs)["queue_latency"]).fifo == {None: True, "q1": True}
+
+
+@pytest.mark.parametrize("minutes", [15, 30])
+def test_a_random_order_is_seen_while_waits_are_still_short(minutes):
+    """Over a whole hour the starts of a line that is minutes long rise with the creations, in whatever order it is served."""
+    rng = np.random.default_rng(minutes)
+    created = arrivals(rng, [(4 * 3600, 0.8 / 3), (minutes * 60, 1.4 / 3)])
+    run = rng.exponential(60, len(created))
+    for serving, expected in ((serve, True), (lambda *queue: serve_at_random(rng, *queue), False)):
+        started = serving(created, run)
+        jobs = snapshot(created, started, started + run, 4 * 3600 + minutes * 60)
+        assert project(jobs, measure_jobs(jobs)["queue_latency"]).fifo == {"q1": expected}

@@ -264,6 +264,15 @@ def test_rows_that_are_no_jobs_are_counted_apart():
     assert queue_load(jobs).attrs["left_out"] == {"unread": 1}
 
 
+def test_servers_may_be_a_column_of_list_queues():
+    jobs = table(("Success", 0, 30, 90), ("Success", 0, 30, 90))
+    queue = jobs["queue_id"].iloc[0]
+    queues = pd.DataFrame({"queue_id": [queue, "other"], "max_concurrent": pd.array([4, None], "Int64")})
+    load = queue_load(jobs, servers=queues.set_index("queue_id")["max_concurrent"], by="queue_id")
+    pd.testing.assert_frame_equal(load, queue_load(jobs, servers={queue: 4.0}, by="queue_id"))
+    assert (load["servers"] == 4).all()
+
+
 def test_what_cannot_be_right_is_refused_in_words():
     jobs = table(("Success", 0, 30, 90))
     with pytest.raises(FrameError, match=r"lacks the column 'start_time'; it has: .*creation_time"):

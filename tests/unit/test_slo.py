@@ -241,3 +241,18 @@ def test_what_is_no_jobs_frame_is_refused():
         check_slo(jobs.assign(observed_at=jobs["observed_at"].dt.tz_localize(None)), **asked)
     with pytest.raises(FrameError, match="language"):
         check_slo(DurationHistogram.from_jobs(jobs), by="language", **asked)
+
+
+@pytest.mark.parametrize("target", [0.9, 1])
+def test_where_all_jobs_are_in_time_nothing_burns(target):
+    """A thousand different waits: the last digit of Kaplan-Meier's product must not burn a budget of nothing."""
+    waits = np.random.default_rng(5).permutation(1000)
+    row = row_of(
+        *(("success", 0, int(wait), int(wait) + 1) for wait in waits), threshold_s=10_000, target=target
+    )
+    assert (row["share"], row["met"], row["burn_rate"]) == (1, True, 0)
+
+
+def test_numpy_numbers_are_numbers():
+    row = row_of(ON_TIME, threshold_s=np.int64(60), target=np.float32(0.5))
+    assert row["met"] is True

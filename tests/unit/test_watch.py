@@ -260,6 +260,13 @@ def test_the_widget_shows_escaped_text_and_a_stable_repr(monkeypatch):
     assert repr(view) == "Watching 1,234 jobs"
 
 
+def test_a_service_that_cannot_be_read_is_said_on_the_way_and_at_the_end(wire, capsys):
+    client = wire.client_of(lambda *_: wire.fault(400, "Nonsense"))
+    with pytest.warns(IncompleteWarning, match=r"2 of 2 jobs had not ended .* \(not read: .*Nonsense"):
+        watch_jobs(["a1", "a2"], client=client, deadline=60)
+    assert "0 of 2 ended (2 unread); time left unknown; not read: " in capsys.readouterr().err
+
+
 def test_in_a_kernel_the_view_is_the_widget(monkeypatch):
     from cosai_nb.query import widget
 
