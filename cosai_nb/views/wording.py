@@ -48,6 +48,8 @@ def between(low: float, high: float) -> str:
     >>> between(90, 8826), between(90, float("inf")), between(float("nan"), float("nan")), between(7, 7)
     ('90 s to 2.5 h', '90 s or more', '', '')
     """
+    if math.isinf(low):
+        return ""
     if math.isnan(low):
         return "" if math.isnan(high) else f"at most {duration(high)}"
     if math.isnan(high) or math.isinf(high):

@@ -31,6 +31,7 @@ def test_a_share_reads_0_or_100_only_where_it_is(part):
 def test_intervals_without_an_end():
     assert between(math.nan, 60) == "at most 60 s"
     assert between(60, math.nan) == "60 s or more"
+    assert between(math.inf, math.inf) == ""
 
 
 @given(st.text(max_size=300))
