@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cosai_nb.errors import SettingsError
 from cosai_nb.schema import COLUMNS
 from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.frames import check_jobs, group_columns
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency, run_time
-from cosai_nb.stats.load import queue_load
+from cosai_nb.views.queue_lines import Line, queue_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 OPTIONAL = ("tag", "queue_id", "code", "message", "input_object")
-FINE_SPAN = pd.Timedelta("31D")
 
 
 @dataclass(frozen=True)
@@ -53,13 +51,18 @@ class Answers:
     failures_by: pd.DataFrame = field(repr=False)
     failures_by_hour: pd.DataFrame = field(repr=False)
     errors: pd.DataFrame = field(repr=False)
-    loads: dict[Any, pd.DataFrame] = field(repr=False)
+    lines: dict[Any, Line] = field(repr=False)
     backlogs: pd.DataFrame = field(repr=False)
 
     @property
     def count(self) -> int:
         """Number of jobs: rows that are about a job."""
         return int(self.latency["jobs"].sum())
+
+    @property
+    def usable(self) -> int:
+        """Number of jobs of which it is known since when, or how long, they wait."""
+        return self.count - int(self.latency["unusable"].sum())
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -101,21 +104,10 @@ def ask(jobs: pd.DataFrame, *, by: str | Sequence[str] | None, tz: str) -> Answe
         failures_by=failure_rates(counts, by=grouped) if grouped else failures,
         failures_by_hour=failure_rates(counts, freq="1h"),
         errors=error_pareto(jobs),
-        loads=_loads(jobs),
+        lines=queue_lines(jobs),
         backlogs=backlog(jobs, by="queue_id"),
     )
 
 
 def _dtype(name: str) -> Any:
     return COLUMNS[name].dtype
-
-
-def _loads(jobs: pd.DataFrame) -> dict[Any, pd.DataFrame]:
-    """Return the load of each queue (None: of the jobs without one); none where the times are too far apart to count."""
-    span = jobs["observed_at"].max() - jobs["creation_time"].min()
-    try:
-        load = queue_load(jobs, freq="5min" if span < FINE_SPAN else "1h", by="queue_id")
-    except SettingsError:
-        return {}
-    queues: Iterable[tuple[Any, pd.DataFrame]] = load.groupby(level="queue_id", dropna=False, sort=False)
-    return {None if pd.isna(queue) else queue: part.droplevel("queue_id") for queue, part in queues}

@@ -15,6 +15,7 @@ from cosai_nb.views.wording import between, count, duration, jobs_in_words, labe
 
 if TYPE_CHECKING:
     from cosai_nb.views.answers import Answers
+    from cosai_nb.views.queue_lines import Line
 
 _VERDICTS = {"met": "Yes", "missed": "No"}
 
@@ -57,30 +58,41 @@ def saturation(answers: Answers) -> Headline:
     queues = answers.latency_by_queue
     growing = queues[queues["growing"].fillna(False).astype(bool) & (queues["waiting"] > 0)]
     topic = "Is a queue saturated?"
+    if not answers.usable:
+        return Headline(topic, "Not known: no job has usable times, so nobody can tell how many wait.")
     if growing.empty:
         waiting = int(queues["waiting"].sum())
+        timed = "" if answers.usable == answers.count else " with usable times"
         told = [
             f"No queue is saturated at {when(answers.latency['as_of'].iloc[0], answers.tz)}.",
-            f"{count(waiting)} of {jobs_in_words(answers.count)} wait.",
+            f"{count(waiting)} of {jobs_in_words(answers.usable)}{timed} {'waits' if waiting == 1 else 'wait'}.",
             _longest_line(answers),
             f"Queue latency p95 over all jobs is {_quantile(answers.latency.iloc[0], 'p95')}.",
         ]
         return Headline(topic, " ".join(filter(None, told)), "good" if not waiting else "")
+    return Headline(topic, _growing(answers, growing), "bad")
+
+
+def _growing(answers: Answers, growing: pd.DataFrame) -> str:
     growing = growing.sort_values("waiting", ascending=False, kind="stable")
     row = growing.iloc[0]
-    since = _waiting_since(answers.loads.get(_key(growing.index[0])), answers.tz)
+    takes = "more jobs come in than start"
+    if "queue_id" not in answers.lacking:
+        takes = f"queue {label(growing.index[0])} takes in more jobs than it starts"
     told = [
-        f"Yes: queue {label(growing.index[0])} takes in more jobs than it starts{since}.",
+        f"Yes: {takes}{_waiting_since(answers.lines.get(_key(growing.index[0])), answers.tz)}.",
         f"{count(row['waiting'])} of its {jobs_in_words(row['jobs'])} ({share(row['waiting'] / row['jobs'])}) wait.",
         _outlook(answers.backlogs.loc[[growing.index[0]]].iloc[0]),
         f"Its queue latency p95 is {_quantile(row, 'p95')}{_method(row)}.",
         _remark(row),
     ]
+    if "queue_id" in answers.lacking:
+        told = [sentence.replace("of its ", "of ").replace("Its queue", "The queue") for sentence in told]
     others = [label(queue) for queue in growing.index[1:]]
     if others:
         told.append(f"Also growing: {', '.join(others)}.")
     told.append(_longest_line(answers))
-    return Headline(topic, " ".join(filter(None, told)), "bad")
+    return " ".join(filter(None, told))
 
 
 def _outlook(row: pd.Series[Any]) -> str:
@@ -105,25 +117,19 @@ def _remark(row: pd.Series[Any]) -> str:
     return f"{note[0].upper()}{note[1:]}." if note else ""
 
 
-def _waiting_since(load: pd.DataFrame | None, tz: str) -> str:
-    """Read off the load since when the line has not been empty."""
-    if load is None or load.empty or not load["waiting"].iloc[-1]:
+def _waiting_since(line: Line | None, tz: str) -> str:
+    if line is None or line.since is None:
         return ""
-    empty = load.index[load["waiting"] == 0]
-    if not len(empty):
-        return f", and its line has not been empty since its first job, {when(load.index[0], tz)}"
-    return f", and its line has not been empty since {when(empty[-1] + (load.index[1] - load.index[0]), tz)}"
+    first = "its first job, created " if line.always else ""
+    return f", and its line has not been empty since {first}{when(line.since, tz)}"
 
 
 def _longest_line(answers: Answers) -> str:
-    peaks = {
-        queue: load["waiting_max"] for queue, load in answers.loads.items() if load["waiting_max"].max() > 0
-    }
-    if not peaks:
+    queue, line = max(answers.lines.items(), key=lambda pair: pair[1].longest, default=("", None))
+    if line is None or not line.longest:
         return ""
-    queue = max(peaks, key=lambda name: peaks[name].max())
-    line = peaks[queue]
-    return f"The longest line was {jobs_in_words(line.max())}, in queue {label(queue)} at {when(line.idxmax(), answers.tz)}."
+    where = "" if "queue_id" in answers.lacking else f", in queue {label(queue)}"
+    return f"The longest line was {jobs_in_words(line.longest)}{where} at {when(line.at, answers.tz)}."
 
 
 def _quantile(row: pd.Series[Any], name: str) -> str:
@@ -154,7 +160,7 @@ def failing(answers: Answers) -> Headline:
     if not row["failed"]:
         return Headline(topic, f"No job has failed ({interval}; {known}).", "good")
     if math.isnan(row["rate"]):
-        begin = f"{count(row['failed'])} jobs have failed; the rate is not known yet, it is between {share(row['low'])} and {share(row['high'])} ({known})."
+        begin = f"{jobs_in_words(row['failed'])} failed; the rate is not known yet, it is between {share(row['low'])} and {share(row['high'])} ({known})."
     else:
         begin = f"{share(row['rate'])} of the jobs fail ({interval}; {known})."
     told = [begin, _most_common(answers), _highest_group(answers), _worst_hour(answers)]
@@ -165,10 +171,10 @@ def _most_common(answers: Answers) -> str:
     if answers.errors.empty:
         return ""
     first = answers.errors.iloc[0]
-    return (
-        f"Most often {error_name(first)}: {jobs_in_words(first['jobs'])}, {share(first['share'])} of the failures, "
-        f"from {when(first['first_seen'], answers.tz)} to {when(first['last_seen'], answers.tz)}."
-    )
+    said = f"Most often {error_name(first)}: {jobs_in_words(first['jobs'])}, {share(first['share'])} of the failures"
+    if not pd.isna(first["first_seen"]):
+        said += f", from {when(first['first_seen'], answers.tz)} to {when(first['last_seen'], answers.tz)}"
+    return f"{said}."
 
 
 def error_name(row: pd.Series[Any]) -> str:
@@ -211,9 +217,9 @@ def longest_wait(answers: Answers) -> Headline | None:
             f"All wait alike: queue latency p95 is {duration(first['p95'])} for every {' and '.join(answers.by)}.",
         )
     told = [
-        f"{label(order.index[0])}: queue latency p95 is {_quantile(first, 'p95')};",
+        f"{label(order.index[0])}: queue latency p95 is {_quantile(first, 'p95')}{_method(first)};",
         f"{jobs_in_words(first['jobs'])}, {share(first['waiting'] / first['jobs'])} still waiting.",
-        f"{label(order.index[-1])} waits least: p95 {duration(last['p95'])}, {jobs_in_words(last['jobs'])}.",
+        f"{label(order.index[-1])} waits least: p95 {duration(last['p95'])}{_method(last)}, {jobs_in_words(last['jobs'])}.",
     ]
     return Headline(topic, " ".join(told))
 

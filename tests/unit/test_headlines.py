@@ -90,6 +90,33 @@ def test_a_queue_without_a_name_has_one_in_the_sentence():
     assert "queue (none) takes in more jobs" in told(jobs, "Is a queue saturated?").text
 
 
+def test_where_no_column_names_a_queue_none_is_named():
+    jobs = growing().drop(columns="queue_id")
+    text = told(jobs, "Is a queue saturated?").text
+    assert text.startswith("Yes: more jobs come in than start, and its line has not been empty since")
+    assert "(none)" not in text
+    assert "45 of 1,200 jobs (3.8 %) wait." in text
+
+
+def test_a_line_that_was_never_empty_began_when_its_first_job_was_created():
+    created = 8 * 60 + np.arange(0, 3600, 10)
+    jobs = frame(created_s=created, waited_s=np.full(360, np.nan), as_of_s=4200)
+    text = told(jobs, "Is a queue saturated?").text
+    assert "its line has not been empty since its first job, created 2026-11-01 00:08." in text
+    assert "The longest line was 360 jobs, in queue q1 at 2026-11-01 01:07." in text
+
+
+def test_where_no_job_has_usable_times_nobody_knows_whether_a_queue_is_saturated():
+    jobs = steady(state="Failed", code="E").head(20)
+    for column in ("creation_time", "start_time", "end_time"):
+        jobs[column] = pd.Series(pd.NaT, index=jobs.index, dtype=jobs[column].dtype)
+    jobs = jobs.assign(queue_latency_s=np.nan, run_time_s=np.nan, total_time_s=np.nan, timing_ok=False)
+    line = told(jobs, "Is a queue saturated?")
+    assert line.text.startswith("Not known: no job has usable times")
+    assert line.mood == ""
+    assert told(jobs, "What fails most?").text.endswith("Most often E: 20 jobs, 100 % of the failures.")
+
+
 def test_no_failure_is_said_with_its_interval_and_number():
     line = told(steady(), "What fails most?")
     assert line.text.startswith("No job has failed (95 % interval 0 % to ")
