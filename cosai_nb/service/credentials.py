@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 from cosai_nb.errors import CosaiError, CredentialsError
 
+_REGION_IN_ENDPOINT = re.compile(r"(?:https?://)?cos\.([a-z0-9-]+)\.")
 _PAIRS = (
     ("COS_SECRET_ID", "COS_SECRET_KEY", "COS_TOKEN"),
     ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"),
@@ -156,7 +158,10 @@ def _search(environ: Mapping[str, str], home: Path | None) -> tuple[Credentials 
 
 
 def cos_conf(home: Path | None = None) -> Mapping[str, str]:
-    """Return the ``[common]`` section of coscmd's ``~/.cos.conf``, empty where there is none."""
+    """Return the ``[common]`` section of coscmd's ``~/.cos.conf``, empty where there is none.
+
+    coscmd takes ``endpoint = cos.<region>.myqcloud.com`` in place of a region; the region is read off it.
+    """
     path = _conf_path(home)
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -170,7 +175,9 @@ def cos_conf(home: Path | None = None) -> Mapping[str, str]:
         raise CredentialsError(
             f"{path} cannot be read as an INI file: run `coscmd config` again or remove it."
         )
-    return dict(parser["common"]) if parser.has_section("common") else {}
+    found = dict(parser["common"]) if parser.has_section("common") else {}
+    in_endpoint = _REGION_IN_ENDPOINT.match(found.get("endpoint", ""))
+    return {"region": in_endpoint[1], **found} if in_endpoint else found
 
 
 def from_cos_config(config: Any) -> Credentials:

@@ -243,6 +243,13 @@ def test_from_env_takes_bucket_and_region_of_coscmd(bare):
     assert client.base_url == "https://conf-1.ci.ap-conf.myqcloud.com"
 
 
+def test_coscmds_endpoint_stands_for_a_region(bare):
+    (bare / ".cos.conf").write_text(
+        "[common]\nsecret_id = f-id\nsecret_key = f-key\nbucket = conf-1\nendpoint = cos.ap-conf.myqcloud.com\n"
+    )
+    assert Client.from_env().base_url == "https://conf-1.ci.ap-conf.myqcloud.com"
+
+
 def test_from_env_names_the_missing_bucket(bare, monkeypatch):
     monkeypatch.setenv("COS_SECRET_ID", ID)
     monkeypatch.setenv("COS_SECRET_KEY", KEY)
