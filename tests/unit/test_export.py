@@ -131,6 +131,14 @@ def test_pictures_have_text_for_those_who_do_not_see_them():
     assert "onload" not in page
 
 
+def test_a_sentence_that_a_picture_carries_is_read_on_the_page():
+    cells = notebook(with_output("explore(jobs)", {"image/png": "iVBORw0KGgo=", "text/plain": "Explorer: x"}))
+    cells.cells[0].outputs[0].metadata = {"image/png": {"alt": "p95 is 12 s <b> for 3 jobs."}}
+    page = export.page_of(cells, name="question")
+    assert "<figcaption>p95 is 12 s &lt;b&gt; for 3 jobs.</figcaption>" in page
+    assert page.count("p95 is 12 s") == 1
+
+
 def test_html_comes_before_svg_before_png_before_text():
     everything = {
         "text/html": "<i>html</i>",
