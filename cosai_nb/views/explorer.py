@@ -119,7 +119,8 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
 
     def code(self) -> str:
         """Return the Python that reproduces the view of a variable ``jobs``: what was given to :func:`explore`."""
-        return self.selection.code(counted=self._sources.frame is None)
+        selection = self.selection
+        return selection.code(counted=self._sources.frame is None, single=self._sources.gives_rows(selection))
 
     def _refresh(self, _change: Any = None) -> None:
         selection = self.selection

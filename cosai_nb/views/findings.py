@@ -12,8 +12,11 @@ import numpy as np
 
 from cosai_nb.stats.curves import first_reaching, kaplan_meier
 from cosai_nb.stats.lines import read_lines
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
-from cosai_nb.views.wording import count, duration, label, share, when
+from cosai_nb.views.panel import FILTERS
+from cosai_nb.views.plots.load import bin_ends
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest
+from cosai_nb.views.plots.style import MOST_GROUPS, nice_duration
+from cosai_nb.views.wording import count, duration, jobs_in_words, label, share, when
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +51,35 @@ def _latency(selection: Selection, histogram: DurationHistogram, _: pd.DataFrame
     if math.isinf(seconds):
         started = share(1 - float(survival[-1]))
         return f"Not even {_part(selection)} of the jobs have started yet (so far {started}), so that quantile is not reached."
-    answer = f"{_part(selection)} of the jobs start within {duration(seconds)}."
+    answer = f"{_part(selection)} of the jobs start within {duration(seconds)}"
     if curve.unfinished.any() and any(line.growing for line in read_lines(histogram).values()):
-        answer += " Their line grows: served in order, they will wait longer than that (cosai_nb.queue_latency projects it)."
-    return answer
+        answer += ", as far as known: a line grows, and served in order they may wait longer (cosai_nb.queue_latency projects it)"
+    return f"{answer}.{_worst_group(selection, histogram)}"
+
+
+def _worst_group(selection: Selection, histogram: DurationHistogram) -> str:
+    """Say which of the groups that are drawn waits longest, where there are several."""
+    if selection.by is None:
+        return ""
+    parts, _ = largest(histogram, [selection.by], most=MOST_GROUPS)
+    seconds = [_seconds_to_start(part.jobs, selection.q) for part in parts]
+    if len(parts) == 1 or np.isnan(seconds).all():
+        return ""
+    worst = int(np.nanargmax(seconds))
+    reached = f"within {duration(seconds[worst])}" if np.isfinite(seconds[worst]) else "not yet"
+    return f" {_whose(selection, parts[worst].labels[0])} wait longest of those drawn: {_part(selection)} start {reached}."
+
+
+def _seconds_to_start(histogram: DurationHistogram, q: float) -> float:
+    curve = histogram.curve("queue_latency")
+    if not len(curve.seconds):
+        return math.nan
+    return float(first_reaching(curve.seconds, kaplan_meier(curve.ended, curve.unfinished), q))
+
+
+def _whose(selection: Selection, key: Any) -> str:
+    """Name the jobs of a group: ``Jobs of queue q1``."""
+    return f"Jobs of {FILTERS[selection.by].lower()} {label(key)}" if selection.by else "Jobs"
 
 
 def _part(selection: Selection) -> str:
@@ -78,10 +106,10 @@ def _over_time(selection: Selection, _: DurationHistogram, summary: pd.DataFrame
     row = _worst(summary, name)
     if row is None:
         return NO_TIMES
-    whose = f" of {label(row[selection.by])}" if selection.by else ""
+    key = row[selection.by] if selection.by else None
     return (
-        f"Jobs{whose} waited longest when created in the hour from {when(row['hour'], selection.tz)} "
-        f"({selection.tz}): {_quantile_of(row, name)}, {count(row['jobs'])} jobs."
+        f"{_whose(selection, key)} waited longest when created in the hour from {when(row['hour'], selection.tz)} "
+        f"({selection.tz}): {_quantile_of(row, name)}, {jobs_in_words(row['jobs'])}."
     )
 
 
@@ -92,7 +120,7 @@ def _weekdays(selection: Selection, _: DurationHistogram, summary: pd.DataFrame)
         return NO_TIMES
     return (
         f"Jobs wait longest when created on {row['weekday']} from {row['hour']:02d}:00 ({selection.tz}): "
-        f"{_quantile_of(row, name)}, {count(row['jobs'])} jobs."
+        f"{_quantile_of(row, name)}, {jobs_in_words(row['jobs'])}."
     )
 
 
@@ -101,7 +129,7 @@ def _failures(selection: Selection, _: DurationHistogram, summary: pd.DataFrame)
     if known.empty:
         return "No job here has ended in success or failure, so there is no rate."
     row = known.sort_values("rate", ascending=False, kind="stable").iloc[0]
-    whose = f" of {label(row[selection.by])}" if selection.by else ""
+    whose = f" of {FILTERS[selection.by].lower()} {label(row[selection.by])}" if selection.by else ""
     most = "At most: " if selection.by and len(known) > 1 else ""
     return f"{most}{share(row['rate'])} of the jobs{whose} fail ({share(row['low'])} to {share(row['high'])}), {count(row['failed'])} of {count(row['ended'])} that ended."
 
@@ -109,12 +137,23 @@ def _failures(selection: Selection, _: DurationHistogram, summary: pd.DataFrame)
 def _load(selection: Selection, _: DurationHistogram, summary: pd.DataFrame) -> str:
     if summary.empty:
         return NO_TIMES
-    row = summary.sort_values("waiting", ascending=False, kind="stable").iloc[0]
-    if not row["waiting"]:
-        return f"No job waited at any of the {len(summary):,} moments looked at; at most {count(summary['running'].max())} ran at once."
+    place = int(np.argmax(summary["waiting_max"]))
+    row = summary.iloc[place]
+    most_running = count(summary["running_max"].max())
+    if not summary.attrs["exact"]:
+        looked = f"Seen only every {nice_duration(summary.attrs['width_s'])}, {len(summary):,} times"
+        if not row["waiting"]:
+            return f"{looked}: no job waited then, and at most {most_running} ran."
+        moment = when(bin_ends(summary).iloc[place], selection.tz)
+        return (
+            f"{looked}: the line was longest at {moment} ({selection.tz}), when {jobs_in_words(row['waiting'])} waited "
+            f"and {count(row['running'])} ran."
+        )
+    if not row["waiting_max"]:
+        return f"No job waited for any time; at most {most_running} ran at once."
     return (
-        f"The line was longest at {when(row['time'], selection.tz)} ({selection.tz}): {count(row['waiting'])} jobs waited "
-        f"while {count(row['running'])} ran; never did more than {count(summary['running'].max())} run at once."
+        f"The line was longest in the {nice_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)} "
+        f"({selection.tz}): {jobs_in_words(row['waiting_max'])} waited at once. At most {most_running} ran at once."
     )
 
 
@@ -122,7 +161,9 @@ def _errors(_: Selection, __: DurationHistogram, summary: pd.DataFrame) -> str:
     if summary.empty:
         return "No job failed."
     row = summary.iloc[0]
-    return f"{label(row['code'])} makes up {share(row['share'])} of the failures: {count(row['jobs'])} jobs."
+    return (
+        f"{label(row['code'])} makes up {share(row['share'])} of the failures: {jobs_in_words(row['jobs'])}."
+    )
 
 
 def _slowest(_: Selection, __: DurationHistogram, summary: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
+from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.views.selection import Selection
 from cosai_nb.views.wording import UNKNOWN, label, printable, when
 
@@ -69,7 +70,7 @@ class Controls:
         every = [*self.filters.values(), self.start, self.end, self.by, self.quantile]
         for control in every:
             control.observe(on_change, names="value")
-        zone = widgets.HTML(f"<small>From and To: hours of creation, {html.escape(tz)}</small>")
+        zone = widgets.HTML(f"<small>{html.escape(_window_note(histogram, tz))}</small>")
         self.box = widgets.Box([*every, zone], layout={"flex_flow": "row wrap", "width": "100%"})
 
     def selection(self, tab: Tab) -> Selection:
@@ -90,6 +91,16 @@ class Controls:
             return None
         local = pd.Timestamp(moment).tz_localize(self.tz, ambiguous=True, nonexistent="shift_forward")
         return local.tz_convert("UTC").floor("h")
+
+
+def _window_note(histogram: DurationHistogram, tz: str) -> str:
+    """Say what From and To mean, and between which hours there are jobs."""
+    note = f"From and To: hours of creation, {tz}"
+    hours = histogram.coded("hour").labels.astype(np.int64)
+    if not len(hours):
+        return note
+    first, last = hour_times(np.array([hours.min(), hours.max() + 1]))
+    return f"{note}; there are jobs from {when(first, tz)} to {when(last, tz)}"
 
 
 def _dropdown(description: str, options: list[tuple[str, Any]], **chosen: Any) -> Any:

@@ -28,7 +28,7 @@ _PLOTS: dict[Tab, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "over_time": ("latency_over_time", ("by", "q"), ("tz",)),
     "weekdays": ("heatmap", ("q", "tz"), ()),
     "failures": ("failure_rates", ("by",), ()),
-    "load": ("queue_load", ("freq",), ("tz",)),
+    "load": ("queue_load", (), ("tz",)),
     "errors": ("error_pareto", (), ()),
     "slowest": ("timeline", (), ("tz",)),
 }
@@ -72,11 +72,6 @@ class Selection:
     tab: Tab = "latency"
     tz: str = "Asia/Shanghai"
 
-    @property
-    def needs_jobs(self) -> bool:
-        """Whether the tab shows single jobs or their messages, which a histogram does not know."""
-        return self.tab in ("errors", "slowest")
-
     def rows_of(self, jobs: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Say of each row of a frame whether it is selected.
 
@@ -107,8 +102,11 @@ class Selection:
         drawn: pd.DataFrame = getattr(plots, f"{name}_data")(jobs, **self._arguments(shared))
         return drawn
 
-    def code(self, *, counted: bool = False) -> str:
-        """Return the Python that makes this view of a variable ``jobs``: a frame, or (``counted``) its histogram."""
+    def code(self, *, counted: bool = False, single: bool = False) -> str:
+        """Return the Python that makes this view of a variable ``jobs``: a frame, or (``counted``) its histogram.
+
+        Of a frame it draws the histogram, or where ``single`` the rows themselves.
+        """
         name, shared, own = _PLOTS[self.tab]
         data_call, plot_call = (
             "".join(f", {key}={value!r}" for key, value in self._arguments(used).items())
@@ -117,11 +115,7 @@ class Selection:
         return "\n".join(
             [
                 "import cosai_nb as cn",
-                *(
-                    self._frame_code()
-                    if self.needs_jobs and not counted
-                    else self._histogram_code(counted=counted)
-                ),
+                *(self._frame_code() if single else self._histogram_code(counted=counted)),
                 f"summary = cn.plots.{name}_data(selected{data_call})",
                 f"ax = cn.plots.{name}(selected{plot_call})",
             ]
@@ -129,7 +123,7 @@ class Selection:
 
     def _arguments(self, names: tuple[str, ...]) -> dict[str, Any]:
         q = self.q if self.tab == "weekdays" else tuple(sorted({0.5, self.q}))
-        every = {"by": self.by, "q": q, "tz": self.tz, "freq": "1h"}
+        every = {"by": self.by, "q": q, "tz": self.tz}
         return {name: every[name] for name in names}
 
     def _frame_code(self) -> list[str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("input_lang", "target_lang")
 _MOST = 20
+MOST_STEPPED = 100_000
+"""Jobs whose load is counted moment by moment; of more, on full hours, which costs the same for any number."""
 _REMEMBERED = 16
 
 
@@ -95,13 +97,24 @@ class Sources:
             The frame lacks a column, or the tab shows single jobs and there is only a histogram.
         """
         histogram = self.histogram_of(selection)
-        if not selection.needs_jobs or (selection.tab == "errors" and self.frame is None):
-            return histogram
         if self.frame is None:
-            raise FrameError("A histogram knows no single jobs: this tab needs the jobs frame.")
+            if selection.tab == "slowest":
+                raise FrameError("A histogram knows no single jobs: this tab needs the jobs frame.")
+            return histogram
+        if not self.gives_rows(selection):
+            return histogram
+        if selection.tab == "load":
+            return self.frame[selection.rows_of(self.frame)]
         if selection.tab == "errors":
             return self._failed[selection.rows_of(self._failed)]
         return self.frame.iloc[self.slowest(selection)]
+
+    def gives_rows(self, selection: Selection) -> bool:
+        """Say whether the tab draws rows of the frame: where it shows single jobs, and the load of few."""
+        if self.frame is None or self._trouble is not None:
+            return False
+        few = selection.tab == "load" and self.histogram_of(selection).jobs <= MOST_STEPPED
+        return few or selection.tab in ("errors", "slowest")
 
     def slowest(self, selection: Selection) -> Rows:
         """Return the places of the selected jobs that took longest, the longest first."""

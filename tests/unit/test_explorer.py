@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 import cosai_nb as cn
+from cosai_nb.views import sources
 from cosai_nb.views.explorer import explore
+from cosai_nb.views.plots import style
 from cosai_nb.views.selection import TABS, Selection
 
 ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
@@ -207,6 +209,97 @@ def test_a_histogram_has_all_tabs_but_that_of_single_jobs():
     for tab in TABS:
         show(explorer, tab)
         assert ("needs the jobs frame" in explorer.sentence) == (tab == "slowest")
+
+
+BETWEEN_HOURS = cn.add_timings(
+    pd.DataFrame(
+        {
+            "JobId": [f"a{n}" for n in range(10)],
+            "State": "Success",
+            "Tag": "T",
+            "QueueId": "q",
+            "CreationTime": "2026-11-01T10:10:00+0800",
+            "StartTime": "2026-11-01T10:20:00+0800",
+            "EndTime": "2026-11-01T10:40:00+0800",
+        }
+    ),
+    observed_at="2026-11-01T13:00:00+0800",
+)
+
+
+def test_the_load_of_a_frame_is_its_exact_maximum():
+    explorer = explore(BETWEEN_HOURS)
+    show(explorer, "load")
+    assert (
+        "longest in the 1 min from 2026-11-01 10:10 (Asia/Shanghai): 10 jobs waited at once"
+        in explorer.sentence
+    )
+    assert "At most 10 ran at once" in explorer.sentence
+    assert explorer.data()["waiting_max"].max() == 10
+
+
+def test_the_load_of_a_histogram_claims_no_more_than_it_saw():
+    explorer = explore(cn.DurationHistogram.from_jobs(BETWEEN_HOURS))
+    show(explorer, "load")
+    assert explorer.sentence.startswith("Seen only every 1 h, 4 times")
+    ax = style.bare_sheet()
+    explorer.selection.draw(explorer._sources.of(explorer.selection), ax)
+    assert not ax.axison, "an empty box instead of a sentence"
+
+
+def test_the_load_of_a_histogram_is_stamped_at_the_end_of_the_hour():
+    explorer = explore(
+        cn.DurationHistogram.from_jobs(
+            BETWEEN_HOURS.assign(
+                start_time=pd.Timestamp("2026-11-01T03:20Z"), end_time=pd.Timestamp("2026-11-01T03:40Z")
+            )
+        )
+    )
+    show(explorer, "load")
+    assert "longest at 2026-11-01 11:00 (Asia/Shanghai), when 10 jobs waited" in explorer.sentence
+
+
+def test_the_load_of_many_jobs_is_that_of_their_histogram(monkeypatch):
+    monkeypatch.setattr(sources, "MOST_STEPPED", 199)
+    explorer = explore(JOBS)
+    show(explorer, "load")
+    assert explorer.sentence.startswith("Seen only every 1 h")
+    assert "from_jobs" in explorer.code()
+
+
+def test_a_growing_line_is_said_to_make_an_estimate_uncertain_not_wrong():
+    created = ZERO + pd.to_timedelta(np.arange(100) * 60, "s")
+    started = [text if n < 90 else "-" for n, text in enumerate(iso(np.arange(100) * 63.0))]
+    texts = {"JobId": [f"a{n}" for n in range(100)], "State": "Running", "QueueId": "q", "Tag": "T"}
+    texts |= {
+        "CreationTime": created.strftime("%Y-%m-%dT%H:%M:%S+0000"),
+        "StartTime": started,
+        "EndTime": "-",
+    }
+    texts["State"] = ["Submitted" if text == "-" else "Running" for text in started]
+    explorer = explore(cn.add_timings(pd.DataFrame(texts), observed_at=ZERO + pd.Timedelta("100min")))
+    explorer.controls.quantile.value = 0.5
+    assert "they may wait longer" in explorer.sentence
+
+
+def test_a_grouped_latency_names_the_group_that_waits_longest(explorer):
+    explorer.controls.by.value = "tag"
+    explorer.controls.quantile.value = 0.5
+    assert (
+        "Jobs of tag Translation wait longest of those drawn: 50 % start within 10.0 min."
+        in explorer.sentence
+    )
+
+
+def test_a_group_is_named_with_its_column(explorer):
+    explorer.controls.by.value = "input_lang"
+    show(explorer, "over_time")
+    assert "Jobs of from language" in explorer.sentence
+
+
+def test_the_window_says_between_which_hours_there_are_jobs(explorer):
+    note = explorer.controls.box.children[-1].value
+    assert "there are jobs from 2026-11-02 10:00 to 2026-11-03 03:00" in note
 
 
 def test_what_is_no_table_is_refused():

@@ -9,13 +9,16 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.stats.latency import queue_latency
 from cosai_nb.table.frame import add_timings
 from cosai_nb.views import plots
 from cosai_nb.views.plots import style
+from cosai_nb.views.wording import duration
 
 ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
 LABELS = [
@@ -238,3 +241,52 @@ def test_the_points_are_the_rates():
 )
 def test_ticks_are_named_in_the_unit_that_fits(seconds, name):
     assert style.nice_duration(seconds) == name
+
+
+def rate_line(jobs):
+    ax = plots.failure_rates(jobs, freq="1h", ax=style.bare_sheet())
+    return ax, np.asarray(ax.lines[0].get_ydata(), dtype=float)
+
+
+def test_no_line_of_rates_bridges_windows_without_jobs():
+    jobs = USUAL.assign(outcome="success")
+    first = jobs["creation_time"].min()
+    away = (jobs["creation_time"] > first + pd.Timedelta("10h")) & (
+        jobs["creation_time"] < first + pd.Timedelta("20h")
+    )
+    _, rates = rate_line(jobs[~away])
+    assert np.isnan(rates[1:-1]).any()
+
+
+def test_a_single_window_shows_its_interval():
+    ax, _ = rate_line(FRAMES["one"])
+    assert any(isinstance(drawn, LineCollection) for drawn in ax.collections)
+
+
+def test_points_at_0_percent_are_whole():
+    ax = plots.failure_rates(USUAL.assign(outcome="success"), by="tag", ax=style.bare_sheet())
+    assert not ax.lines[-1].get_clip_on()
+
+
+def test_what_stands_behind_at_least_is_the_lower_bound():
+    jobs = make_jobs(waiting=0.3)
+    histogram = DurationHistogram.from_jobs(jobs.assign(observed_at=jobs["creation_time"].max()))
+    row = queue_latency(histogram, q=(0.5,)).loc["all"]
+    assert row["p50"] > row["p50_lower_bound"] > 0
+    assert row["growing"]
+    ax = plots.queue_latency(histogram, q=(0.5,), ax=style.bare_sheet())
+    assert f"p50 ≥ {duration(row['p50_lower_bound'])}" in ax.get_legend().get_texts()[0].get_text()
+
+
+def test_load_is_drawn_at_the_ends_of_the_bins():
+    histogram = DurationHistogram.from_jobs(USUAL)
+    steps = plots.queue_load_data(histogram)
+    ax = plots.queue_load(histogram, by="queue_id", ax=style.bare_sheet())
+    drawn = pd.to_datetime(ax.lines[0].get_xdata(), unit="D", utc=True)
+    assert abs(drawn[0] - steps["time"].iloc[0]) < pd.Timedelta("1ms")
+    assert abs(drawn[1] - steps["time"].iloc[0] - pd.Timedelta("1h")) < pd.Timedelta("1ms")
+
+
+def test_one_server_is_one():
+    legend = plots.queue_load(FRAMES["three"], servers=1, ax=style.bare_sheet()).get_legend()
+    assert "1 server (" in legend.get_texts()[-1].get_text()

@@ -143,7 +143,7 @@ def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> None:
     place = np.arange(len(rates))
     low, high, rate = (rates[name].to_numpy() for name in ("low", "high", "rate"))
     ax.hlines(place, low, high, color=style.VERMILION, linewidth=5, alpha=0.35)
-    ax.plot(rate, place, "o", color=style.VERMILION, markersize=8)
+    ax.plot(rate, place, "o", color=style.VERMILION, markersize=8, clip_on=False, zorder=3)
     keys = list(zip(*(rates[name] for name in names), strict=True)) if names else []
     style.name_rows(ax, labels([plain(key) for key in keys], longest=30) if names else ["all jobs"])
     for row, (part, failed, ended) in enumerate(zip(rate, rates["failed"], rates["ended"], strict=True)):
@@ -157,14 +157,15 @@ def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> None:
 def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.Timedelta, tz: str) -> None:
     groups = list(rates.groupby(list(names), dropna=False, sort=False)) if names else [((), rates)]
     handles: list[Artist] = []
-    for number, (_, part) in enumerate(groups):
-        look = style.look(number)
+    for number, (_, some) in enumerate(groups):
+        look, part = style.look(number), _without_gaps(some, width)
         middle = style.day_numbers(part["time"] + width / 2)
         handles += ax.plot(
             middle, part["rate"], color=look.color, linestyle=look.dash, marker=look.marker, markersize=4
         )
         if not names:
             ax.fill_between(middle, part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
+            ax.vlines(middle, part["low"], part["high"], color=look.color, alpha=0.35, linewidth=3)
     top = float(np.nanmax([rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01]))
     ax.set_ylim(0, min(top, 1.02))
     created = rates.groupby("time", as_index=False)["jobs"].sum()
@@ -178,3 +179,11 @@ def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.
         f"jobs created in {style.nice_duration(width.total_seconds())}, at most {created['jobs'].max():,}"
     )
     style.name_lines(ax, [*handles, bars], [*named, bars_text])
+
+
+def _without_gaps(part: pd.DataFrame, width: pd.Timedelta) -> pd.DataFrame:
+    """Put a row of NaN where windows have no jobs, so that neither line nor band bridges them."""
+    known = part[part["time"].notna()].sort_values("time")
+    after = known["time"] + width
+    gaps = after[(known["time"].shift(-1) - known["time"]) > width]
+    return pd.concat([known, gaps.to_frame("time")]).sort_values("time", ignore_index=True)

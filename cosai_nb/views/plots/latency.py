@@ -202,8 +202,8 @@ def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
     said = []
     for name in q:
         too_low = row["method"] == NEEDS_JOBS and row["waiting"] and 0 < row[name] < np.inf
-        bound = "≥ " if too_low else ""
-        said.append(f"{name} {bound}{duration(row[name])}{' projected' if _is_projected(row, name) else ''}")
+        known = f"≥ {duration(row[f'{name}_lower_bound'])}" if too_low else duration(row[name])
+        said.append(f"{name} {known}{' projected' if _is_projected(row, name) else ''}")
     said.append(jobs_in_words(row["jobs"]) + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
     return ", ".join(said)
 

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from cosai_nb.stats.curves import Floats
+
 _WIDTHS = ("1min", "5min", "15min", "1h", "6h", "1D")
 _MOST_BINS = 1500
+_NO_LOAD = "No job waited or ran for any time."
+_NO_LOAD_SEEN = "No job waited or ran on the hours looked at. What happened in between needs the jobs frame."
 _DRAWN = ["time", "arrivals", "waiting", "running", "waiting_max", "running_max", "servers", "servers_from"]
 
 
@@ -51,7 +55,8 @@ def queue_load_data(
     -------
     pandas.DataFrame
         The columns of ``by``; ``time`` (start of the bin, UTC); ``arrivals`` in it; ``waiting`` and ``running`` at its end;
-        ``waiting_max`` and ``running_max`` within it (from a histogram: at its end); ``servers`` and ``servers_from``: what jobs run on, and where that number comes from.
+        ``waiting_max`` and ``running_max`` within it (from a histogram: at its end); ``servers`` and ``servers_from``: what jobs
+        run on, and where that number comes from. ``attrs``: ``exact``, False from a histogram; ``width_s`` of a bin; ``as_of``.
 
     Raises
     ------
@@ -61,7 +66,9 @@ def queue_load_data(
         ``freq`` is no width, or too fine; ``servers`` is not above 0.
     """
     names = group_columns(by)
-    summary = load_summary(jobs, freq or _width(jobs), servers, by=names or None).reset_index()
+    width = freq or _width(jobs)
+    table = load_summary(jobs, width, servers, by=names or None)
+    summary = table.reset_index()
     for level in ("waiting", "running"):
         summary[f"{level}_max"] = summary[f"{level}_max"].fillna(summary[level])
     cut: dict[str, int] = {}
@@ -69,8 +76,20 @@ def queue_load_data(
         longest = summary.groupby(list(names), dropna=False, sort=False)["waiting"].max()
         summary, cut = keep_largest(summary, names, longest, most=style.MOST_GROUPS)
     named = name_groups(summary[[*names, *_DRAWN]], names)
-    named.attrs["drawn"] = cut
+    named.attrs = {
+        "drawn": cut,
+        "exact": not isinstance(jobs, DurationHistogram),
+        "width_s": pd.Timedelta(width).total_seconds(),
+        "as_of": table.attrs["as_of"],
+    }
     return named
+
+
+def bin_ends(steps: pd.DataFrame) -> pd.Series:
+    """Return the moments at which the steps of :func:`queue_load_data` are counted: ends of bins, the last at the as-of time."""
+    ends = steps["time"] + pd.Timedelta(seconds=steps.attrs["width_s"])
+    as_of = steps.attrs["as_of"]
+    return ends if as_of is None else ends.where(ends < pd.Timestamp(as_of), pd.Timestamp(as_of))
 
 
 def _width(jobs: pd.DataFrame | DurationHistogram) -> str:
@@ -115,7 +134,8 @@ def queue_load(
     Returns
     -------
     matplotlib.axes.Axes
-        Time against numbers of jobs.
+        Time against numbers of jobs at the ends of the bins, joined by lines; ``at most`` in the legend is the largest
+        number at any moment, from a histogram the largest at the ends of the bins.
 
     Raises
     ------
@@ -137,6 +157,9 @@ def queue_load(
     steps = queue_load_data(jobs, by=by, freq=freq, servers=servers)
     if steps.empty:
         return style.say(ax, NO_TIMES)
+    if not steps[["waiting_max", "running_max"]].to_numpy().any():
+        return style.say(ax, _NO_LOAD if steps.attrs["exact"] else _NO_LOAD_SEEN)
+    steps = steps.assign(moment=bin_ends(steps))
     handles, named = _draw_lines(ax, steps, names) if names else _draw_stack(ax, steps)
     ax.set_ylim(0, None)
     ax.margins(x=0.01)
@@ -152,20 +175,36 @@ def queue_load(
     return ax
 
 
+def _seen(steps: pd.DataFrame) -> str:
+    """Say how often the numbers were looked at, where it was not at every moment."""
+    return "" if steps.attrs["exact"] else f" (seen every {style.nice_duration(steps.attrs['width_s'])})"
+
+
+def _course(steps: pd.DataFrame, name: str) -> Floats:
+    """Return a state at the ends of the bins, from the beginning of the first, when nothing was there, on."""
+    return np.append(0.0, steps[name])
+
+
+def _clock(steps: pd.DataFrame) -> Floats:
+    return style.day_numbers(pd.concat([steps["time"].head(1), steps["moment"]]))
+
+
 def _draw_stack(ax: Axes, steps: pd.DataFrame) -> tuple[list[Artist], list[str]]:
-    time = style.day_numbers(steps["time"])
-    running, waiting = steps["running"].to_numpy(), steps["waiting"].to_numpy()
-    ax.fill_between(time, 0, running, step="post", color=style.BLUE, linewidth=0)
-    ax.fill_between(time, running, running + waiting, step="post", color=style.ORANGE, linewidth=0)
+    time, running, waiting = _clock(steps), _course(steps, "running"), _course(steps, "waiting")
+    ax.fill_between(time, 0, running, color=style.BLUE, linewidth=0)
+    ax.fill_between(time, running, running + waiting, color=style.ORANGE, linewidth=0)
     handles: list[Artist] = [Patch(color=style.BLUE), Patch(color=style.ORANGE)]
+    seen = _seen(steps)
     named = [
-        f"running, at most {count(steps['running_max'].max())}",
-        f"waiting on top, at most {count(steps['waiting_max'].max())}",
+        f"running, at most {count(steps['running_max'].max())}{seen}",
+        f"waiting on top, at most {count(steps['waiting_max'].max())}{seen}",
     ]
     servers = float(steps["servers"].iloc[0])
     if np.isfinite(servers):
         handles.append(ax.axhline(servers, color="#000000", linewidth=1.2, linestyle="--"))
-        named.append(f"{count(servers)} servers ({steps['servers_from'].iloc[0]})")
+        named.append(
+            f"{count(servers)} {'server' if servers == 1 else 'servers'} ({steps['servers_from'].iloc[0]})"
+        )
     return handles, named
 
 
@@ -173,11 +212,10 @@ def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> tuple[li
     handles: list[Artist] = []
     groups = list(steps.groupby(list(names), dropna=False, sort=False))
     named = labels([plain(key) for key, _ in groups])
+    seen = _seen(steps)
     for number, (_, part) in enumerate(groups):
         look = style.look(number)
-        time, waiting = style.day_numbers(part["time"]), part["waiting"].to_numpy()
-        handles += ax.plot(
-            time, waiting, drawstyle="steps-post", color=look.color, linestyle=look.dash, linewidth=1.5
-        )
-        named[number] += f", at most {count(part['waiting_max'].max())}"
+        waiting = _course(part, "waiting")
+        handles += ax.plot(_clock(part), waiting, color=look.color, linestyle=look.dash, linewidth=1.5)
+        named[number] += f", at most {count(part['waiting_max'].max())}{seen}"
     return handles, named
