@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -112,13 +112,23 @@ def assemble(
     """Return one row an entry, in the order of the entries: from ``records``, else from the store.
 
     An ID that the service no longer knows keeps its last sight, where the store has one.
+
+    Raises
+    ------
+    FileError
+        Where the store cannot be read; ``error.jobs`` holds what the service said, the rest as ``unread``.
     """
     asked = [records.get(entry, entry) if isinstance(entry, str) else entry for entry in admitted]
     fresh = frame_of([record for record in asked if isinstance(record, Record)])
     if store is None:
         return fresh
     place_of = {_id_of(record): place for place, record in enumerate(asked) if _may_be_stored(record)}
-    stored = store.jobs(place_of) if place_of else fresh.iloc[:0]
+    try:
+        stored = store.jobs(place_of) if place_of else fresh.iloc[:0]
+    except FileError as failure:
+        read = frame_of([_as_record(entry, failure) for entry in asked])
+        done = int((read["outcome"] != Outcome.UNREAD).sum())
+        raise_with(failure, read, f"{done:,} of {len(read):,} IDs were done before.")
     stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
     if stored.empty:
         return fresh
@@ -157,7 +167,7 @@ def warn_of_repairs(repairs: Mapping[str, int]) -> None:
         warnings.warn(f"{sentence} ({answers:,} answers)", RepairedWarning, stacklevel=4)
 
 
-def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> None:
+def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> NoReturn:
     """Raise what ended a call, with what had been read."""
     failure.jobs = jobs
     failure.add_note(note)
@@ -167,6 +177,10 @@ def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> None:
 
 def _may_be_stored(entry: str | Record) -> bool:
     return isinstance(entry, str) or entry.fate == "not_found"
+
+
+def _as_record(entry: str | Record, failure: FileError) -> Record:
+    return entry if isinstance(entry, Record) else Record(entry, "unread", error=f"not read: {failure}")
 
 
 def _id_of(entry: str | Record) -> str:

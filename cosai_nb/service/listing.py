@@ -14,6 +14,7 @@ Oldest first, because new jobs come in at the end then and shift no page that is
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cosai_nb.service.client import Client
 
 PAGE = 100
+_FAREWELL_S = 2.0  # how long an ended call waits for all requests in flight; they end by their own timeout
 _WORTH_CUTTING = 8 * PAGE  # jobs: a cut costs about a page, so what is cut must be several
 _ID, _STATE, _QUEUE, _CREATED = (
     [column.name for column in WIRE].index(name) for name in ("job_id", "state", "queue_id", "creation_time")
@@ -117,16 +119,15 @@ def list_records(
         threading.Thread(target=crew.work, name=f"cosai-list-{n}", daemon=True) for n in range(workers)
     ]
     listed = Listed()
-    for thread in threads:
-        thread.start()
     try:
-        _gather(crew, len(threads), listed, on_records)
+        _gather(crew, threads, listed, on_records)
     except KeyboardInterrupt:
         listed.interrupted = True
     finally:
         crew.stop.set()
-        for thread in threads:
-            thread.join(timeout=2.0)
+        farewell = time.monotonic() + _FAREWELL_S
+        for thread in filter(threading.Thread.is_alive, threads):
+            thread.join(timeout=max(0.0, farewell - time.monotonic()))
     _drain(crew, listed, on_records)
     if asked:
         listed.records = {
@@ -135,11 +136,13 @@ def list_records(
     return listed
 
 
-def _gather(crew: _Crew, at_work: int, listed: Listed, keep: Callable[[list[Record]], None]) -> None:
-    while at_work:  # not directly below the try: see batch._gather
-        if (message := crew.messages.get()) is None:
-            at_work -= 1
-        else:
+def _gather(
+    crew: _Crew, threads: list[threading.Thread], listed: Listed, keep: Callable[[list[Record]], None]
+) -> None:
+    for thread in threads:
+        thread.start()
+    for _ in threads:  # each sends None as it goes home; not directly below the try: see batch._gather
+        while (message := crew.messages.get()) is not None:
             _receive(message, listed, keep)
 
 
@@ -292,7 +295,6 @@ class _Crew:
                     f"The list of queue {self._queue_id!a} holds job {job_id!a} of queue {queue_id!a}, which was not asked "
                     "for. Check the endpoint."
                 )
-            created = seconds(values[_CREATED])
-            if created is None or window.start <= created < window.end:
+            if (created := seconds(values[_CREATED])) is None or window.start <= created < window.end:
                 records.append(Record(job_id, "job", observed_ms, None, values))
         self.messages.put(_Page(records, answer.repaired))

@@ -13,7 +13,8 @@ import pytest
 
 from cosai_nb.emulator import Emulator, Scenario
 from cosai_nb.errors import FileError
-from cosai_nb.query import fetch_jobs
+from cosai_nb.query import fetch_jobs, watch_jobs
+from cosai_nb.schema import ENDED
 from cosai_nb.table.store import JobStore
 
 FILL = """
@@ -66,8 +67,11 @@ def test_killed_twenty_times_every_id_is_stored_once_or_asked_again(emulator, tm
         stored = JobStore(folder).ended_ids()
         asked_before = len(emulator.requests)
         process = fill(emulator, folder, ids)
-        process.stdout.readline()
-        time.sleep(chance.uniform(0.0, 0.35))
+        until = asked_before + chance.randint(
+            1, 1 + (len(ids) - len(stored)) // 12
+        )  # of one in ten: amid the work
+        while len(emulator.requests) < until and process.poll() is None:
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         finished = "done" in process.communicate()[0]
         killed_amid += not finished and len(emulator.requests) > asked_before
@@ -169,6 +173,39 @@ def test_a_folder_deleted_in_the_middle_is_a_clear_error_with_what_was_read(emul
     assert len(caught.value.jobs) == 30
     assert not (caught.value.jobs["outcome"] == "unread").any()
     assert not store.folder.exists()  # it is not silently begun anew
+
+
+@pytest.mark.parametrize("ask", [fetch_jobs, watch_jobs])
+def test_a_folder_deleted_when_all_was_read_is_a_clear_error_with_what_was_read(
+    emulator, tmp_path, ask, monkeypatch
+):
+    import shutil
+
+    from cosai_nb.query import run
+
+    store = JobStore(tmp_path / "jobs")
+    fetch_jobs(emulator.job_ids[:10], client=emulator.client(), store=store, progress=False)
+    fetch = run.fetch_into
+
+    def fetch_then_delete(*args, **settings):
+        fetched = fetch(*args, **settings)
+        shutil.rmtree(store.folder)
+        return fetched
+
+    ended = fetch_jobs(emulator.job_ids[:60], client=emulator.client(), progress=False)
+    asked = ended.loc[ended["outcome"].isin(ENDED), "job_id"].tolist()[:30]
+    monkeypatch.setattr(ask.__globals__["__name__"] + ".fetch_into", fetch_then_delete)
+    with pytest.raises(FileError, match="cannot be read") as caught:
+        ask([*asked, "no/id"], client=emulator.client(), store=store, progress=False)
+    jobs = caught.value.jobs.set_index("job_id")
+    read = jobs["outcome"] != "unread"
+    assert jobs.index.tolist() == [*asked, "no/id"]
+    assert read[asked[10:]].all()
+    assert jobs.loc[~read, "error"].str.contains("not read: The store").all()
+    assert caught.value.__notes__ == [
+        f"{read.sum()} of 31 IDs were done before.",
+        "What was read is in this error's .jobs.",
+    ]
 
 
 def test_a_read_only_folder_is_read_and_refuses_to_be_filled(emulator, tmp_path):
