@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cosai_nb.errors import FileError, InterruptedWarning, SettingsError
+from cosai_nb.query.recall import QueueMemory
 from cosai_nb.query.run import bar, check_sizes, raise_with, warn_of_repairs
-from cosai_nb.query.windows import gaps, settled, window_of
-from cosai_nb.schema import COLUMNS, ENDED, OUTCOME_OF_STATE, WIRE, Record, State
+from cosai_nb.query.windows import gaps, window_of
+from cosai_nb.schema import Record, State
 from cosai_nb.service.client import Client
 from cosai_nb.service.listing import Listed, list_records
 from cosai_nb.service.parsing import parse_queues
-from cosai_nb.service.spans import SERVICE_ZONE, Window, seconds
+from cosai_nb.service.spans import SERVICE_ZONE, Window
 from cosai_nb.table.dtypes import arrow_text, category_array, integer_array, text_array, time_array
 from cosai_nb.table.frame import conform, frame_of
 from cosai_nb.table.store import as_store
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _QUEUE_PAGE = 100
 _MAX_QUEUE_PAGES = 1_000
-_WIRE_NAMES = [column.name for column in WIRE]
-_STATE, _CREATED = _WIRE_NAMES.index("state"), _WIRE_NAMES.index("creation_time")
-_ENDED_STATES = {state for state, outcome in OUTCOME_OF_STATE.items() if outcome in ENDED}
 _SHOWN_GAPS = 3
 
 
@@ -64,8 +62,8 @@ def list_jobs(
     client : Client, optional
         Whom to ask; default ``Client.from_env()``.
     store : JobStore or path, optional
-        Where to remember jobs. Hours that lie in the past and whose jobs have all ended are not listed again; jobs that the
-        store has seen and the service has forgotten stay in the frame.
+        Where to remember jobs. Hours that lie in the past and whose jobs have all ended are not listed again, as long as
+        the store has all of them; jobs that it has seen and the service has forgotten stay in the frame.
     workers : int
         Stretches of time that are paged side by side.
     progress : bool, optional
@@ -109,10 +107,11 @@ def list_jobs(
     check_sizes(workers=workers)
     window = window_of(start, end)
     wanted = _check_names(tag, queue_id, states)
-    memory = as_store(store)
+    kept = as_store(store)
     client = client or Client.from_env()
     scope = f"{client.bucket} {client.path} {queue_id} {tag}"
-    to_read = gaps(window, memory.listed(scope)) if memory else [window]
+    memory = QueueMemory.of(kept, scope, tag=tag, queue_id=queue_id, window=window) if kept else None
+    to_read = gaps(window, memory.known()) if memory else [window]
     listed = Listed()
     if to_read:
         with bar(None, progress) as shown:
@@ -126,11 +125,7 @@ def list_jobs(
                 states=wanted,
                 workers=workers,
             )
-    if memory and not wanted and listed.read and not isinstance(listed.failure, FileError):
-        _remember(memory, scope, listed)
-    jobs = frame_of([*listed.records.values()])
-    if memory and not isinstance(listed.failure, FileError):
-        jobs = _stored(memory, listed, window, tag=tag, queue_id=queue_id)
+    jobs = _jobs_of(memory, listed, whole=not wanted)
     if wanted:
         jobs = jobs[jobs["state"].isin(wanted)]
     jobs = conform(jobs.sort_values(["creation_time", "job_id"], ignore_index=True))
@@ -189,12 +184,12 @@ def _check_names(tag: str, queue_id: str, states: Collection[str] | None) -> fro
 
 
 def _list_into(
-    store: JobStore | None, client: Client, windows: list[Window], *, shown: Any, **settings: Any
+    memory: QueueMemory | None, client: Client, windows: list[Window], *, shown: Any, **settings: Any
 ) -> Listed:
     """List and store on the way; a store that fails ends the listing, and what was listed is kept."""
-    if store is None:
+    if memory is None:
         return list_records(client, windows, on_records=lambda page: _advance(shown, page), **settings)
-    ended = store.ended_ids()
+    ended = memory.ended_ids()
     records: dict[str, Record] = {}
 
     def keep(page: list[Record]) -> None:
@@ -203,7 +198,7 @@ def _list_into(
         writer.add([record for record in page if record.job_id not in ended])
 
     try:
-        with store.writer() as writer:
+        with memory.store.writer() as writer:
             return list_records(client, windows, on_records=keep, **settings)
     except FileError as failure:
         return Listed(records, failure=failure)
@@ -213,25 +208,16 @@ def _advance(shown: Any, page: list[Record]) -> None:
     shown.update(len(page))
 
 
-def _remember(store: JobStore, scope: str, listed: Listed) -> None:
-    """Note the hours that need no listing any more; their jobs are stored by now."""
-    unfinished = [
-        seconds(record.values[_CREATED])
-        for record in listed.records.values()
-        if record.values[_STATE] not in _ENDED_STATES
-    ]
-    hours = settled(listed.read, unfinished=unfinished, asked_ms=min(listed.read.values()))
-    if hours:
-        store.mark_listed(scope, hours)
-
-
-def _stored(store: JobStore, listed: Listed, window: Window, *, tag: str, queue_id: str) -> pd.DataFrame:
-    """Return what the store knows of the window: what was listed now, before, and by ID."""
-    jobs = store.jobs()
-    first, last = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in window)
-    here = (jobs["tag"] == tag) & (jobs["queue_id"] == queue_id)
-    here &= (jobs["creation_time"] >= first) & (jobs["creation_time"] < last)
-    return jobs.loc[here | jobs["job_id"].isin(listed.records), list(COLUMNS)]
+def _jobs_of(memory: QueueMemory | None, listed: Listed, *, whole: bool) -> pd.DataFrame:
+    """Return the jobs of the window, from the store where it can be read, and let it remember what was listed whole."""
+    if memory and not isinstance(listed.failure, FileError):
+        try:
+            if whole and listed.read:
+                memory.remember(listed)
+            return memory.jobs(listed.records)
+        except FileError as failure:
+            listed.failure = listed.failure or failure
+    return frame_of([*listed.records.values()])
 
 
 def _tell(listed: Listed, jobs: pd.DataFrame, asked: list[Window]) -> None:
@@ -239,6 +225,8 @@ def _tell(listed: Listed, jobs: pd.DataFrame, asked: list[Window]) -> None:
     warn_of_repairs(listed.repairs)
     missing = [gap for window in asked for gap in gaps(window, listed.read)]
     if not missing:
+        if listed.failure is not None:
+            raise_with(listed.failure, jobs, f"{len(jobs):,} jobs were listed before.")
         return
     stretches = ", ".join(f"{_shown(gap.start)} to {_shown(gap.end)}" for gap in missing[:_SHOWN_GAPS])
     more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""

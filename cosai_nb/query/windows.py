@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from cosai_nb.service.spans import SERVICE_ZONE, Window
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # a bound of year 1 or 9999 has no neighbour, or none in another zone
 BLOCK_S = 3600
 SETTLED_AFTER_S = 60
 """How long after its end a window may still gain jobs: listing services are rarely up to date to the second."""
@@ -27,7 +29,7 @@ def window_of(start: str | date, end: str | date) -> Window:
     Raises
     ------
     SettingsError
-        Where one is no time, has no zone, or the end is not after the start.
+        Where one is no time, has no zone or is before 1970, or the end is not after the start.
 
     Examples
     --------
@@ -78,7 +80,7 @@ def gaps(window: Window, known: Iterable[tuple[int, int]]) -> list[Window]:
 def settled(
     read: Iterable[tuple[int, int]], *, unfinished: Iterable[int | None], asked_ms: int
 ) -> list[Window]:
-    """Return the hours of the windows read in which nothing can change any more.
+    """Return the hours of the windows read in which nothing can change any more; each by itself, also where they touch.
 
     Parameters
     ----------
@@ -93,6 +95,8 @@ def settled(
     --------
     >>> settled([(0, 9000)], unfinished=[4000], asked_ms=10_000_000)
     [Window(start=0, end=3600), Window(start=7200, end=9000)]
+    >>> settled([(0, 9000)], unfinished=[], asked_ms=5_000_000)
+    [Window(start=0, end=3600), Window(start=3600, end=4940)]
     """
     open_since = list(unfinished)
     if None in open_since:
@@ -106,7 +110,19 @@ def settled(
             piece = Window(max(start, block * BLOCK_S), min(last, (block + 1) * BLOCK_S))
             if block not in open_blocks and piece.start < piece.end:
                 blocks.append(piece)
-    return merged(blocks)
+    return blocks
+
+
+def counts(windows: Iterable[tuple[int, int]], created: Iterable[float]) -> list[int]:
+    """Return how many of some creation times lie in each window.
+
+    Examples
+    --------
+    >>> counts([(0, 10), (5, 20)], [19.5, 5, 5, 0])
+    [3, 3]
+    """
+    times = sorted(created)
+    return [bisect_left(times, end) - bisect_left(times, start) for start, end in windows]
 
 
 def _seconds(name: str, moment: str | date) -> int:
@@ -127,4 +143,8 @@ def _seconds(name: str, moment: str | date) -> int:
                 f"{name}={moment!r} is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800'."
             ) from None
         when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
+    if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
+        raise SettingsError(
+            f"{name}={moment!s} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}: no job was created then."
+        )
     return -int(-when.timestamp() // 1)

@@ -10,34 +10,30 @@ notebooks may fill one store; which sight of a job counts is decided when it is 
 
 from __future__ import annotations
 
-import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cosai_nb.errors import FileError
-from cosai_nb.schema import ENDED, NOT_A_JOB, Outcome
-from cosai_nb.table.dtypes import text_of
+from cosai_nb.errors import FileError, SettingsError
+from cosai_nb.schema import ENDED, Outcome
 from cosai_nb.table.frame import conform
-from cosai_nb.table.store_parts import holds_foreign_only, part_names, read_parts, write_part
+from cosai_nb.table.store_parts import holds_foreign_only, part_names, write_part
+from cosai_nb.table.store_reading import Where, read_parts
+from cosai_nb.table.store_sights import newest_of, with_last_seen
 from cosai_nb.table.store_windows import listed, mark_listed
 from cosai_nb.table.store_writer import SightWriter
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Sequence
-
-    import pandas as pd
-    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
 PART_ROWS = 1_000_000
 _READ_TRIES = 20
-_PROGRESS = {Outcome.WAITING: 1, Outcome.RUNNING: 2}
 
 
 class JobStore:
@@ -56,6 +52,8 @@ class JobStore:
     ------
     FileError
         Where it is a file, cannot be made, or holds Parquet files of something else.
+    SettingsError
+        Where it is an empty text, which would be the current folder.
 
     Examples
     --------
@@ -71,6 +69,10 @@ class JobStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        if not os.fspath(folder):
+            raise SettingsError(
+                "The store's folder is an empty text: name a folder, or pass None for no store."
+            )
         self.folder = Path(folder)
         self._sound: set[str] = set()
         try:
@@ -114,16 +116,41 @@ class JobStore:
         CosaiWarning
             Where a file is no sound part; it is moved to ``_set-aside/`` and named, never deleted.
         """
-        wanted = None if job_ids is None else list(job_ids)
-        return _with_last_seen(_newest(self._read(lambda names: self._sights(names, wanted))))
+        where = _among(job_ids)
+        return with_last_seen(newest_of(self._read(lambda names: self._sights(names, where))))
 
     def ended_ids(self, job_ids: Iterable[str] | None = None) -> set[str]:
         """Return the IDs, or those of ``job_ids``, whose jobs the store has seen ended: they need not be asked again."""
-        columns = ("job_id", "outcome")
-        sights = self._read(lambda names: read_parts(self.folder, names, columns))
-        ended = sights.filter(pc.is_in(sights["outcome"].cast("string"), value_set=_text(ENDED)))
-        ids = set(ended["job_id"].to_pylist())
-        return ids if job_ids is None else ids.intersection(job_ids)
+        where, columns = _among(job_ids), ("job_id", "outcome")
+        sights = self._read(lambda names: read_parts(self.folder, names, columns, where))
+        return set(sights.filter(_is_ended(sights))["job_id"].to_pylist())
+
+    def created_between(self, start: int, end: int) -> pd.DataFrame:
+        """Return in short the sights of jobs that were created in a window, and of ended ones without a creation time.
+
+        Parameters
+        ----------
+        start, end : int
+            Seconds since the epoch; ``end`` is not in the window.
+
+        Returns
+        -------
+        pandas.DataFrame
+            job_id, tag, queue_id, outcome and creation_time; one row a sight, in no order.
+        """
+        first, last = (pa.scalar(moment * 1000, pa.timestamp("ms", "UTC")) for moment in (start, end))
+
+        def here(sights: pa.Table) -> Any:
+            created = sights["creation_time"]
+            inside = pc.and_(pc.greater_equal(created, first), pc.less(created, last))
+            return pc.if_else(created.is_null(), _is_ended(sights), inside)
+
+        where = Where(("creation_time", "outcome"), here)
+        columns = ("job_id", "tag", "queue_id", "outcome", "creation_time")
+        sights: pd.DataFrame = self._read(
+            lambda names: read_parts(self.folder, names, columns, where)
+        ).to_pandas()
+        return sights
 
     def add(self, jobs: pd.DataFrame) -> int:
         """Store the sights in a ``jobs`` frame as one part, durably; rows that tell of no job are left out.
@@ -142,7 +169,13 @@ class JobStore:
         ------
         FileError
             Where the folder cannot be written; what it held is unchanged.
+        TypeError
+            Where ``jobs`` is no DataFrame.
         """
+        if not isinstance(jobs, pd.DataFrame):
+            raise TypeError(
+                f"jobs is {type(jobs).__name__}: pass a jobs frame, such as fetch_jobs(...) returns."
+            )
         sights = conform(jobs)
         told = ~sights["outcome"].isin([Outcome.INVALID_ID, Outcome.UNREAD])
         sights = sights[told.to_numpy()]
@@ -169,7 +202,7 @@ class JobStore:
         was in it. The worst that two compactions at once can do is to write the same sights twice.
         """
         old, sights = self._read(lambda names: (names, self._sights(names, None)))
-        newest = _newest(sights)
+        newest = newest_of(sights)
         new = {
             write_part(self.folder, newest.iloc[first : first + PART_ROWS])
             for first in range(0, len(newest), PART_ROWS)
@@ -190,18 +223,25 @@ class JobStore:
         """Return a writer that collects records and stores them in parts; use it in ``with``."""
         return SightWriter(self.add)
 
-    def listed(self, scope: str) -> list[tuple[int, int]]:
-        """Return the windows of creation time (seconds since the epoch) of which everything is known for good.
+    def listed(self, scope: str) -> list[tuple[int, int, int]]:
+        """Return the windows that were listed for good: creation time (seconds since the epoch) from, to before, and jobs.
+
+        Parts may have been damaged or removed since: believe a window only where the store has as many jobs there.
 
         Parameters
         ----------
         scope : str
             What was listed: bucket, queue and tag in one text.
+
+        Raises
+        ------
+        FileError
+            Where the folder is gone.
         """
         return listed(self.folder, scope)
 
-    def mark_listed(self, scope: str, windows: Iterable[tuple[int, int]]) -> None:
-        """Remember windows of which all jobs have ended and are stored.
+    def mark_listed(self, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
+        """Remember windows (from, to before, how many jobs) of which all jobs have ended and are stored.
 
         Raises
         ------
@@ -210,18 +250,23 @@ class JobStore:
         """
         mark_listed(self.folder, scope, windows)
 
-    def _sights(self, names: Sequence[str], job_ids: list[str] | None) -> pd.DataFrame:
-        sights = read_parts(self.folder, names)
-        if job_ids is not None:
-            sights = sights.filter(pc.is_in(sights["job_id"], value_set=_text(job_ids)))
-        frame: pd.DataFrame = sights.to_pandas()
+    def _sights(self, names: Sequence[str], where: Where | None) -> pd.DataFrame:
+        frame: pd.DataFrame = read_parts(self.folder, names, where=where).to_pandas()
         return frame
 
     def _read(self, read: Callable[[list[str]], T]) -> T:
-        """Read parts; again where another process has compacted one away in between."""
+        """Read parts; again where one was compacted away in between, or damaged since it was checked."""
+        checked_again = False
         for _ in range(_READ_TRIES):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 return read(part_names(self.folder, self._sound))
+            except FileNotFoundError:
+                continue
+            except pa.ArrowInvalid as error:
+                if checked_again:
+                    raise FileError(f"The store {self.folder} cannot be read: {error}") from error
+                checked_again = True
+                self._sound.clear()
         raise FileError(f"The store {self.folder} is rewritten faster than it can be read: try again.")
 
 
@@ -230,41 +275,19 @@ def as_store(store: JobStore | str | os.PathLike[str] | None) -> JobStore | None
     return store if store is None or isinstance(store, JobStore) else JobStore(store)
 
 
+def _among(job_ids: Iterable[str] | None) -> Where | None:
+    """Return what reads only the sights of some jobs."""
+    if job_ids is None:
+        return None
+    if isinstance(job_ids, str | bytes):
+        raise TypeError("job_ids is a single text: pass a list of IDs, such as [job_id].")
+    wanted = _text(job_ids)
+    return Where(("job_id",), lambda sights: pc.is_in(sights["job_id"], value_set=wanted))
+
+
+def _is_ended(sights: pa.Table) -> Any:
+    return pc.is_in(sights["outcome"].cast("string"), value_set=_text(ENDED))
+
+
 def _text(values: Iterable[str]) -> Any:
     return pa.array([str(value) for value in values], pa.string())
-
-
-def _newest(sights: pd.DataFrame) -> pd.DataFrame:
-    """Return the sights that count: of each ID at most one of a job and, where newer, one of its absence."""
-    outcome = sights["outcome"].astype(object)
-    ended = outcome.isin(ENDED).to_numpy()
-    progress = outcome.map(_PROGRESS).fillna(0).to_numpy()
-    observed = sights["observed_at"].astype("int64").to_numpy()
-    ordered = sights.iloc[np.lexsort((progress, observed, ended))]
-    is_job = ~ordered["outcome"].isin(NOT_A_JOB).to_numpy()
-    jobs = ordered[is_job].drop_duplicates("job_id", keep="last")
-    absent = ordered[~is_job].drop_duplicates("job_id", keep="last")
-    seen = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
-    absent = absent[~(seen >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
-    both = sights.loc[jobs.index.append(absent.index)]
-    return both.sort_values(["creation_time", "job_id", "observed_at"], ignore_index=True)
-
-
-def _with_last_seen(newest: pd.DataFrame) -> pd.DataFrame:
-    """Fold the sights of absence into columns: one row an ID."""
-    is_job = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
-    jobs, absent = newest[is_job], newest[~is_job]
-    never_seen = absent[~_is_in(absent["job_id"], jobs["job_id"])]
-    one_each = conform(newest.loc[jobs.index.append(never_seen.index)].reset_index(drop=True))
-    known = ~one_each["outcome"].isin(NOT_A_JOB)
-    one_each["last_seen"] = one_each["observed_at"].where(known)
-    one_each["forgotten"] = known & _is_in(one_each["job_id"], absent["job_id"])
-    return one_each
-
-
-def _is_in(ids: pd.Series[Any], others: pd.Series[Any]) -> NDArray[np.bool_]:
-    """Return which IDs are among others; pandas' own ``isin`` takes ten times as long on this dtype."""
-    found: NDArray[np.bool_] = pc.is_in(text_of(ids), value_set=text_of(others)).to_numpy(
-        zero_copy_only=False
-    )
-    return found

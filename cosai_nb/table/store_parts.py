@@ -32,7 +32,7 @@ from cosai_nb.schema import COLUMNS
 from cosai_nb.table.frame import conform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pandas as pd
@@ -42,6 +42,9 @@ SET_ASIDE = "_set-aside"
 PART_NAME = re.compile(r"jobs-([0-9a-f]{32})\.parquet")
 _FORMAT_KEY = b"cosai_nb.store"
 _ABANDONED_AFTER_S = 3600.0
+_GROUP_ROWS = (
+    65_536  # a question to a compacted store reads the row groups that answer it, not a million rows
+)
 _NEEDED = ("job_id", "outcome", "observed_at")
 _ARROW = {
     "str": pa.string(),
@@ -66,7 +69,7 @@ def write_part(folder: Path, sights: pd.DataFrame) -> str:
         Where the folder cannot be written; what was there is as it was.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(_table_of(sights), sink, compression="zstd")
+    pq.write_table(_table_of(sights), sink, compression="zstd", row_group_size=_GROUP_ROWS)
     content = sink.getvalue()
     name = f"jobs-{hashlib.blake2b(content, digest_size=16).hexdigest()}.parquet"
     place(folder / name, content)
@@ -126,7 +129,7 @@ def part_names(folder: Path, sound: set[str]) -> list[str]:
     Raises
     ------
     FileError
-        Where the folder cannot be read.
+        Where the folder, or a part that was not checked yet, cannot be read; then nothing is moved.
     """
     try:
         entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
@@ -144,33 +147,6 @@ def part_names(folder: Path, sound: set[str]) -> list[str]:
         elif entry.suffix == ".tmp" and entry.name.startswith(".jobs-"):
             _take_abandoned(entry)
     return names
-
-
-def read_parts(folder: Path, names: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read parts as one table; a column that an older part lacks is null there.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where another process has compacted a part away: list the names again.
-    """
-    schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
-    tables = []
-    for name in names:
-        with (folder / name).open("rb") as file:
-            table = pq.ParquetFile(file).read(columns=schema.names)
-        tables.append(
-            pa.table(
-                [
-                    table[field.name].cast(field.type)
-                    if field.name in table.column_names
-                    else pa.nulls(len(table), field.type)
-                    for field in schema
-                ],
-                schema=schema,
-            )
-        )
-    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def holds_foreign_only(folder: Path) -> str | None:
@@ -200,16 +176,28 @@ def _flaw(entry: Path) -> str | None:
             if hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() != match[1]:
                 return "is cut or was changed after it was written"
             schema = pq.ParquetFile(file).schema_arrow
-    except FileNotFoundError:
+    except (FileNotFoundError, MemoryError):
         raise
-    except (OSError, pa.ArrowException, ValueError) as error:
-        return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
+    except OSError as error:
+        if error.errno:
+            raise unreadable(entry, error) from None
+        return f"cannot be read ({error})"
+    except (pa.ArrowException, ValueError) as error:
+        return f"cannot be read ({type(error).__name__})"
     written = (schema.metadata or {}).get(_FORMAT_KEY, b"")
     if not written.isdigit() or any(name not in schema.names for name in _NEEDED):
         return "is no part of this store"
     if int(written) > FORMAT:
         return f"was written by a newer cosai_nb (store format {int(written)}); upgrade and move it back"
     return None
+
+
+def unreadable(path: Path, error: OSError) -> FileError:
+    """Say that a part cannot be read now: no right to it, too many open files, a disk that stumbles. It may be sound."""
+    return FileError(
+        f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
+        "See to that and try again."
+    )
 
 
 def set_aside(entry: Path, flaw: str) -> None:

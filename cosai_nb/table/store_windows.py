@@ -1,7 +1,8 @@
 """What was listed for good: windows of creation time whose jobs have all ended and are stored.
 
 Each call adds one small file named after its content, as parts are (:mod:`cosai_nb.table.store_parts`). A window that is
-forgotten costs a listing; one that is wrongly remembered would lose jobs. So whatever cannot be read is passed over.
+forgotten costs a listing; one that is wrongly remembered would lose jobs. So each window says how many jobs it held, and
+whatever cannot be read or says no number is passed over.
 """
 
 from __future__ import annotations
@@ -20,23 +21,31 @@ if TYPE_CHECKING:
 _SHELF = "_listed"
 
 
-def listed(folder: Path, scope: str) -> list[tuple[int, int]]:
-    """Return the windows remembered for a scope, in seconds since the epoch, in no order."""
-    windows: list[tuple[int, int]] = []
+def listed(folder: Path, scope: str) -> list[tuple[int, int, int]]:
+    """Return the windows remembered for a scope, in no order: start and end in seconds since the epoch, and jobs.
+
+    Raises
+    ------
+    FileError
+        Where the store is gone.
+    """
+    if not folder.is_dir():
+        raise FileError(f"The store {folder} cannot be read: the folder is gone.")
+    windows: list[tuple[int, int, int]] = []
     for path in sorted((folder / _SHELF).glob("*.json")):
         try:
             content = path.read_bytes()
             if path.stem != _digest(content):
                 continue
             said = json.loads(content)
-        except (OSError, ValueError):
+            if said["scope"] == scope:
+                windows += [(start, end, jobs) for start, end, jobs in said["windows"]]
+        except (OSError, ValueError, KeyError, TypeError):
             continue
-        if said["scope"] == scope:
-            windows += [(start, end) for start, end in said["windows"]]
     return windows
 
 
-def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int]]) -> None:
+def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
     """Remember windows for a scope; their jobs must be durable already.
 
     Raises

@@ -1,8 +1,12 @@
 """list_jobs: pages side by side, no second lost, loops, expired tokens, jobs that move, and what a store spares."""
 
+import os
 import random
+import shutil
+import threading
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
@@ -53,8 +57,8 @@ def asked(url):
 class Queue:
     """A service that knows some jobs, as creation time by ID; pages as documented, both bounds exclusive."""
 
-    def __init__(self, wire, created, *, size=100, order=lambda jobs: jobs, inclusive=False):
-        self.wire, self.size, self.inclusive = wire, size, inclusive
+    def __init__(self, wire, created, *, size=100, order=lambda jobs: jobs, inclusive=False, **headers):
+        self.wire, self.size, self.inclusive, self.headers = wire, size, inclusive, headers
         self.jobs = order(sorted(created.items(), key=lambda job: (job[1], job[0])))
         self.client = wire.client_of(self)
         self.pages = 0
@@ -71,7 +75,7 @@ class Queue:
         first = int(params.get("nextToken", "0"))
         more = str(first + self.size) if first + self.size < len(here) else ""
         return self.wire.reply(
-            body=page(*(job(*pair) for pair in here[first : first + self.size]), token=more)
+            body=page(*(job(*pair) for pair in here[first : first + self.size]), token=more), **self.headers
         )
 
     def list(self, *windows, **settings):
@@ -303,6 +307,10 @@ def test_only_states_that_jobs_do_not_leave_are_sent(wire, states, sent):
         ({"start": "yesterday"}, "is no time"),
         ({"start": 5}, "is no time"),
         ({"end": "2026-09-22"}, "not after"),
+        ({"start": "0001-01-01"}, "start=0001-01-01 is not in the years 1970 to 9998"),
+        ({"start": "1969-12-31"}, "1970"),
+        ({"end": "9999-12-31T23:59:59.5"}, "9998"),
+        ({"end": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-8)))}, "9998"),
         ({"tag": "a&b"}, "tag='a&b' must be"),
         ({"queue_id": None}, "queue_id=None must be"),
         ({"states": "Failed"}, "pass a list"),
@@ -399,6 +407,140 @@ def test_a_store_spares_the_hours_in_which_all_has_ended(half_time, tmp_path):
     assert len(list_jobs(store=store, **settings)) == len(finally_)
     assert len(half_time.requests) == before  # nothing is left to ask
     assert store.jobs()["job_id"].is_unique
+
+
+LATER = {"Date": "Thu, 24 Sep 2026 00:00:00 GMT"}
+
+
+def list_days(queue, store, days=(22, 24)):
+    first, last = (f"2026-09-{day}" for day in days)
+    return list_jobs(
+        tag="Translation",
+        queue_id=QUEUE,
+        start=first,
+        end=last,
+        client=queue.client,
+        store=store,
+        progress=False,
+    )
+
+
+@pytest.mark.parametrize("harm", ["remove", "cut", "cut under a store that is open"])
+@pytest.mark.filterwarnings("ignore::cosai_nb.errors.CosaiWarning")
+def test_hours_whose_jobs_are_no_longer_stored_are_listed_again(wire, tmp_path, harm):
+    queue = Queue(wire, spread(500, 2 * 86_400), **LATER)
+    store = JobStore(tmp_path / "jobs")
+    list_days(queue, store, (22, 23))
+    [of_first_day] = store.folder.glob("*.parquet")
+    whole = list_days(queue, store)
+    assert len(whole) == 500
+    queue.pages = 0
+    assert len(list_days(queue, store)) == 500
+    assert queue.pages == 0
+    of_first_day.unlink() if harm == "remove" else os.truncate(of_first_day, 1_000)
+    asked_before = len(queue.client.fake.asked)
+    again = list_days(queue, store if "open" in harm else store.folder)
+    pd.testing.assert_frame_equal(again, whole)
+    starts = {asked(url)["startCreationTime"] for url, _ in queue.client.fake.asked[asked_before:]}
+    assert starts  # it was asked again, and only for the day that is gone
+    assert all(start < "2026-09-23" for start in starts)
+    queue.pages = 0
+    assert len(list_days(queue, store.folder)) == 500
+    assert queue.pages == 0  # and it is known again
+
+
+def test_windows_remembered_in_the_old_form_are_listed_again(wire, tmp_path):
+    queue = Queue(wire, spread(10), **LATER)
+    store = JobStore(tmp_path)
+    scope = f"{queue.client.bucket} {queue.client.path} {QUEUE} Translation"
+    from cosai_nb.table import store_windows
+
+    content = f'{{"scope": "{scope}", "windows": [[0, 9999999999]]}}'.encode()
+    (tmp_path / "_listed").mkdir()
+    (tmp_path / "_listed" / f"{store_windows._digest(content)}.json").write_bytes(content)
+    assert len(list_days(queue, store)) == 10
+
+
+def test_a_job_without_queue_tag_or_time_comes_in_every_listing(wire, tmp_path):
+    whole = job("a1", DAY)
+    jobs = [
+        whole,
+        whole.replace("a1", "a2").replace(f"<QueueId>{QUEUE}</QueueId>", ""),
+        whole.replace("a1", "a3").replace("<Tag>Translation</Tag>", ""),
+        job("a5", DAY + 7_200),
+    ]
+    client = wire.client_of(lambda *_: wire.reply(body=page(*jobs), **LATER))
+    queue = SimpleNamespace(client=client)
+    for _ in range(3):
+        assert sorted(list_days(queue, tmp_path)["job_id"]) == ["a1", "a2", "a3", "a5"]
+    hours = {(asked(url)["startCreationTime"], asked(url)["endCreationTime"]) for url, _ in client.fake.asked}
+    assert ("2026-09-21T23:59:59+0800", "2026-09-22T01:00:00+0800") in hours  # theirs only, the second time
+    assert len(pd.read_parquet(tmp_path)) == 4  # and they are stored once
+
+    jobs.append(job("a4", "-"))
+    folder = tmp_path / "other"
+    for _ in range(3):
+        assert sorted(list_days(queue, folder)["job_id"]) == ["a1", "a2", "a3", "a4", "a5"]
+    assert len(pd.read_parquet(folder)) == 5
+
+
+def test_a_store_deleted_in_the_middle_leaves_what_was_listed(wire, tmp_path):
+    queue = Queue(wire, spread(30), **LATER)
+    store = JobStore(tmp_path / "jobs")
+    list_days(queue, store, (22, 23))
+    answer = queue.client.fake.answer
+
+    def delete_then_answer(url, headers):
+        shutil.rmtree(store.folder, ignore_errors=True)
+        return answer(url, headers)
+
+    queue.client.fake.answer = delete_then_answer
+    queue.jobs.append(("z", DAY + 90_000))
+    with pytest.raises(FileError, match="folder still exists") as caught:
+        list_days(queue, store)
+    assert caught.value.jobs["job_id"].tolist() == ["z"]
+    assert "1 jobs were listed" in caught.value.__notes__[0]
+
+
+def test_a_store_that_cannot_be_read_after_the_listing_leaves_what_was_listed(wire, tmp_path, monkeypatch):
+    queue = Queue(wire, spread(30), **LATER)
+
+    def refuse(_store, _job_ids):
+        raise FileError("the disk stumbled")
+
+    monkeypatch.setattr(JobStore, "jobs", refuse)
+    with pytest.raises(FileError, match="stumbled") as caught:
+        list_days(queue, tmp_path)
+    assert len(caught.value.jobs) == 30
+    assert caught.value.__notes__[0] == "30 jobs were listed before."
+
+
+def test_ctrl_c_waits_once_for_all_workers_and_not_for_each(wire, monkeypatch):
+    from cosai_nb.service import listing
+
+    monkeypatch.setattr(listing, "_FAREWELL_S", 0.3)
+    hang = threading.Event()
+
+    def answer(url, _headers):
+        if asked(url)["startCreationTime"] == text(DAY - 1):
+            return wire.reply(body=page(job("a1", DAY)))
+        hang.wait(20)
+        return wire.reply(body=page())
+
+    def interrupt(_records):
+        time.sleep(0.2)  # the others have asked by now
+        raise KeyboardInterrupt
+
+    windows = [Window(DAY + n, DAY + n + 1) for n in range(8)]
+    began = time.monotonic()
+    listed = list_records(
+        wire.client_of(answer), windows, tag="Translation", queue_id=QUEUE, on_records=interrupt
+    )
+    took = time.monotonic() - began
+    hang.set()
+    assert listed.interrupted
+    assert took < 0.2 + 0.3 + 1.0  # seven farewells would be 2.1 s
+    assert wire.workers_have_ended()
 
 
 def test_a_filtered_listing_is_not_taken_for_a_whole_one(half_time, tmp_path):

@@ -1,5 +1,6 @@
 """JobStore: which sight counts, which file is a part, and what becomes of every other file."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cosai_nb.errors import CosaiWarning, FileError
+from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, WIRE, Record
+from cosai_nb.table import store_parts, store_reading
 from cosai_nb.table.frame import frame_of
-from cosai_nb.table.store import JobStore
+from cosai_nb.table.store import JobStore, as_store
 from cosai_nb.table.store_parts import FORMAT, PART_NAME
 
 T0 = 1_790_000_000_000
@@ -170,13 +172,13 @@ def test_a_reader_survives_a_compaction_between_listing_and_reading(store, monke
 
     read, calls = module.read_parts, []
 
-    def read_late(*args):
+    def read_late(*args, **settings):
         if not calls:
             calls.append(1)
             with monkeypatch.context() as patch:
                 patch.setattr(module, "read_parts", read)
                 store.compact()
-        return read(*args)
+        return read(*args, **settings)
 
     monkeypatch.setattr(module, "read_parts", read_late)
     assert set(reader.jobs()["job_id"]) == {"a1", "a2"}
@@ -206,6 +208,99 @@ def test_a_part_that_no_longer_fits_its_name_is_set_aside_and_named(store, kind)
     assert jobs["job_id"].tolist() == ["a2"]
     assert (store.folder / "_set-aside" / name).read_bytes() == content
     assert JobStore(store.folder).jobs()["job_id"].tolist() == ["a2"]  # said once, then quiet
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_part_that_cannot_be_read_now_is_named_and_stays(store, monkeypatch, number, checked):
+    store.add(frame_of([sight("a1", "Success")]))
+    [name] = parts_of(store.folder)
+    reader = store if checked else JobStore(store.folder)
+    plain = type(store.folder).open
+
+    def refuse(path, *args, **settings):
+        if path.name == name:
+            raise OSError(number, os.strerror(number))
+        return plain(path, *args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.folder), "open", refuse)
+        with pytest.raises(FileError, match=f"{name}.*{os.strerror(number)}.*nothing was moved"):
+            reader.jobs()
+    assert parts_of(store.folder) == [name]
+    assert not (store.folder / "_set-aside").exists()
+    assert reader.jobs()["job_id"].tolist() == ["a1"]
+
+
+@pytest.mark.parametrize("kind", ["cut", "empty", "foreign"])
+@pytest.mark.parametrize("ask", [JobStore.jobs, JobStore.ended_ids, lambda store: store.jobs(["a2"])])
+def test_a_part_damaged_after_it_was_checked_is_set_aside_too(store, kind, ask):
+    store.add(frame_of([sight("a1", "Success")]))
+    [name] = parts_of(store.folder)
+    store.add(frame_of([sight("a2", "Success")]))
+    assert len(store.jobs()) == 2
+    spoil(store.folder / name, kind)
+    with pytest.warns(CosaiWarning, match=f"{name}.*cut or was changed.*_set-aside"):
+        assert len(ask(store)) == 1
+    assert store.jobs()["job_id"].tolist() == ["a2"]
+
+
+def test_a_part_that_fits_its_name_and_cannot_be_read_is_named(store):
+    store.add(frame_of([sight("a1", "Success")]))
+    path = store.folder / parts_of(store.folder)[0]
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("job_level")
+    table = table.set_column(place, "job_level", pa.array(["high"]))
+    pq.write_table(table, store.folder / "new.parquet")
+    strange = renamed_to_fit(store.folder / "new.parquet")
+    with pytest.raises(FileError, match=f"{strange.name}.*high"):
+        store.jobs()
+    assert strange.exists()
+
+
+def test_a_question_about_few_jobs_reads_few_parts(store, monkeypatch):
+    monkeypatch.setattr(store_parts, "_GROUP_ROWS", 4)
+    for letter in "abc":
+        store.add(frame_of([sight(f"{letter}{number}", "Success", number) for number in range(10)]))
+    store.add(frame_of([sight("b7", "Running", 60), absent("b7", 90)]))
+    whole = store.jobs()
+    read, log = store_reading._fitted, []
+
+    def logged(table, schema):
+        log.append((len(table), len(schema)))
+        return read(table, schema)
+
+    monkeypatch.setattr(store_reading, "_fitted", logged)
+    wanted = ["b7", "b3", "c9", "none"]
+    few = store.jobs(wanted)
+    rows = sum(rows for rows, columns in log if columns == len(COLUMNS))
+    assert rows <= 4 + 4 + 4 + 2  # of 32: two row groups of b, one of c, the last part
+    expected = whole[whole["job_id"].isin(wanted)].reset_index(drop=True)
+    assert few["job_id"].tolist() == expected["job_id"].tolist() == ["b3", "b7", "c9"]
+    assert few["forgotten"].tolist() == expected["forgotten"].tolist() == [False, True, False]
+    store.compact()
+    assert store.ended_ids(wanted) == {"b3", "b7", "c9"}
+    assert store.jobs(wanted)["job_id"].tolist() == ["b3", "b7", "c9"]
+
+
+def test_sights_of_a_window_are_read_in_short(store):
+    times = ["2026-09-21T00:00:00+0800", "2026-09-21T00:59:59+0800", "2026-09-21T01:00:00+0800", "-", "-"]
+    states = ["Success", "Running", "Success", "Success", "Running"]
+    store.add(
+        frame_of(
+            [
+                *(
+                    sight(f"a{number}", state, creation_time=created, queue_id="p1")
+                    for number, (created, state) in enumerate(zip(times, states, strict=True))
+                ),
+                absent("a9"),
+            ]
+        )
+    )
+    start = 1_789_920_000  # 2026-09-21T00:00:00+0800
+    sights = store.created_between(start, start + 3600)
+    assert sights["job_id"].tolist() == ["a0", "a1", "a3"]
+    assert [*sights.columns] == ["job_id", "tag", "queue_id", "outcome", "creation_time"]
 
 
 def test_a_foreign_parquet_file_is_set_aside_and_other_files_stay(store):
@@ -289,17 +384,47 @@ def test_a_file_is_no_store(tmp_path):
 
 
 def test_windows_are_remembered_by_scope_and_survive_damage(store):
-    store.mark_listed("b p q t", [(0, 3600), (7200, 9000)])
-    store.mark_listed("b p q t", [(3600, 7200)])
-    store.mark_listed("other", [(1, 2)])
+    store.mark_listed("b p q t", [(0, 3600, 7), (7200, 9000, 0)])
+    store.mark_listed("b p q t", [(3600, 7200, 2)])
+    store.mark_listed("other", [(1, 2, 0)])
     again = JobStore(store.folder)
-    assert sorted(again.listed("b p q t")) == [(0, 3600), (3600, 7200), (7200, 9000)]
+    assert sorted(again.listed("b p q t")) == [(0, 3600, 7), (3600, 7200, 2), (7200, 9000, 0)]
     for path in (store.folder / "_listed").glob("*.json"):
-        if (0, 3600) in map(tuple, json.loads(path.read_text())["windows"]):
+        if [0, 3600, 7] in json.loads(path.read_text())["windows"]:
             path.write_text(
-                '{"scope": "b p q t", "windows": [[0, 99999999]]}'
+                '{"scope": "b p q t", "windows": [[0, 99999999, 0]]}'
             )  # a wrong window would lose jobs
-    assert again.listed("b p q t") == [(3600, 7200)]
+    assert again.listed("b p q t") == [(3600, 7200, 2)]
+
+
+@pytest.mark.parametrize("content", [b'{"scope": "s", "windows": [[0, 3600]]}', b'{"scope": "s"}', b"[]"])
+def test_windows_that_do_not_say_how_many_jobs_they_held_are_passed_over(store, content):
+    from pathlib import Path
+
+    from cosai_nb.table.store_windows import _digest
+
+    store.mark_listed("s", [(3600, 7200, 2)])
+    Path(store.folder, "_listed", f"{_digest(content)}.json").write_bytes(content)
+    assert store.listed("s") == [(3600, 7200, 2)]
+
+
+def test_a_store_that_is_gone_does_not_look_like_one_without_windows(store):
+    shutil.rmtree(store.folder)
+    with pytest.raises(FileError, match="the folder is gone"):
+        store.listed("s")
+    with pytest.raises(FileError, match="cannot be read"):
+        store.jobs()
+
+
+def test_what_cannot_be_meant_is_refused(store):
+    for ask in (store.jobs, store.ended_ids):
+        with pytest.raises(TypeError, match=r"single text: pass a list of IDs"):
+            ask("a1")
+    with pytest.raises(TypeError, match="jobs is list: pass a jobs frame"):
+        store.add([sight("a1", "Success")])
+    for name in (JobStore, as_store):
+        with pytest.raises(SettingsError, match="empty text"):
+            name("")
 
 
 def test_a_writer_flushes_by_rows_and_at_the_end(store):
