@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cosai_nb.schema import COLUMNS
+from cosai_nb.schema import COLUMNS, Outcome
 from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.frames import check_jobs, group_columns
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OPTIONAL = ("tag", "queue_id", "code", "message", "input_object")
+_WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,23 @@ class Answers:
     def count(self) -> int:
         """Number of jobs: rows that are about a job."""
         return int(self.latency["jobs"].sum())
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first creation to the last creation, start or end; NaN where no time is known."""
+        times = self.jobs[["creation_time", "start_time", "end_time"]].max().max()
+        return float((times - self.jobs["creation_time"].min()) / pd.Timedelta("1s"))
+
+    @cached_property
+    def parts(self) -> dict[Any, DurationHistogram]:
+        """The histogram of each group by its :func:`plain_key`, the largest first."""
+        if not self.by:
+            return {}
+        found = [
+            (plain_key(labels if len(labels) > 1 else labels[0]), part)
+            for labels, part in self.histogram.groups(self.by)
+        ]
+        return dict(sorted(found, key=lambda pair: -pair[1].jobs))
 
     @property
     def usable(self) -> int:
@@ -102,7 +121,7 @@ def ask(jobs: pd.DataFrame, *, by: str | Sequence[str] | None, tz: str) -> Answe
         run_by=run_time(counts, by=grouped) if grouped else run,
         failures=failures,
         failures_by=failure_rates(counts, by=grouped) if grouped else failures,
-        failures_by_hour=failure_rates(counts, freq="1h"),
+        failures_by_hour=_by_hour(counts),
         errors=error_pareto(jobs),
         lines=queue_lines(jobs),
         backlogs=backlog(jobs, by="queue_id"),
@@ -111,3 +130,28 @@ def ask(jobs: pd.DataFrame, *, by: str | Sequence[str] | None, tz: str) -> Answe
 
 def _dtype(name: str) -> Any:
     return COLUMNS[name].dtype
+
+
+def plain_key(key: Any) -> Any:
+    """Return a label that is equal to itself, which NaN is not."""
+    if isinstance(key, tuple):
+        return tuple(map(plain_key, key))
+    return None if pd.isna(key) else key
+
+
+def _by_hour(counts: DurationHistogram) -> pd.DataFrame:
+    """Return the jobs created in each hour, and how many of them failed."""
+    cells = counts.cells()
+    failed = cells["jobs"].where(cells["outcome"] == str(Outcome.FAILED), 0)
+    return cells.assign(failed=failed).groupby("hour")[["jobs", "failed"]].sum()
+
+
+def hours_of(counts: DurationHistogram) -> int:
+    """Return the hours from the first creation to the last."""
+    hours = counts.coded("hour").labels
+    return int(hours[-1] - hours[0]) if len(hours) else 0
+
+
+def window_of(counts: DurationHistogram) -> str:
+    """Return windows of creation time that are wide enough to hold failures and narrow enough to see when."""
+    return next((width for width, most in _WINDOWS.items() if hours_of(counts) <= most), "7D")

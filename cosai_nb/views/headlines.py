@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from cosai_nb.stats.slo import check_slo
-from cosai_nb.views.wording import between, count, duration, jobs_in_words, label, printable, share, when
+from cosai_nb.views.wording import (
+    between,
+    count,
+    duration,
+    jobs_in_words,
+    label,
+    printable,
+    share,
+    when,
+)
 
 if TYPE_CHECKING:
     from cosai_nb.views.answers import Answers
@@ -28,7 +37,9 @@ class Headline(NamedTuple):
     mood: str = ""
 
 
-def headlines(answers: Answers, slo: tuple[float, float] | None) -> list[Headline]:
+def headlines(
+    answers: Answers, slo: tuple[float, float] | None, max_failure_rate: float | None = None
+) -> list[Headline]:
     """Return the sentences that the report begins with."""
     if not answers.count:
         return [nothing(answers)]
@@ -36,6 +47,8 @@ def headlines(answers: Answers, slo: tuple[float, float] | None) -> list[Headlin
     waits = longest_wait(answers)
     if waits:
         told.append(waits)
+    if max_failure_rate is not None:
+        told.insert(0, failure_limit(answers, max_failure_rate))
     if slo is not None:
         told.insert(0, slo_line(answers, slo))
     return told
@@ -243,3 +256,22 @@ def slo_line(answers: Answers, slo: tuple[float, float]) -> Headline:
     if 1 < row["burn_rate"] < math.inf:
         text += f" The error budget is spent {row['burn_rate']:.1f} times as fast as it is given."
     return Headline(topic, text, "good" if row["verdict"] == "met" else "bad")
+
+
+def failure_limit(answers: Answers, limit: float) -> Headline:
+    """Say whether the share of failed jobs is within its limit, whatever becomes of the unfinished ones."""
+    row = answers.failures.iloc[0]
+    topic, asked = "Is the failure rate within its limit?", f"at most {share(limit)} of the jobs are to fail"
+    owed = row["ended"] + row["unfinished"]
+    if not owed:
+        return Headline(topic, f"Not known: {asked}, and none has succeeded or failed.")
+    least, most = row["failed"] / owed, (row["failed"] + row["unfinished"]) / owed
+    if least <= limit < most:
+        open_ = f"{count(row['unfinished'])} unfinished of {jobs_in_words(owed)} may go either way"
+        return Headline(topic, f"Undecided: {asked}; {share(least)} to {share(most)} will, {open_}.")
+    done = f"{count(row['failed'])} of {count(row['ended'])} ended did"
+    interval = f"95 % interval of the rate {share(row['low'])} to {share(row['high'])}"
+    open_ = f", {count(row['unfinished'])} unfinished cannot change that" if row["unfinished"] else ""
+    met = most <= limit
+    text = f"{'Yes' if met else 'No'}: {asked}, {done} ({interval}{open_})."
+    return Headline(topic, text, "good" if met else "bad")

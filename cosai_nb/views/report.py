@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from cosai_nb.errors import FrameError
+from cosai_nb.errors import FrameError, SettingsError
 from cosai_nb.schema import NOT_A_JOB
 from cosai_nb.views.answers import Answers, ask
 from cosai_nb.views.headlines import Headline, headlines
 from cosai_nb.views.page import render, write_whole
 from cosai_nb.views.plots.style import zone_of
+from cosai_nb.views.report_durations import durations
 from cosai_nb.views.report_figures import panels
-from cosai_nb.views.report_tables import error_list, failed_list, slowest_list, summaries
-from cosai_nb.views.wording import between, count, duration, jobs_in_words, label, printable, share, when
+from cosai_nb.views.report_tables import error_list, failed_list, slowest_list, summary
+from cosai_nb.views.wording import (
+    between,
+    count,
+    duration,
+    is_projected,
+    jobs_in_words,
+    label,
+    printable,
+    share,
+    when,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +50,7 @@ def write_report(
     tz: str = "Asia/Shanghai",
     by: str | Sequence[str] | None = "tag",
     slo: tuple[float, float] | None = None,
+    max_failure_rate: float | None = None,
 ) -> Path:
     """Write one HTML file: the answers in sentences, then tables, figures, single jobs and the method.
 
@@ -56,6 +68,8 @@ def write_report(
         Columns to group by.
     slo : (float, float), optional
         Seconds and target: ``(600, 0.95)`` asks that 95 % of the jobs start within 600 s.
+    max_failure_rate : float, optional
+        Share of the jobs that may fail: 0.01 is 1 %.
 
     Returns
     -------
@@ -67,7 +81,7 @@ def write_report(
     TypeError
         ``jobs`` is no frame.
     SettingsError
-        No such time zone.
+        No such time zone; ``max_failure_rate`` is no share.
     FileError
         The file cannot be written.
 
@@ -89,11 +103,17 @@ def write_report(
     True
     """
     zone_of(tz)
+    if max_failure_rate is not None and not 0 <= max_failure_rate <= 1:
+        raise SettingsError(
+            f"max_failure_rate={max_failure_rate!r} must be a share from 0 to 1: 0.01 is 1 %."
+        )
     if not isinstance(jobs, pd.DataFrame):
         raise TypeError(
             f"A report is made of a pandas DataFrame (as fetch_jobs returns it), not {type(jobs).__name__}."
         )
-    return write_whole(Path(path), report_html(jobs, title=title, tz=tz, by=by, slo=slo))
+    return write_whole(
+        Path(path), report_html(jobs, title=title, tz=tz, by=by, slo=slo, max_failure_rate=max_failure_rate)
+    )
 
 
 def report_html(
@@ -103,6 +123,7 @@ def report_html(
     tz: str,
     by: str | Sequence[str] | None,
     slo: tuple[float, float] | None,
+    max_failure_rate: float | None = None,
 ) -> str:
     """Return the page that :func:`write_report` writes."""
     page: dict[str, Any] = {"title": printable(title, longest=200)}
@@ -115,10 +136,10 @@ def report_html(
     full = bool(answers.count)
     page |= {
         "window": _window(answers),
-        "headlines": headlines(answers, slo),
+        "headlines": headlines(answers, slo, max_failure_rate),
         "cards": _cards(answers) if full else [],
-        "by_text": " and ".join(map(label, answers.by)) or "all jobs",
-        "summaries": summaries(answers),
+        "by_text": f"by {' and '.join(map(label, answers.by))}" if answers.by else "of all jobs",
+        "summaries": [summary(answers), *durations(answers)] if full else [],
         "panels": drawn,
         "groups_hidden": groups_hidden,
         "errors": error_list(answers) if full else None,
@@ -159,7 +180,10 @@ def _window(answers: Answers) -> list[str]:
     as_of = answers.latency["as_of"].iloc[0]
     told.append(f"as of {when(as_of, answers.tz)}" if not pd.isna(as_of) else "as of an unknown time")
     offset = "" if pd.isna(as_of) else f" (UTC{as_of.tz_convert(answers.tz):%z})"
-    return [", ".join(told), f"All times are in {printable(answers.tz)}{offset}."]
+    spanned = ""
+    if answers.span_s > 0:
+        spanned = f"The jobs span {duration(answers.span_s)}, from the first creation to the last time seen. "
+    return [", ".join(told), f"{spanned}All times are in {printable(answers.tz)}{offset}."]
 
 
 def _cards(answers: Answers) -> list[Card]:
@@ -181,6 +205,8 @@ def _cards(answers: Answers) -> list[Card]:
 
 def _interval(row: pd.Series[Any], name: str) -> tuple[str, ...]:
     text = between(row[f"{name}_low"], row[f"{name}_high"])
+    if is_projected(row, name):
+        text = f"projected, {text}".removesuffix(", ")
     return (text,) if text else ()
 
 
@@ -188,12 +214,15 @@ def _unknown(answers: Answers) -> list[str]:
     jobs = answers.jobs
     told = ["Times have a resolution of 1 second; shorter differences are not seen."]
     reasons = {
-        "not_found": "IDs were not found by the service",
-        "invalid_id": "values cannot be job IDs and were never sent",
-        "unread": "IDs could not be read; ask for them again",
+        "not_found": ("ID was not found by the service", "IDs were not found by the service"),
+        "invalid_id": (
+            "value cannot be a job ID and was never sent",
+            "values cannot be job IDs and were never sent",
+        ),
+        "unread": ("ID could not be read; ask for it again", "IDs could not be read; ask for them again"),
     }
     told += [
-        f"{number:,} {reasons.get(name, name)}. They are in no figure here."
+        f"{number:,} {reasons[name][number > 1]}. {'They are' if number > 1 else 'It is'} in no figure here."
         for name, number in answers.left_out.items()
     ]
     if answers.lacking:
@@ -204,10 +233,10 @@ def _unknown(answers: Answers) -> list[str]:
     believed = jobs["timing_ok"].astype(bool)
     if (real & ~believed).any():
         told.append(
-            f"{int((real & ~believed).sum()):,} jobs have times that are missing, reversed, malformed or later than the moment they were seen: counted as jobs, and in those durations that their times give."
+            f"Of {jobs_in_words(int((real & ~believed).sum()))} the times are missing, reversed, malformed or later than the moment of being seen: counted as jobs, and in those durations that their times give."
         )
     strange = int((jobs["outcome"] == "unknown").sum())
     if strange:
-        told.append(f"{strange:,} jobs are in a state that no document lists: counted as unfinished.")
+        told.append(f"{jobs_in_words(strange)} in a state that no document lists: counted as unfinished.")
     told.append("Whether a job that still waits will start, and whether one that still runs will fail.")
     return told

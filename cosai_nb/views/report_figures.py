@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from cosai_nb.errors import CosaiError
 from cosai_nb.views import plots
+from cosai_nb.views.answers import hours_of, window_of
 from cosai_nb.views.plots.style import bare_sheet
 from cosai_nb.views.svg import inline_svg
 from cosai_nb.views.tables import Table, twin_table
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from cosai_nb.views.answers import Answers
 
 MOST_PANELS = 3
-SIZE_IN = (7.4, 4.6)
-_FEW_HOURS = 48
-_WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
+SIZE_IN, WIDE_IN = (7.4, 4.6), (14.8, 5.0)
+_FEW_HOURS, _MANY_HOURS = 48, 1500
 
 
 class Shown(NamedTuple):
@@ -37,6 +37,7 @@ class Shown(NamedTuple):
     svg: Markup | None
     twin: Table | None
     sentence: str = ""
+    wide: bool = False
 
 
 class Panel(NamedTuple):
@@ -51,59 +52,62 @@ class _Plot(NamedTuple):
     title: str
     draw: Callable[..., Any]
     twin: Callable[..., pd.DataFrame]
+    size: tuple[float, float] = SIZE_IN
 
 
 def panels(answers: Answers) -> tuple[list[Panel], str]:
     """Return the panels, and what must be said of groups that have none."""
     if not answers.count:
         return [], ""
-    drawn = [_panel("all", "All jobs", _whole(answers), answers.tz)]
-    groups = list(answers.histogram.groups(answers.by)) if answers.by else []
+    places: dict[str, Any] = {}
+    drawn = [_panel("all", "All jobs", _whole(answers), answers.tz, places)]
+    groups = list(answers.parts.items())
     if len(groups) == 1:
         groups = []  # it is the whole
-    groups.sort(key=lambda group: -group[1].jobs)
-    for number, (labels, counts) in enumerate(groups[:MOST_PANELS]):
-        drawn.append(_panel(f"g{number}", label(labels), _part(counts, answers.tz), answers.tz))
-    hidden = len(groups) - MOST_PANELS
-    return drawn, f"{hidden:,} smaller groups have no figures of their own." if hidden > 0 else ""
+    for number, (key, counts) in enumerate(groups[:MOST_PANELS]):
+        drawn.append(_panel(f"g{number}", label(key), _part(counts, answers.tz), answers.tz, places))
+    return drawn, _not_drawn(len(groups))
 
 
-def _panel(identity: str, name: str, figures: Sequence[_Plot], tz: str) -> Panel:
-    return Panel(
-        identity, name, [_show(f"{identity}-{number}", plot, tz) for number, plot in enumerate(figures)]
-    )
+def _not_drawn(groups: int) -> str:
+    if not groups:
+        return ""
+    hidden = groups - MOST_PANELS
+    told = "A group has its latency and failures over time; the other figures compare groups, or are of all jobs."
+    if hidden <= 0:
+        return told
+    smaller = "1 smaller group has" if hidden == 1 else f"{hidden:,} smaller groups have"
+    return f"{told} {smaller} no figures of {'its' if hidden == 1 else 'their'} own."
+
+
+def _panel(identity: str, name: str, figures: Sequence[_Plot], tz: str, places: dict[str, Any]) -> Panel:
+    shown = [_show(f"{identity}-{number}", plot, tz, places) for number, plot in enumerate(figures)]
+    return Panel(identity, name, shown)
 
 
 def _whole(answers: Answers) -> list[_Plot]:
     jobs, counts, by, tz = answers.jobs, answers.histogram, list(answers.by) or None, answers.tz
-    few_hours = _hours(counts) <= _FEW_HOURS  # single jobs show minutes, the histogram hours
+    one_by_one = jobs if answers.latency_by["growing"].any() else counts  # a projection needs single jobs
+    freq = (
+        "1h" if _FEW_HOURS < hours_of(counts) <= _MANY_HOURS else None
+    )  # as fine as can be seen, but not finer
     return [
-        _both("Queue latency", "queue_latency", jobs, by=by),
+        _both("Queue latency", "queue_latency", one_by_one, by=by),
         _both("Queue latency over time", "latency_over_time", counts, tz=tz),
         _both("Failure rate", "failure_rates", counts, by=by),
-        _both("Failure rate over time", "failure_rates", counts, freq=_window(counts), tz=tz),
+        _both("Failure rate over time", "failure_rates", counts, freq=window_of(counts), tz=tz),
         _both("Errors", "error_pareto", jobs),
-        _both("Load", "queue_load", jobs if few_hours else counts, tz=tz),
-        _both("Jobs waiting", "queue_load", jobs if few_hours else counts, by="queue_id", tz=tz),
+        _both("Load", "queue_load", jobs, freq=freq, tz=tz),
+        _both("Jobs waiting", "queue_load", jobs, by="queue_id", freq=freq, tz=tz),
         _both("Queue latency by weekday and hour", "heatmap", counts, tz=tz),
-        _both("Slowest jobs", "timeline", jobs, tz=tz),
+        _both("Slowest jobs", "timeline", jobs, tz=tz)._replace(size=WIDE_IN),
     ]
-
-
-def _hours(counts: DurationHistogram) -> int:
-    hours = counts.coded("hour").labels
-    return int(hours[-1] - hours[0]) if len(hours) else 0
-
-
-def _window(counts: DurationHistogram) -> str:
-    """Return windows of creation time that are wide enough to hold failures and narrow enough to see when."""
-    return next((width for width, most in _WINDOWS.items() if _hours(counts) <= most), "7D")
 
 
 def _part(counts: DurationHistogram, tz: str) -> list[_Plot]:
     return [
         _both("Queue latency over time", "latency_over_time", counts, tz=tz),
-        _both("Failure rate over time", "failure_rates", counts, freq=_window(counts), tz=tz),
+        _both("Failure rate over time", "failure_rates", counts, freq=window_of(counts), tz=tz),
     ]
 
 
@@ -113,18 +117,20 @@ def _both(title: str, name: str, jobs: pd.DataFrame | DurationHistogram, **setti
     return _Plot(title, partial(draw, jobs, **settings), partial(twin, jobs, **of_twin))
 
 
-def _show(identity: str, plot: _Plot, tz: str) -> Shown:
+def _show(identity: str, plot: _Plot, tz: str, places: dict[str, Any]) -> Shown:
+    """Draw a plot; the same plot of a group gets the place on its sheet that the one of all jobs was laid out at."""
     try:
-        ax = bare_sheet(*SIZE_IN)
+        ax = bare_sheet(*plot.size)
         plot.draw(ax=ax)
         if not ax.axison:  # nothing to draw: the plot says why
             return Shown(identity, plot.title, None, None, " ".join(text.get_text() for text in ax.texts))
-        svg = inline_svg(
-            cast("Figure", ax.figure),
-            name=identity,
-            title=f"{plot.title}; the table below it holds the numbers",
-        )
+        figure = cast("Figure", ax.figure)
+        if plot.title in places:
+            figure.set_layout_engine("none")
+            ax.set_position(places[plot.title])
+        svg = inline_svg(figure, name=identity, title=f"{plot.title}; the table below it holds the numbers")
+        places.setdefault(plot.title, ax.get_position())
         twin = twin_table(plot.twin(), plot.title, tz)
     except CosaiError as error:
         return Shown(identity, plot.title, None, None, str(error))
-    return Shown(f"{identity}-numbers", plot.title, svg, twin)
+    return Shown(f"{identity}-numbers", plot.title, svg, twin, wide=plot.size == WIDE_IN)

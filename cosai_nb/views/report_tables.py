@@ -6,33 +6,38 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cosai_nb.schema import NOT_A_JOB, Outcome
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, measure_jobs
+from cosai_nb.stats.messages import normalise
+from cosai_nb.views.answers import plain_key
 from cosai_nb.views.tables import (
     Cell,
     Column,
     Table,
     count_cell,
+    id_cell,
+    per_hour_cell,
     seconds_cell,
     seconds_column,
     share_cell,
     text_cell,
     time_cell,
 )
-from cosai_nb.views.wording import between, duration, label, share
+from cosai_nb.views.wording import between, duration, is_projected, label, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pandas as pd
 
     from cosai_nb.views.answers import Answers
 
 MOST_GROUPS = 100
 MOST_ERRORS = 50
 MOST_JOBS = 200
-_QUANTILES = ("p50", "p90", "p95", "p99")
+MOST_TAGS = 4
 
 
 class Summary(NamedTuple):
@@ -50,65 +55,56 @@ class JobList(NamedTuple):
     table: Table | None = None
 
 
-def summaries(answers: Answers) -> list[Summary]:
-    """Return the two tables by group: what matters, and all quantiles with their bounds."""
-    if not answers.count:
-        return []
-    return [
-        Summary("summary-table", _summary_table(answers), _notes(answers)),
-        Summary("quantiles-table", _quantile_table(answers), []),
-    ]
-
-
-def _summary_table(answers: Answers) -> Table:
+def summary(answers: Answers) -> Summary:
+    """Return the table by group of what matters."""
     columns = [
-        Column(_group_heading(answers)),
-        *(Column(name, "n") for name in ("jobs", "ended", "waiting")),
+        Column(group_heading(answers)),
+        *(Column(name, "n") for name in ("jobs", "ended", "waiting", "created per h", "failed per h")),
         *map(seconds_column, ("queue latency p50", "queue latency p95", "run time p50", "run time p95")),
         Column("failure rate", "n"),
     ]
     rows = [
-        _summary_row(name, *parts)
-        for name, parts in _groups(answers, answers.latency_by, answers.run_by, answers.failures_by)
+        _summary_row(name, *parts, span_s=answers.span_s)
+        for name, parts in by_group(answers, answers.latency_by, answers.run_by, answers.failures_by)
     ]
-    return Table("Small print: 95 % intervals", columns, rows, _hidden(answers))
+    caption = "Small print: 95 % intervals"
+    if answers.span_s > 0:
+        caption += (
+            f". Per hour: over the {duration(answers.span_s)} from the first creation to the last time seen"
+        )
+    return Summary("summary-table", Table(caption, columns, rows, _hidden(answers)), _notes(answers))
 
 
 def _summary_row(
-    name: str, latency: pd.Series[Any], run: pd.Series[Any] | None, failures: pd.Series[Any] | None
+    name: str,
+    latency: pd.Series[Any],
+    run: pd.Series[Any] | None,
+    failures: pd.Series[Any] | None,
+    *,
+    span_s: float,
 ) -> list[Cell]:
-    ended = math.nan if failures is None else failures["ended"]
+    ended, failed = (math.nan if failures is None else failures[what] for what in ("ended", "failed"))
     cells = [Cell(name), count_cell(latency["jobs"]), count_cell(ended), count_cell(latency["waiting"])]
-    cells += [_quantile_cell(latency, "p50"), _quantile_cell(latency, "p95")]
-    cells += [_quantile_cell(run, quantile) for quantile in ("p50", "p95")]
+    cells += [per_hour_cell(latency["jobs"], span_s), per_hour_cell(failed, span_s)]
+    cells += [quantile_cell(latency, "p50"), quantile_cell(latency, "p95")]
+    cells += [quantile_cell(run, quantile) for quantile in ("p50", "p95")]
     if failures is None or not ended:
         return [*cells, share_cell(math.nan, "none has ended")]
     return [*cells, share_cell(failures["rate"], f"{share(failures['low'])} to {share(failures['high'])}")]
 
 
-def _quantile_cell(row: pd.Series[Any] | None, name: str) -> Cell:
+def quantile_cell(row: pd.Series[Any] | None, name: str) -> Cell:
+    """Return a quantile with its interval, or the bound that is known where it has none."""
     if row is None or math.isnan(row[name]):
         return seconds_cell(math.nan)
     interval, bound = between(row[f"{name}_low"], row[f"{name}_high"]), row[f"{name}_lower_bound"]
     small = interval or (f"at least {duration(bound)}" if bound < row[name] else "")
-    projected = row["method"] == "projection" and row[name] != row[f"{name}_estimate"]
-    return seconds_cell(row[name], f"projected, {small}".removesuffix(", ") if projected else small)
+    return seconds_cell(
+        row[name], f"projected, {small}".removesuffix(", ") if is_projected(row, name) else small
+    )
 
 
-def _quantile_table(answers: Answers) -> Table:
-    columns = [Column(_group_heading(answers))]
-    for quantile in _QUANTILES:
-        columns += [seconds_column(quantile), seconds_column(f"{quantile} at least")]
-    rows = []
-    for name, (latency,) in _groups(answers, answers.latency_by):
-        row = [Cell(name)]
-        for quantile in _QUANTILES:
-            row += [_quantile_cell(latency, quantile), seconds_cell(latency[f"{quantile}_lower_bound"])]
-        rows.append(row)
-    return Table("Queue latency: quantiles, and what they are at least", columns, rows)
-
-
-def _groups(answers: Answers, *tables: pd.DataFrame) -> list[tuple[str, list[Any]]]:
+def by_group(answers: Answers, *tables: pd.DataFrame) -> list[tuple[str, list[Any]]]:
     """Return each group's name and its row of each table (None where it has none), the whole last."""
     wholes = {
         id(answers.latency_by): answers.latency,
@@ -117,26 +113,20 @@ def _groups(answers: Answers, *tables: pd.DataFrame) -> list[tuple[str, list[Any
     }
     listed: list[tuple[str, list[Any]]] = []
     if answers.by:
-        first, *others = ({_plain(key): row for key, row in table.iterrows()} for table in tables)
-        order = tables[0]["jobs"].sort_values(ascending=False, kind="stable").index[:MOST_GROUPS]
-        keys = list(map(_plain, order))
-        listed = [(label(key), [first[key], *(other.get(key) for other in others)]) for key in keys]
+        named = [{plain_key(key): row for key, row in table.iterrows()} for table in tables]
+        listed = [
+            (label(key), [rows.get(key) for rows in named]) for key in list(answers.parts)[:MOST_GROUPS]
+        ]
     listed.append(("All jobs", [wholes[id(table)].iloc[0] for table in tables]))
     return listed
-
-
-def _plain(key: Any) -> Any:
-    """Return a label that is equal to itself, which NaN is not."""
-    if isinstance(key, tuple):
-        return tuple(map(_plain, key))
-    return None if pd.isna(key) else key
 
 
 def _hidden(answers: Answers) -> int:
     return max(len(answers.latency_by) - MOST_GROUPS, 0) if answers.by else 0
 
 
-def _group_heading(answers: Answers) -> str:
+def group_heading(answers: Answers) -> str:
+    """Return the heading of the groups."""
     return " · ".join(map(label, answers.by)) or "group"
 
 
@@ -144,10 +134,11 @@ def _notes(answers: Answers) -> list[str]:
     """Return the notes of the groups, those with the same one together."""
     notes = answers.latency_by["note"]
     notes = notes[notes.notna() & (notes != "")]
-    named = {
-        note: [label(name) for name in notes.index[notes == note]][:MOST_GROUPS] for note in notes.unique()
-    }
-    told = [f"{', '.join(names)}: {note}." for note, names in named.items()]
+    told = []
+    for note in notes.unique():
+        names = [label(name) for name in notes.index[notes == note]][:MOST_GROUPS]
+        where = f" That is so for {', '.join(names)}." if answers.by else ""
+        told.append(f"{note[0].upper()}{note[1:]}.{where}")
     if _hidden(answers):
         told.append(f"{_hidden(answers):,} smaller groups are not listed; they are in “All jobs”.")
     return told
@@ -158,24 +149,43 @@ def error_list(answers: Answers) -> JobList:
     errors = answers.errors
     if errors.empty:
         return JobList("No job has failed, so there are no errors to list.")
+    tagged = {} if "tag" in answers.lacking else _tags_of_faults(answers.jobs)
     columns = [
-        Column("code"), Column("message", "long"), Column("jobs", "n", "descending"), Column("share of failures", "n"),
+        Column("code"), Column("message", "long"), *([Column("by tag")] if tagged else []), Column("jobs", "n", "descending"), Column("share of failures", "n"),
         Column("cumulated", "n"), Column("first seen", "time"), Column("last seen", "time"), Column("examples", "id"),
     ]  # fmt: skip
     rows = [
         [
-            text_cell(row["code"]), text_cell(row["message"], longest=200), count_cell(row["jobs"]), share_cell(row["share"]),
+            text_cell(row["code"]), text_cell(row["message"], longest=200),
+            *([Cell(tagged[plain_key((row["code"], row["message"]))])] if tagged else []), count_cell(row["jobs"]), share_cell(row["share"]),
             share_cell(row["cumulated_share"]), time_cell(row["first_seen"], answers.tz), time_cell(row["last_seen"], answers.tz),
             Cell(", ".join(text_cell(job_id, longest=60).text for job_id in row["example_ids"])),
         ]
         for _, row in errors.head(MOST_ERRORS).iterrows()
     ]  # fmt: skip
     hidden = len(errors) - len(rows)
-    said = f"{len(errors):,} kinds of error, messages that differ only in numbers or IDs counted as one"
+    kinds = "1 kind" if len(errors) == 1 else f"{len(errors):,} kinds"
+    said = f"{kinds} of error, messages that differ only in numbers or IDs counted as one"
     return JobList(
         f"{said}{f'; {hidden:,} rarer ones are not listed' if hidden else ''}.",
         Table("Errors, most common first", columns, rows),
     )
+
+
+def _tags_of_faults(jobs: pd.DataFrame) -> dict[Any, str]:
+    """Return, for each code and message, in which tags it occurs and how often."""
+    failed = jobs.loc[jobs["outcome"] == str(Outcome.FAILED), ["code", "message", "tag"]].astype(object)
+    cleaned = {text: normalise(str(text)) for text in failed["message"].dropna().unique()}
+    failed["message"] = failed["message"].map(cleaned)
+    counted = failed.groupby(["code", "message", "tag"], dropna=False).size().sort_values(ascending=False)
+    found: dict[Any, list[str]] = {}
+    for code, message, tag, number in counted.reset_index(name="jobs").to_numpy():
+        found.setdefault(plain_key((code, message)), []).append(f"{label(tag)}\u00a0{number:,}")
+    return {
+        fault: ", ".join(tags[:MOST_TAGS])
+        + (f" and {len(tags) - MOST_TAGS:,} more" if tags[MOST_TAGS:] else "")
+        for fault, tags in found.items()
+    }
 
 
 def slowest_list(answers: Answers) -> JobList:
@@ -254,12 +264,17 @@ _READ = [
     "input_object",
     "run_time_s",
 ]
-_JOB_COLUMNS = [Column("tag"), Column("queue", "id"), Column("created", "time"), Column("object", "long")]
+_JOB_COLUMNS = [
+    Column("tag"),
+    Column("queue", "short id"),
+    Column("created", "time"),
+    Column("object", "long"),
+]
 
 
 def _job_cells(job: Mapping[str, Any], tz: str) -> list[Cell]:
     created = time_cell(job["creation_time"], tz)
-    return [text_cell(job["tag"]), text_cell(job["queue_id"]), created, text_cell(job["input_object"])]
+    return [text_cell(job["tag"]), id_cell(job["queue_id"]), created, text_cell(job["input_object"])]
 
 
 def _only_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -267,6 +282,8 @@ def _only_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _listed(shown: int, there: int, what: str) -> str:
+    if there == 1:
+        return f"The only {what.replace('jobs', 'job')}"
     if shown == there:
         return f"All {there:,} {what}"
     return f"{shown:,} of {there:,} {what} ({there - shown:,} are not listed here)"

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -25,6 +26,8 @@ _DROPPED = frozenset({f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
 _FONT_SIZE = re.compile(r"([\d.]+)px")
 _OWN_URL = re.compile(r"url\(#([^)]+)\)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_PAD, _LEAST = 3, 36
+"""Points around what is drawn, and that an Axes has at least."""
 _INK, _PAPER = frozenset({"#000000", "#262626", "black"}), frozenset({"#ffffff", "white"})
 
 
@@ -66,11 +69,28 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
 
 
 def _lay_out(figure: Figure) -> None:
+    """Fit what is drawn into the sheet: one Axes in one pass, several as their engine does it."""
     figure.set_dpi(72)
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine is None:
+        return
+    if len(figure.axes) > 1:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+    else:
+        _fit(figure, figure.axes[0])
+    figure.set_layout_engine("none")
+
+
+def _fit(figure: Figure, ax: Axes) -> None:
+    """Give an Axes the room that its labels and its legend leave; they keep their size whatever room it has."""
+    drawn = ax.get_tightbbox(for_layout_only=True)
+    if drawn is None:
+        return
+    inside, sheet = ax.get_window_extent(), figure.bbox
+    left, below = inside.x0 - drawn.x0 + _PAD, inside.y0 - drawn.y0 + _PAD
+    right, above = drawn.x1 - inside.x1 + _PAD, drawn.y1 - inside.y1 + _PAD
+    width, height = max(sheet.width - left - right, _LEAST), max(sheet.height - below - above, _LEAST)
+    ax.set_position((left / sheet.width, below / sheet.height, width / sheet.width, height / sheet.height))
 
 
 def _clean(root: ET.Element, name: str) -> None:

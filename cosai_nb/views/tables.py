@@ -11,6 +11,8 @@ import pandas as pd
 from cosai_nb.views.wording import UNKNOWN, count, duration, printable, share, when
 
 MOST_TWIN_ROWS = 100
+_LONGEST_ID = 20
+_WHOLE = 99.95
 
 
 class Cell(NamedTuple):
@@ -20,6 +22,7 @@ class Cell(NamedTuple):
     value: str | None = None
     small: str = ""
     mood: str = ""
+    title: str = ""
 
 
 class Column(NamedTuple):
@@ -88,6 +91,35 @@ def time_cell(moment: Any, tz: str) -> Cell:
     return Cell(when(moment, tz))
 
 
+def per_hour_cell(jobs: float, seconds: float) -> Cell:
+    """Return how many jobs an hour that is; not known where no time has passed.
+
+    Examples
+    --------
+    >>> per_hour_cell(1200, 36_000).text, per_hour_cell(1, 360_000).text, per_hour_cell(1, 0).text
+    ('120', '< 0.1', '–')
+    """
+    if not seconds > 0 or math.isnan(jobs):
+        return Cell(UNKNOWN, "NaN")
+    rate = jobs * 3600 / seconds
+    text = f"{rate:,.0f}" if rate >= _WHOLE or not rate else f"{rate:.1f}"
+    return Cell("< 0.1" if text == "0.0" else text, number(rate))
+
+
+def id_cell(value: Any) -> Cell:
+    """Return an ID without its middle; sorting, the filter, a saved CSV and the pointer have the whole one.
+
+    Examples
+    --------
+    >>> id_cell("p0123456789abcdef0123456789abcdef0").text
+    'p0123456…abcdef0'
+    """
+    text = printable(value)
+    if len(text) <= _LONGEST_ID:
+        return Cell(text)
+    return Cell(f"{text[:8]}…{text[-7:]}", text, title=text)
+
+
 def text_cell(value: Any, longest: int = 100) -> Cell:
     """Return outside text."""
     return Cell(printable(value, longest=longest))
@@ -111,9 +143,10 @@ def twin_table(summary: pd.DataFrame, caption: str, tz: str) -> Table:
     if hidden:
         shown = shown.iloc[:MOST_TWIN_ROWS]
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in shown.dtypes]
+    timely = [pd.api.types.is_datetime64_any_dtype(dtype) for dtype in shown.dtypes]
     columns = [
-        Column(printable(str(name)), "n" if is_number else "")
-        for name, is_number in zip(shown.columns, numeric, strict=True)
+        Column(printable(str(name)), "n" if is_number else "time" if is_time else "")
+        for name, is_number, is_time in zip(shown.columns, numeric, timely, strict=True)
     ]
     rows = [[_twin_cell(value, tz) for value in row] for row in shown.itertuples(index=False, name=None)]
     return Table(caption, columns, rows, hidden, row_headers=False)

@@ -58,6 +58,11 @@ def between(low: float, high: float) -> str:
     return "" if ends[0] == ends[1] else " to ".join(ends)
 
 
+def is_projected(row: pd.Series[Any], name: str) -> bool:
+    """Return whether the headline of a quantile is a projection that differs from the estimate."""
+    return bool(row["method"] == "projection" and row[name] != row[f"{name}_estimate"])
+
+
 def share(part: float) -> str:
     """Return a share in percent; a small one that is not 0 never reads as 0.
 

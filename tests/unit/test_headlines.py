@@ -210,3 +210,25 @@ def test_a_quantile_that_is_not_reached_says_what_it_is_at_least():
     assert text.startswith(
         "Slow: queue latency p95 is not reached yet (at least 10.0 min); 3 jobs, 100 % still waiting."
     )
+
+
+def test_a_limit_on_the_failure_rate_is_met_missed_or_undecided():
+    topic = "Is the failure rate within its limit?"
+
+    def said(jobs, limit):
+        (line,) = [one for one in headlines(ask(jobs, by="tag", tz="UTC"), None, limit) if one.topic == topic]
+        return line
+
+    good, bad = steady(), frame(created_s=[0, 60], waited_s=[5, 5], state="Failed", code="E", as_of_s=72_000)
+    jobs = pd.concat([good, bad], ignore_index=True).astype({"outcome": "category"})
+    met, missed = said(jobs, 0.01), said(jobs, 0.001)
+    assert met.text.startswith(
+        "Yes: at most 1.0 % of the jobs are to fail, 2 of 1,202 ended did (95 % interval"
+    )
+    assert (met.mood, missed.mood) == ("good", "bad")
+    assert missed.text.startswith("No: at most 0.1 % of the jobs are to fail, 2 of 1,202 ended did")
+    open_ = frame(created_s=[0, 60, 120], waited_s=[np.nan, np.nan, 5], as_of_s=130)
+    assert said(open_, 0.5).text == (
+        "Undecided: at most 50.0 % of the jobs are to fail; 0 % to 66.7 % will, 2 unfinished of 3 jobs may go either way."
+    )
+    assert said(open_, 0.7).text.startswith("Yes: ")

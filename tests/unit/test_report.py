@@ -31,7 +31,7 @@ ALLOWED = {
     "html", "head", "meta", "link", "title", "style", "body", "script", "a", "header", "h1", "h2", "h3", "p", "nav", "main", "section",
     "ul", "li", "b", "dl", "dt", "dd", "div", "small", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "label",
     "input", "button", "select", "option", "figure", "svg", "g", "path", "text", "tspan", "use", "defs", "clippath", "rect", "pattern", "image",
-    "footer",
+    "footer", "figcaption",
 }  # fmt: skip
 
 
@@ -106,10 +106,10 @@ def check_inert(page):
 
 
 def test_the_page_holds_what_was_promised(tmp_path):
-    page = page_of(jobs_of(texts()), tmp_path, title="My week", slo=(60, 0.9))
+    page = page_of(jobs_of(texts()), tmp_path, title="My week", slo=(60, 0.9), max_failure_rate=0.01)
     check_inert(page)
     for said in (
-        "My week", "40 jobs, created 2026-11-01 08:00 to 2026-11-01 14:30, as of 2026-11-01 16:00", "All times are in Asia/Shanghai (UTC+0800).",
+        "My week", "The jobs span 6.6 h", "Is the failure rate within its limit?", "max so far", "created per h", "Total time", "by tag", "B 10", "40 jobs, created 2026-11-01 08:00 to 2026-11-01 14:30, as of 2026-11-01 16:00", "All times are in Asia/Shanghai (UTC+0800).",
         "Is the SLO met?", "Is a queue saturated?", "What fails most?", "Who waits longest?", "Summary by tag", "Kaplan–Meier",
         "All 10 failed jobs, the newest first.", "All 40 jobs with a known wait, the longest wait first.", "resolution of 1 second",
     ):  # fmt: skip
@@ -117,6 +117,29 @@ def test_the_page_holds_what_was_promised(tmp_path):
     assert page.tags.count("svg") >= 7
     policy = next(value for tag, name, value in page.attributes if (tag, name) == ("meta", "content"))
     assert policy
+
+
+def test_means_are_of_what_ended_and_the_longest_counts_what_goes_on(plain, tmp_path):
+    waits = texts(4, StartTime=pd.NaT, EndTime=pd.NaT, State="Submitted", Code="Success", Message="")
+    waits["JobId"] = ["w0", "w1", "w2", "w3"]
+    jobs = jobs_of(pd.concat([texts(), waits], ignore_index=True))
+    by_name = {one.id: one.table for one in report.durations(report.ask(jobs, by="tag", tz="UTC"))}
+    heads = [column.name for column in by_name["quantiles-table"].columns]
+    whole = dict(zip(heads, by_name["quantiles-table"].rows[-1], strict=True))
+    assert (whole["min of started"].value, whole["mean of started"].value) == ("0", "19.5")
+    assert (whole["max so far"].value, whole["max so far"].small) == ("28800", "did not start")
+    run = dict(
+        zip([c.name for c in by_name["run-table"].columns], by_name["run-table"].rows[-1], strict=True)
+    )
+    assert (run["min of ended"].value, run["max so far"].value, run["max so far"].small) == ("261", "300", "")
+    assert sum(int(row[1].text) for row in by_name["flow-table"].rows) == 44
+
+
+def test_a_long_queue_id_is_shortened_and_whole_where_it_is_pointed_at(plain, tmp_path):
+    page = page_of(jobs_of(texts(QueueId="p" + "0123456789abcdef" * 2)), tmp_path)
+    assert "p0123456…9abcdef" in page.text
+    assert ("td", "title", "p0123456789abcdef0123456789abcdef") in page.attributes
+    assert ("td", "data-v", "p0123456789abcdef0123456789abcdef") in page.attributes
 
 
 def test_every_figure_has_a_text_alternative(tmp_path):
@@ -169,7 +192,7 @@ def test_an_empty_frame_is_a_sentence(tmp_path):
 def test_one_job(tmp_path):
     page = page_of(jobs_of(texts(1)), tmp_path)
     assert "1 job, created 2026-11-01 08:00" in page.text
-    assert "All 1 failed jobs" in page.text
+    assert "The only failed job, the newest first." in page.text
     assert "select" not in page.tags
 
 
@@ -185,7 +208,7 @@ def test_everything_waits(plain, tmp_path):
 def test_no_usable_times(plain, tmp_path):
     table = texts(10, CreationTime=pd.NaT, StartTime=pd.NaT, EndTime=pd.NaT)
     page = page_of(jobs_of(table), tmp_path)
-    assert "10 jobs have times that are missing, reversed or malformed" in page.text
+    assert "Of 10 jobs the times are missing, reversed, malformed" in page.text
     assert "No job has a known wait" in page.text
 
 
@@ -216,7 +239,7 @@ def test_groups_may_be_several_columns_numbers_or_none(plain, tmp_path):
     jobs = jobs_of(texts(40, **{"Operation/JobLevel": np.arange(40) % 3}))
     assert "Summary by tag and queue_id" in page_of(jobs, tmp_path, by=["tag", "queue_id"]).text
     assert "Summary by job_level" in page_of(jobs, tmp_path, by="job_level").text
-    assert "Summary by all jobs" in page_of(jobs, tmp_path, by=None).text
+    assert "Summary of all jobs" in page_of(jobs, tmp_path, by=None).text
 
 
 def test_missing_labels_are_a_group_of_their_own(plain, tmp_path):
@@ -231,8 +254,8 @@ def test_rows_that_are_no_jobs_are_counted_and_in_no_figure(plain, tmp_path):
     page = page_of(pd.concat([jobs, lost], ignore_index=True), tmp_path)
     assert "40 jobs, created" in page.text
     assert "3 IDs were not found by the service." in page.text
-    assert "1 IDs could not be read" in page.text
-    assert "1 values cannot be job IDs" in page.text
+    assert "1 ID could not be read; ask for it again. It is in no figure here." in page.text
+    assert "1 value cannot be a job ID" in page.text
 
 
 def test_a_long_list_says_how_many_are_not_shown(plain, tmp_path):
@@ -277,6 +300,8 @@ def test_wrong_calls_are_refused_before_anything_is_written(plain, tmp_path):
         write_report([1, 2], tmp_path / "a.html")
     with pytest.raises(SettingsError, match="Mars/Olympus"):
         write_report(jobs_of(texts()), tmp_path / "a.html", tz="Mars/Olympus")
+    with pytest.raises(SettingsError, match="must be a share"):
+        write_report(jobs_of(texts()), tmp_path / "a.html", max_failure_rate=5)
     with pytest.raises(FileError, match="cannot be written"):
         write_report(jobs_of(texts()), tmp_path / "gone" / "a.html")
     assert not list(tmp_path.iterdir())

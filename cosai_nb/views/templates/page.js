@@ -44,7 +44,7 @@ each("input[data-filter]", (input) => {
   const table = document.getElementById(input.dataset.filter);
   const told = document.getElementById(input.dataset.filter + "-told");
   const rows = [...table.tBodies[0].rows];
-  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const texts = rows.map((row) => [...row.cells].map((cell) => `${cell.textContent} ${cell.title}`).join(" ").toLowerCase());
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
