@@ -127,8 +127,7 @@ def list_jobs(
             )
     jobs = _jobs_of(memory, listed, whole=not wanted)
     if wanted:
-        jobs = jobs[jobs["state"].isin(wanted)]
-    jobs = conform(jobs.sort_values(["creation_time", "job_id"], ignore_index=True))
+        jobs = conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
     _tell(listed, jobs, to_read)
     return jobs
 
@@ -209,7 +208,7 @@ def _advance(shown: Any, page: list[Record]) -> None:
 
 
 def _jobs_of(memory: QueueMemory | None, listed: Listed, *, whole: bool) -> pd.DataFrame:
-    """Return the jobs of the window, from the store where it can be read, and let it remember what was listed whole."""
+    """Return the jobs of the window in order, from the store where it can be read, and let it remember what was listed whole."""
     if memory and not isinstance(listed.failure, FileError):
         try:
             if whole and listed.read:
@@ -217,7 +216,7 @@ def _jobs_of(memory: QueueMemory | None, listed: Listed, *, whole: bool) -> pd.D
             return memory.jobs(listed.records)
         except FileError as failure:
             listed.failure = listed.failure or failure
-    return frame_of([*listed.records.values()])
+    return frame_of([*listed.records.values()]).sort_values(["creation_time", "job_id"], ignore_index=True)
 
 
 def _tell(listed: Listed, jobs: pd.DataFrame, asked: list[Window]) -> None:

@@ -107,10 +107,38 @@ def reading():
         )
 
 
+def large_store():
+    """Small questions to a year of jobs, a million of them: the time must follow the question."""
+    with Emulator(seed=7) as emulator, tempfile.TemporaryDirectory() as folder:
+        emulator.advance(10 * 86_400)
+        client = emulator.client()
+        week = fetch_jobs(emulator.job_ids, client=client, progress=False)
+        store = JobStore(folder)
+        for number in range(50):
+            back = pd.Timedelta(number * 7, "D")
+            times = {name: week[name] - back for name in ("creation_time", "start_time", "end_time")}
+            ids = week["job_id"] + f"{number:02}" if number else week["job_id"]
+            store.add(week.assign(job_id=ids, **times))
+        day = {"start": "2026-11-03", "end": "2026-11-04", "tag": TAG, "queue_id": emulator.queue_ids[0]}
+        settings = {"client": client, "store": store, "progress": False}
+        store.ended_ids([])  # each part is checked once
+        for name, ask in (
+            (
+                "fetch_jobs of 10 of 1,000,000 stored jobs",
+                lambda: fetch_jobs(emulator.job_ids[:10], **settings),
+            ),
+            ("list_jobs of a day of 50 weeks stored", lambda: list_jobs(**day, **settings)),
+            ("the same day again", lambda: list_jobs(**day, **settings)),
+        ):
+            jobs, seconds = timed(ask)
+            judge(f"seconds: {name} ({len(jobs):,} rows)", seconds, 2.0, " s")
+
+
 with Emulator(seed=7, scenario=ONE_QUEUE) as running:
     share_unfinished(running)
     second_call(running, running.client())
     running.set_time(datetime(2026, 12, 1, tzinfo=SERVICE_ZONE).timestamp())
     listing(running, running.client())
 reading()
+large_store()
 sys.exit(bool(failed))
