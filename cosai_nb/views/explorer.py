@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
@@ -17,7 +16,7 @@ from cosai_nb.errors import CosaiError
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.views.findings import finding
 from cosai_nb.views.panel import Controls, detail_table, job_options
-from cosai_nb.views.plots.parts import facts
+from cosai_nb.views.plots.quick import quick_png
 from cosai_nb.views.plots.style import DISPLAY_ZONE, bare_sheet, say, zone_of
 from cosai_nb.views.selection import TABS
 from cosai_nb.views.sources import Sources
@@ -125,17 +124,13 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
     def _refresh(self, _change: Any = None) -> None:
         selection = self.selection
         page = self._pages[TABS.index(selection.tab)]
-        ax = bare_sheet(*_SIZES.get(selection.tab, (9.2, 4.6)))
+        ax = bare_sheet(*_SIZES.get(selection.tab, (9.2, 4.6)), layout=None)
         summary = pd.DataFrame({"job_id": []})
         try:
             jobs, selected = self._sources.of(selection), self._sources.histogram_of(selection)
             summary = selection.data(jobs)
             self.sentence = finding(selection, selected, summary)
-            selection.draw(jobs, ax)
-            if selection.tab == "slowest" and len(summary):
-                ax.set_title(
-                    f"of {facts(selected)}", loc="right", x=0, ha="left", fontsize="medium", alpha=0.7
-                )
+            selection.draw(summary, selected, ax)
         except CosaiError as error:
             self.sentence = str(error)
             say(ax, "Nothing to draw: see the sentence above.")
@@ -179,9 +174,7 @@ class _Page:
 
     def show(self, sentence: str, ax: Axes) -> None:
         """Put the sentence, and what was drawn, where they are seen."""
-        written = io.BytesIO()
-        cast("Figure", ax.figure).savefig(written, format="png", dpi=_DPI)
-        self.png = base64.b64encode(written.getvalue()).decode("ascii")
+        self.png = base64.b64encode(quick_png(cast("Figure", ax.figure), dpi=_DPI)).decode("ascii")
         text = html.escape(sentence)
         self._text.value = f'<p role="status" style="font-size:115%;line-height:1.4;margin:.4em 0">{text}</p>'
         self._figure.value = (

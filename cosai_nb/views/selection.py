@@ -14,8 +14,16 @@ import pandas as pd
 from cosai_nb.stats.frames import check_jobs
 from cosai_nb.stats.histogram import KEYS
 from cosai_nb.views import plots
+from cosai_nb.views.plots.errors import draw_error_pareto
+from cosai_nb.views.plots.failures import draw_failure_rates
+from cosai_nb.views.plots.heat import draw_heatmap
+from cosai_nb.views.plots.jobs import draw_timeline
+from cosai_nb.views.plots.load import draw_queue_load
+from cosai_nb.views.plots.over_time import draw_latency_over_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
     from matplotlib.axes import Axes
 
@@ -33,6 +41,14 @@ _PLOTS: dict[Tab, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "slowest": ("timeline", (), ("tz",)),
 }
 """For each tab the plot, the arguments that its data twin takes as well, and those that only the plot takes."""
+_DRAWN: dict[Tab, Callable[..., Axes]] = {
+    "over_time": draw_latency_over_time,
+    "weekdays": draw_heatmap,
+    "failures": draw_failure_rates,
+    "load": draw_queue_load,
+    "errors": draw_error_pareto,
+    "slowest": draw_timeline,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +106,13 @@ class Selection:
             kept &= (jobs["creation_time"] < self.end).to_numpy()
         return kept
 
-    def draw(self, jobs: pd.DataFrame | DurationHistogram, ax: Axes) -> Axes:
-        """Draw what the tab shows of jobs that are selected already."""
-        name, shared, own = _PLOTS[self.tab]
-        drawn: Axes = getattr(plots, name)(jobs, ax=ax, **self._arguments(shared + own))
-        return drawn
+    def draw(self, summary: pd.DataFrame, histogram: DurationHistogram, ax: Axes) -> Axes:
+        """Draw what :meth:`data` returned of the jobs of a histogram, which are selected already."""
+        _, shared, own = _PLOTS[self.tab]
+        settings = self._arguments(shared + own)
+        if self.tab == "latency":  # draws more than its twin tells
+            return plots.queue_latency(histogram, ax=ax, **settings)
+        return _DRAWN[self.tab](summary, histogram, ax=ax, **settings)
 
     def data(self, jobs: pd.DataFrame | DurationHistogram) -> pd.DataFrame:
         """Return the small frame that :meth:`draw` draws."""

@@ -243,7 +243,7 @@ def test_the_load_of_a_histogram_claims_no_more_than_it_saw():
     show(explorer, "load")
     assert explorer.sentence.startswith("Seen only every 1 h, 4 times")
     ax = style.bare_sheet()
-    explorer.selection.draw(explorer._sources.of(explorer.selection), ax)
+    explorer.selection.draw(explorer.data(), explorer._sources.histogram, ax)
     assert not ax.axison, "an empty box instead of a sentence"
 
 

@@ -12,12 +12,15 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency
 from cosai_nb.table.frame import add_timings
 from cosai_nb.views import plots
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.parts import NO_JOBS
+from cosai_nb.views.plots.quick import quick_png
 from cosai_nb.views.wording import duration
 
 ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
@@ -155,7 +158,7 @@ def test_every_title_says_how_many_jobs_and_which_share_is_unfinished(plot):
 @pytest.mark.parametrize("plot", ["queue_latency", "timeline", "heatmap"])
 def test_rows_that_are_no_jobs_and_times_that_cannot_be_used_are_counted_in_the_title(plot):
     jobs = pd.concat([USUAL, FRAMES["not read"]], ignore_index=True)
-    assert "1 IDs that are no jobs left out" in PLOTS[plot](jobs, style.bare_sheet()).get_title(loc="right")
+    assert "1 ID that is no job left out" in PLOTS[plot](jobs, style.bare_sheet()).get_title(loc="right")
 
 
 def test_an_axes_that_is_given_is_drawn_on_and_pyplot_keeps_nothing():
@@ -290,3 +293,37 @@ def test_load_is_drawn_at_the_ends_of_the_bins():
 def test_one_server_is_one():
     legend = plots.queue_load(FRAMES["three"], servers=1, ax=style.bare_sheet()).get_legend()
     assert "1 server (" in legend.get_texts()[-1].get_text()
+
+
+def test_long_facts_are_wrapped_and_the_title_stands_above_them():
+    ax = style.bare_sheet(layout=None)
+    style.headline(ax, "What", "some facts, " * 20)
+    quick_png(ax.figure, dpi=60)
+    facts, title = ax._right_title, ax._left_title
+    assert facts.get_text().count("\n") == title.get_text().count("\n") - 1 > 0
+    assert facts.get_window_extent().x1 <= ax.figure.bbox.x1
+
+
+@pytest.mark.parametrize("plot", ["timeline", "heatmap", "error_pareto", "queue_latency"])
+def test_margins_hold_what_stands_around_the_data(plot):
+    ax = PLOTS[plot](FRAMES["hostile"], style.bare_sheet(9.2, 6.4, layout=None))
+    assert quick_png(ax.figure, dpi=60).startswith(b"\x89PNG")
+    whole = Bbox.union([part.get_tightbbox() for part in ax.figure.axes])
+    assert whole.x0 >= -1
+    assert whole.y0 >= -1
+    assert whole.x1 <= ax.figure.bbox.x1 + 1
+    assert whole.y1 <= ax.figure.bbox.y1 + 1
+
+
+def test_no_jobs_is_not_said_to_be_no_failure():
+    assert NO_JOBS in words(plots.error_pareto(FRAMES["empty"], ax=style.bare_sheet()))
+
+
+def test_an_arrow_of_the_timeline_is_named_where_it_occurs():
+    def named(jobs):
+        return [
+            text.get_text() for text in plots.timeline(jobs, ax=style.bare_sheet()).get_legend().get_texts()
+        ]
+
+    assert named(FRAMES["one waiting"])[-1] == "goes on"
+    assert named(FRAMES["three"]) == ["waiting", "running"]

@@ -142,7 +142,8 @@ def before_after(
             if np.isnan(known).all()
             else "No quantile is reached on either side: too many jobs still wait.",
         )
-    style.name_rows(ax, _row_names(rows, names))
+    named = _row_names(rows, names)
+    style.name_rows(ax, named)
     handles: list[Any] = []
     for place, row in enumerate(rows.itertuples(index=False)):
         handles = _draw_pair(ax, place, row)
@@ -154,6 +155,7 @@ def before_after(
         ax,
         f"Queue latency before and after{style.by_text(names)}",
         f"before: {facts(sides[0])}; after: {facts(sides[1], **rows.attrs['drawn'])}",
+        rows=named,
     )
     style.name_lines(ax, handles, ["before", "after"])
     return ax

@@ -10,9 +10,9 @@ import pandas as pd
 from cosai_nb.stats.failures import error_pareto as pareto_summary
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import facts, jobs_in_words
+from cosai_nb.views.plots.parts import NO_JOBS, facts
 from cosai_nb.views.plots.text import label
-from cosai_nb.views.wording import share
+from cosai_nb.views.wording import jobs_in_words, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,10 @@ def error_pareto_data(jobs: pd.DataFrame | DurationHistogram, *, most: int = _MO
     TypeError, FrameError
         ``jobs`` is no frame, or lacks a column.
     """
-    return pareto_summary(jobs)[_DRAWN].head(most)
+    errors = pareto_summary(jobs)
+    drawn = errors[_DRAWN].head(most)
+    drawn.attrs = {"errors": len(errors), "failed": int(errors["jobs"].sum())}
+    return drawn
 
 
 def error_pareto(
@@ -77,26 +80,27 @@ def error_pareto(
     --------
     error_pareto_data : the errors as a frame.
     """
-    errors = pareto_summary(jobs)
-    drawn = errors.head(most)
+    return draw_error_pareto(error_pareto_data(jobs, most=most), as_histogram(jobs), ax=ax)
+
+
+def draw_error_pareto(drawn: pd.DataFrame, histogram: DurationHistogram, *, ax: Axes | None = None) -> Axes:
+    """Draw what :func:`error_pareto_data` returned of the jobs of a histogram."""
     ax = style.sheet(ax, width=9.6, height=1.7 + 0.36 * max(len(drawn), 3))
-    if errors.empty:
-        return style.say(ax, _NO_FAILURE)
+    if drawn.empty:
+        return style.say(ax, _NO_FAILURE if histogram.jobs else NO_JOBS)
+    every, failed = drawn.attrs["errors"], drawn.attrs["failed"]
     place = np.arange(len(drawn))
     ax.barh(place, drawn["share"], color=style.VERMILION, height=0.6)
     (line,) = ax.plot(drawn["cumulated_share"], place, "o-", color="#000000", linewidth=1, markersize=4)
-    style.name_rows(
-        ax, [_name(code, message) for code, message in zip(drawn["code"], drawn["message"], strict=True)]
-    )
+    names = [_name(code, message) for code, message in zip(drawn["code"], drawn["message"], strict=True)]
+    style.name_rows(ax, names)
     for row, (number, part) in enumerate(zip(drawn["jobs"], drawn["share"], strict=True)):
         style.beside(ax, row, f"{jobs_in_words(number)}, {share(part)}")
     ax.set_xlim(0, 1.02)
     style.percent_axis(ax.xaxis, "share of all failed jobs")
     ax.grid(axis="x", alpha=0.25)
-    rest = f", the {len(drawn)} most frequent of {len(errors)}" if len(errors) > len(drawn) else ""
-    style.headline(
-        ax, "What jobs fail of", f"{errors['jobs'].sum():,} failed of {facts(as_histogram(jobs))}{rest}"
-    )
+    rest = f", the {len(drawn)} most frequent of {every:,} errors" if every > len(drawn) else ""
+    style.headline(ax, "Why jobs fail", f"{failed:,} failed of {facts(histogram)}{rest}", rows=names)
     style.name_lines(ax, [line], ["cumulated share"])
     return ax
 

@@ -113,10 +113,23 @@ def failure_rates(
     --------
     failure_rates_data : the rates as a frame.
     """
-    names = group_columns(by)
     style.zone_of(tz)
-    histogram = as_histogram(jobs, names)
+    histogram = as_histogram(jobs, group_columns(by))
     rates = failure_rates_data(histogram if freq is None else jobs, by=by, freq=freq)
+    return draw_failure_rates(rates, histogram, by=by, freq=freq, tz=tz, ax=ax)
+
+
+def draw_failure_rates(
+    rates: pd.DataFrame,
+    histogram: DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | pd.Timedelta | None = None,
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what :func:`failure_rates_data` returned of the jobs of a histogram."""
+    names = group_columns(by)
     ax = style.sheet(
         ax,
         width=9.6 if freq is not None else 8.6,
@@ -128,30 +141,36 @@ def failure_rates(
         return style.say(ax, _NO_RATE)
     if freq is not None and rates["time"].isna().all():
         return style.say(ax, NO_TIMES)
+    rows: list[str] = []
     if freq is None:
-        _draw_points(ax, rates, names)
+        rows = _draw_points(ax, rates, names)
     else:
         _draw_course(ax, rates, names, pd.Timedelta(freq), tz)
     over_time = " over time" if freq is not None else ""
     style.headline(
-        ax, f"Failure rate{over_time}{style.by_text(names)}", facts(histogram, **rates.attrs["drawn"])
+        ax,
+        f"Failure rate{over_time}{style.by_text(names)}",
+        facts(histogram, **rates.attrs["drawn"]),
+        rows=rows,
     )
     return ax
 
 
-def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> None:
+def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> list[str]:
     place = np.arange(len(rates))
     low, high, rate = (rates[name].to_numpy() for name in ("low", "high", "rate"))
     ax.hlines(place, low, high, color=style.VERMILION, linewidth=5, alpha=0.35)
     ax.plot(rate, place, "o", color=style.VERMILION, markersize=8, clip_on=False, zorder=3)
     keys = list(zip(*(rates[name] for name in names), strict=True)) if names else []
-    style.name_rows(ax, labels([plain(key) for key in keys], longest=30) if names else ["all jobs"])
+    named = labels([plain(key) for key in keys], longest=30) if names else ["all jobs"]
+    style.name_rows(ax, named)
     for row, (part, failed, ended) in enumerate(zip(rate, rates["failed"], rates["ended"], strict=True)):
         known = share(part) if np.isfinite(part) else "not decided"
         style.beside(ax, row, f"{known}: {failed:,} of {ended:,} ended")
     ax.set_xlim(0, min(max(high.max() * 1.08, 0.01), 1.02))
     style.percent_axis(ax.xaxis, "jobs that fail (95 % interval)")
     ax.grid(axis="x", alpha=0.25)
+    return named
 
 
 def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.Timedelta, tz: str) -> None:
@@ -161,11 +180,19 @@ def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.
         look, part = style.look(number), _without_gaps(some, width)
         middle = style.day_numbers(part["time"] + width / 2)
         handles += ax.plot(
-            middle, part["rate"], color=look.color, linestyle=look.dash, marker=look.marker, markersize=4
+            middle,
+            part["rate"],
+            color=look.color,
+            linestyle=look.dash,
+            marker=look.marker,
+            markersize=4,
+            clip_on=False,
         )
         if not names:
             ax.fill_between(middle, part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
-            ax.vlines(middle, part["low"], part["high"], color=look.color, alpha=0.35, linewidth=3)
+            alone = part["rate"].notna() & part["rate"].shift(1).isna() & part["rate"].shift(-1).isna()
+            low, high = (part.loc[alone, name] for name in ("low", "high"))
+            ax.vlines(middle[alone], low, high, color=look.color, alpha=0.35, linewidth=3)
     top = float(np.nanmax([rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01]))
     ax.set_ylim(0, min(top, 1.02))
     created = rates.groupby("time", as_index=False)["jobs"].sum()

@@ -101,7 +101,18 @@ def heatmap(
     heatmap_data : the cells as a frame.
     """
     histogram = as_histogram(jobs)
-    cells = heatmap_data(histogram, q=q, tz=tz)
+    return draw_heatmap(heatmap_data(histogram, q=q, tz=tz), histogram, q=q, tz=tz, ax=ax)
+
+
+def draw_heatmap(
+    cells: pd.DataFrame,
+    histogram: DurationHistogram,
+    *,
+    q: float | None = 0.95,
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what :func:`heatmap_data` returned of the jobs of a histogram."""
     ax = style.sheet(ax, width=9.6, height=3.9)
     name = "jobs" if q is None else next(iter(quantile_names([q])))
     values = _shown_values(cells, name)

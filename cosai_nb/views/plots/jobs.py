@@ -123,10 +123,22 @@ def timeline(
     --------
     timeline_data : the rows as a frame.
     """
-    zone = style.zone_of(tz)
+    style.zone_of(tz)
     table = timeline_data(jobs, most=most, slowest=slowest)
+    return draw_timeline(table, as_histogram(jobs), slowest=slowest, tz=tz, ax=ax)
+
+
+def draw_timeline(
+    table: pd.DataFrame,
+    histogram: DurationHistogram,
+    *,
+    slowest: Measure = "total_time",
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what :func:`timeline_data` returned of the jobs of a histogram."""
+    zone = style.zone_of(tz)
     ax = style.sheet(ax, width=9.6, height=1.6 + _ROW_INCHES * max(len(table), 6))
-    histogram = as_histogram(jobs)
     if table.empty:
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
     waited, ran = table["waited_s"].fillna(0).to_numpy(), table["ran_s"].fillna(0).to_numpy()
@@ -135,8 +147,11 @@ def timeline(
     ax.barh(place, waited / size, color=style.ORANGE, height=0.7, hatch="///", edgecolor="white", linewidth=0)
     ax.barh(place, ran / size, left=waited / size, color=style.BLUE, height=0.7)
     on = table["unfinished"].to_numpy()
-    ax.plot((waited + ran)[on] / size, place[on], ">", color="#000000", markersize=6, clip_on=False)
-    style.name_rows(ax, labels(table["job_id"].tolist(), longest=_ID_COLUMNS))
+    (arrows,) = ax.plot(
+        (waited + ran)[on] / size, place[on], ">", color="#000000", markersize=6, clip_on=False
+    )
+    names = labels(table["job_id"].tolist(), longest=_ID_COLUMNS)
+    style.name_rows(ax, names)
     created = table["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
     for row, (tag, outcome, code) in enumerate(
         zip(table["tag"], table["outcome"], table["code"], strict=True)
@@ -144,10 +159,14 @@ def timeline(
         style.beside(ax, row, f"{created[row]}, {label(tag, longest=18)}, {_fate(str(outcome), code)}")
     ax.set_xlabel(f"time since creation ({unit})")
     ax.grid(axis="x", alpha=0.25)
-    _name_colors(ax)
+    colors = [Patch(facecolor=style.ORANGE, hatch="///", edgecolor="white"), Patch(facecolor=style.BLUE)]
+    more = [arrows] if on.any() else []
+    style.name_lines(ax, [*colors, *more], ["waiting", "running", "goes on"][: 2 + len(more)])
     order = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}[slowest]
     what = f"The {len(table)} jobs with the longest {order}" if len(table) > 1 else "One job"
-    style.headline(ax, what, f"of {facts(histogram)}; created at ({label(tz)})")
+    style.headline(
+        ax, what, f"of {facts(histogram)}; beside them when they were created, in {label(tz)}", rows=names
+    )
     return ax
 
 
@@ -156,12 +175,4 @@ def _fate(outcome: str, code: Any) -> str:
         f"failed {label(code, longest=22)}"
         if outcome == Outcome.FAILED and not pd.isna(code)
         else str(outcome)
-    )
-
-
-def _name_colors(ax: Axes) -> None:
-    style.name_lines(
-        ax,
-        [Patch(facecolor=style.ORANGE, hatch="///", edgecolor="white"), Patch(facecolor=style.BLUE)],
-        ["waiting", "running"],
     )

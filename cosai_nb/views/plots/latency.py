@@ -18,14 +18,13 @@ from cosai_nb.views.plots.parts import (
     NO_TIMES,
     by_labels,
     facts,
-    jobs_in_words,
     largest,
     plain,
     tabulate,
 )
 from cosai_nb.views.plots.slots import quantile_names
 from cosai_nb.views.plots.text import labels
-from cosai_nb.views.wording import duration
+from cosai_nb.views.wording import duration, jobs_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -148,13 +148,25 @@ def queue_load(
     --------
     queue_load_data : the steps as a frame.
     """
-    names = group_columns(by)
     style.zone_of(tz)
-    histogram = as_histogram(jobs, names)
+    histogram = as_histogram(jobs, group_columns(by))
+    steps = queue_load_data(jobs, by=by, freq=freq, servers=servers)
+    return draw_queue_load(steps, histogram, by=by, tz=tz, ax=ax)
+
+
+def draw_queue_load(
+    steps: pd.DataFrame,
+    histogram: DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what :func:`queue_load_data` returned of the jobs of a histogram."""
+    names = group_columns(by)
     ax = style.sheet(ax, width=9.6)
     if not histogram.jobs:
         return style.say(ax, NO_JOBS)
-    steps = queue_load_data(jobs, by=by, freq=freq, servers=servers)
     if steps.empty:
         return style.say(ax, NO_TIMES)
     if not steps[["waiting_max", "running_max"]].to_numpy().any():

@@ -12,7 +12,7 @@ from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.views.plots import style
 from cosai_nb.views.plots.bars import count_bars
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest, tabulate
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest, plain, tabulate
 from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
 from cosai_nb.views.plots.text import labels
 
@@ -62,8 +62,10 @@ def latency_over_time_data(
         ``q`` is not between 0 and 1.
     """
     names = group_columns(by)
-    parts, _ = largest(as_histogram(jobs, names), names, most=style.MOST_GROUPS)
-    return tabulate(parts, names, [_hours(part.jobs, quantile_names(q)) for part in parts])
+    parts, groups = largest(as_histogram(jobs, names), names, most=style.MOST_GROUPS)
+    table = tabulate(parts, names, [_hours(part.jobs, quantile_names(q)) for part in parts])
+    table.attrs["drawn"] = {"shown": len(parts), "groups": groups}
+    return table
 
 
 def _hours(histogram: DurationHistogram, q: dict[str, float]) -> pd.DataFrame:
@@ -114,18 +116,31 @@ def latency_over_time(
     --------
     latency_over_time_data : the hours as a frame.
     """
-    names, quantiles = group_columns(by), quantile_names(q)
     style.zone_of(tz)
-    histogram = as_histogram(jobs, names)
+    histogram = as_histogram(jobs, group_columns(by))
+    known = latency_over_time_data(histogram, by=by, q=q)
+    return draw_latency_over_time(known, histogram, by=by, q=q, tz=tz, ax=ax)
+
+
+def draw_latency_over_time(
+    known: pd.DataFrame,
+    histogram: DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    q: Sequence[float] = (0.5, 0.95),
+    tz: str = style.DISPLAY_ZONE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what :func:`latency_over_time_data` returned of the jobs of a histogram."""
+    names, quantiles = group_columns(by), quantile_names(q)
     ax = style.sheet(ax, width=9.6)
-    parts, groups = largest(histogram, names, most=style.MOST_GROUPS)
-    hours = [_hours(part.jobs, quantiles) for part in parts]
-    known = pd.concat(hours)
     top = known[[f"{name}_lower_bound" for name in quantiles]].to_numpy()
     if not np.isfinite(top).any():
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
     shown = [list(quantiles)[-1]] if names else list(quantiles)
-    handles, named = _draw_hours(ax, hours, shown, labels([part.labels for part in parts], longest=26))
+    groups = list(known.groupby(list(names), dropna=False, sort=False)) if names else [((), known)]
+    groups_named = labels([plain(key) for key, _ in groups], longest=26)
+    handles, named = _draw_hours(ax, [table for _, table in groups], shown, groups_named)
     finite = known[list(quantiles)].to_numpy()
     style.duration_log_axis(
         ax, "y", max(np.nanmax(top), np.max(finite, initial=0, where=np.isfinite(finite)))
@@ -140,7 +155,7 @@ def latency_over_time(
     style.headline(
         ax,
         f"Queue latency over time{style.by_text(names)}",
-        facts(histogram, shown=len(parts), groups=groups),
+        facts(histogram, **known.attrs["drawn"]),
     )
     style.name_lines(ax, handles, named)
     return ax

@@ -10,7 +10,7 @@ import pandas as pd
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.stats.censoring import UNUSABLE
 from cosai_nb.table.dtypes import TEXT
-from cosai_nb.views.wording import share
+from cosai_nb.views.wording import jobs_in_words, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,17 +45,6 @@ def unfinished(histogram: DurationHistogram) -> int:
     return int(counts.jobs[alive[counts.cell]].sum())
 
 
-def jobs_in_words(jobs: int) -> str:
-    """Return a number of jobs.
-
-    Examples
-    --------
-    >>> jobs_in_words(1), jobs_in_words(20_000)
-    ('1 job', '20,000 jobs')
-    """
-    return f"{jobs:,} {'job' if jobs == 1 else 'jobs'}"
-
-
 def facts(histogram: DurationHistogram, *, shown: int = 1, groups: int = 1) -> str:
     """Return what must be known to read a plot: jobs, share unfinished, and whatever is not in it.
 
@@ -73,7 +62,8 @@ def facts(histogram: DurationHistogram, *, shown: int = 1, groups: int = 1) -> s
     if unusable:
         said.append(f"{unusable:,} without usable times")
     if histogram.left_out:
-        said.append(f"{sum(histogram.left_out.values()):,} IDs that are no jobs left out")
+        ids = sum(histogram.left_out.values())
+        said.append(f"{ids:,} {'ID that is no job' if ids == 1 else 'IDs that are no jobs'} left out")
     if shown < groups:
         said.append(f"the {shown} largest of {groups:,} groups")
     return ", ".join(said)

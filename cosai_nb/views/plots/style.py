@@ -15,12 +15,14 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -60,6 +62,8 @@ _MARKERS = "osD^vPX"
 MOST_GROUPS = len(_COLORS)
 """Lines in one plot that can still be told apart."""
 _FAINT = 0.7
+_LETTER = 0.58  # mean width of a letter, of the font's size
+_AXIS_LETTERS, _FEWEST_LETTERS = 12, 30
 _BELOW_LABEL = 0.56
 """Inches from the data down to the legend: tick labels and the axis label fit in between."""
 _FEWEST_ROWS = 3
@@ -91,16 +95,11 @@ def look(group: int) -> Look:
     return Look(_COLORS[group % len(_COLORS)], _DASHES[group % len(_DASHES)], _MARKERS[group % len(_MARKERS)])
 
 
-def bare_sheet(width: float = 8.6, height: float = 4.6) -> Axes:
-    """Return Axes in a figure that pyplot does not keep; ``ax.figure.savefig`` draws it.
-
-    Parameters
-    ----------
-    width, height : float
-        Inches.
-    """
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure.subplots()
+def bare_sheet(
+    width: float = 8.6, height: float = 4.6, *, layout: Literal["constrained"] | None = "constrained"
+) -> Axes:
+    """Return Axes in a figure (inches) that pyplot does not keep; ``layout=None`` is for ``quick_png``."""
+    return Figure(figsize=(width, height), layout=layout).subplots()
 
 
 def sheet(ax: Axes | None, *, width: float = 8.6, height: float = 4.6) -> Axes:
@@ -114,15 +113,26 @@ def sheet(ax: Axes | None, *, width: float = 8.6, height: float = 4.6) -> Axes:
     return ax
 
 
-def headline(ax: Axes, what: str, facts: str) -> None:
-    """Write the title and, below it, the facts without which it may not be read.
+def headline(ax: Axes, what: str, facts: str, *, rows: Sequence[str] = ()) -> None:
+    """Write the title and, below it in as many lines as it takes, the facts without which it may not be read.
 
-    Both are titles of the Axes (left and right slot), so that its repr, and a test of a notebook, holds them.
+    Both are titles of the Axes (left and right slot), so that its repr holds them; names of ``rows`` stand to their left.
     """
-    ax.set_title(f"{what}\n", loc="left", y=1.0, fontweight="bold", fontsize="large", fontfamily=families())
+    lines = wrap(facts, max(_room(ax) - max(map(len, rows), default=_AXIS_LETTERS), _FEWEST_LETTERS))
+    above, family = what + "\n" * len(lines), families()
+    ax.set_title(above, loc="left", y=1.0, fontweight="bold", fontsize="large", fontfamily=family)
+    below = "\n".join(lines)
     ax.set_title(
-        facts, loc="right", x=0, y=1.0, ha="left", fontsize="medium", alpha=_FAINT, fontfamily=families()
+        below, loc="right", x=0, y=1.0, ha="left", fontsize="medium", alpha=_FAINT, fontfamily=family
     )
+
+
+def _room(ax: Axes) -> int:
+    """Return how many letters a line of the sheet has room for."""
+    place = ax.get_subplotspec()
+    columns = place.get_topmost_subplotspec().get_gridspec().ncols if place else 1
+    points = 72 * ax.figure.bbox.width / ax.figure.dpi / columns
+    return int(points / (_LETTER * FontProperties(size="medium").get_size_in_points()))
 
 
 def by_text(by: Sequence[str]) -> str:
