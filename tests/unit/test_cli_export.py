@@ -1,7 +1,9 @@
 """``cosai-nb export``: values are literals or text, the file goes where it is said, errors are one line."""
 
+import pandas as pd
 import pytest
 
+import cosai_nb as cn
 from cosai_nb import cli
 from cosai_nb.cli.export import parse_parameter
 from cosai_nb.errors import SettingsError
@@ -50,3 +52,25 @@ def test_a_missing_notebook_is_one_sentence_and_no_file(tmp_path, capsys):
     )
     assert capsys.readouterr().err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_report_command_hands_over_its_limits_and_refuses_columns_that_are_not_there(tmp_path, capsys):
+    jobs = tmp_path / "jobs.parquet"
+    texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Failed"], "QueueId": "q1", "Tag": "T",
+        "CreationTime": "2026-11-01T10:00:00+0800", "StartTime": "2026-11-01T10:00:07+0800",
+        "EndTime": "2026-11-01T10:00:09+0800"})  # fmt: skip
+    cn.write_jobs(cn.add_timings(texts, observed_at="2026-11-01T03:00:00Z"), jobs)
+    page = tmp_path / "out.html"
+    limits = ["--slo", "600:0.95", "--max-failure-rate", "0.1"]
+    assert cli.main(["report", str(jobs), "-o", str(page), "--by", "queue_id", *limits]) == 0
+    html = page.read_text(encoding="utf-8")
+    assert "Is the SLO met?" in html
+    assert "No: at most 10.0 % of the jobs are to fail, 1 of 2 ended did" in html
+    page.unlink()
+    assert cli.main(["report", str(jobs), "-o", str(page), "--by", "nope"]) != 0
+    said = capsys.readouterr().err
+    assert "--by nope: the jobs have no such column; they have: job_id" in said
+    for wrong in ("600", "600:5", "x:0.9"):
+        with pytest.raises(SystemExit):
+            cli.main(["report", str(jobs), "-o", str(page), "--slo", wrong])
+    assert not page.exists()
