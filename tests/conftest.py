@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from requests.structures import CaseInsensitiveDict
 
 from cosai_nb.service.client import Client
@@ -21,6 +22,9 @@ from cosai_nb.service.transport import Reply
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
+
+hypothesis_settings.register_profile("shared machines", deadline=None)  # a slow minute is no failure
+hypothesis_settings.load_profile("shared machines")
 
 KEYS = {"secret_id": "AKIDEXAMPLE", "secret_key": "SECRETEXAMPLE"}
 BUCKET = {"bucket": "test-1234567890", "region": "ap-beijing"}

@@ -12,7 +12,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
 from cosai_nb.views.plots.bars import count_bars
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import share
 
@@ -174,7 +174,7 @@ def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> list[st
 
 
 def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.Timedelta, tz: str) -> None:
-    groups = list(rates.groupby(list(names), dropna=False, sort=False)) if names else [((), rates)]
+    groups = by_group(rates, names) if names else [((), rates)]
     handles: list[Artist] = []
     for number, (_, some) in enumerate(groups):
         look, part = style.look(number), _without_gaps(some, width)

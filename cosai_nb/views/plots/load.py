@@ -12,7 +12,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.load import queue_load as load_summary
 from cosai_nb.views.plots import style
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import count
 
@@ -222,7 +222,7 @@ def _draw_stack(ax: Axes, steps: pd.DataFrame) -> tuple[list[Artist], list[str]]
 
 def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> tuple[list[Artist], list[str]]:
     handles: list[Artist] = []
-    groups = list(steps.groupby(list(names), dropna=False, sort=False))
+    groups = by_group(steps, names)
     named = labels([plain(key) for key, _ in groups])
     seen = _seen(steps)
     for number, (_, part) in enumerate(groups):

@@ -12,7 +12,7 @@ from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.views.plots import style
 from cosai_nb.views.plots.bars import count_bars
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest, plain, tabulate
+from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, largest, plain, tabulate
 from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
 from cosai_nb.views.plots.text import labels
 
@@ -138,7 +138,7 @@ def draw_latency_over_time(
     if not np.isfinite(top).any():
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
     shown = [list(quantiles)[-1]] if names else list(quantiles)
-    groups = list(known.groupby(list(names), dropna=False, sort=False)) if names else [((), known)]
+    groups = by_group(known, names) if names else [((), known)]
     groups_named = labels([plain(key) for key, _ in groups], longest=26)
     handles, named = _draw_hours(ax, [table for _, table in groups], shown, groups_named)
     finite = known[list(quantiles)].to_numpy()

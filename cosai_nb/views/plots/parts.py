@@ -93,6 +93,14 @@ def tabulate(parts: Sequence[Part], by: Sequence[str], tables: Sequence[pd.DataF
     return pd.concat([table for table in named if len(table)] or named[:1], ignore_index=True)
 
 
+def by_group(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[Any, pd.DataFrame]]:
+    """Return labels and rows of each group, in the table's order.
+
+    Through an iterator: ``list`` asks a groupby for its length, at which pandas 2.2 fails where a label is missing.
+    """
+    return list(iter(table.groupby(list(by), dropna=False, sort=False)))
+
+
 def keep_largest(
     table: pd.DataFrame, by: Sequence[str], sizes: pd.Series[Any], *, most: int
 ) -> tuple[pd.DataFrame, dict[str, int]]:
