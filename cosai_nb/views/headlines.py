@@ -89,18 +89,21 @@ def saturation(answers: Answers) -> Headline:
 def _growing(answers: Answers, growing: pd.DataFrame) -> str:
     growing = growing.sort_values("waiting", ascending=False, kind="stable")
     row = growing.iloc[0]
-    takes = "more jobs come in than start"
-    if "queue_id" not in answers.lacking:
-        takes = f"queue {label(growing.index[0])} takes in more jobs than it starts"
+    if "queue_id" in answers.lacking:
+        takes, its, whose = "more jobs come in than start", "", "The"
+    else:
+        takes, its, whose = (
+            f"queue {label(growing.index[0])} takes in more jobs than it starts",
+            "its ",
+            "Its",
+        )
     told = [
         f"Yes: {takes}{_waiting_since(answers.lines.get(_key(growing.index[0])), answers.tz)}.",
-        f"{count(row['waiting'])} of its {jobs_in_words(row['jobs'])} ({share(row['waiting'] / row['jobs'])}) wait.",
+        f"{count(row['waiting'])} of {its}{jobs_in_words(row['jobs'])} ({share(row['waiting'] / row['jobs'])}) wait.",
         _outlook(answers.backlogs.loc[[growing.index[0]]].iloc[0]),
-        f"Its queue latency p95 is {_quantile(row, 'p95')}{_method(row)}.",
+        f"{whose} queue latency p95 is {_quantile(row, 'p95')}{_method(row)}.",
         _remark(row),
     ]
-    if "queue_id" in answers.lacking:
-        told = [sentence.replace("of its ", "of ").replace("Its queue", "The queue") for sentence in told]
     others = [label(queue) for queue in growing.index[1:]]
     if others:
         told.append(f"Also growing: {', '.join(others)}.")

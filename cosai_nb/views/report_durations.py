@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import pandas as pd
+
 from cosai_nb.stats.load import queue_load
 from cosai_nb.stats.quantiles import name_of, quantile
 from cosai_nb.views.answers import window_of
+from cosai_nb.views.plots.style import nice_duration
 from cosai_nb.views.report_tables import MOST_GROUPS, Summary, by_group, group_heading, quantile_cell
 from cosai_nb.views.tables import Cell, Column, Table, seconds_cell, seconds_column, twin_table
 from cosai_nb.views.wording import duration
@@ -123,7 +126,7 @@ def _flow(answers: Answers) -> Summary:
         "waiting at its end",
         "running at its end",
     ]
-    caption = f"Jobs that came and went, in windows of {width.replace('1D', '1 day').replace('7D', '7 days').replace('h', ' h')}"
+    caption = f"Jobs that came and went, in windows of {nice_duration(pd.Timedelta(width).total_seconds())}"
     table = twin_table(load, caption, answers.tz)
     more = [f"{table.hidden:,} more windows are not listed here."] if table.hidden else []
     return Summary("flow-table", table, more)

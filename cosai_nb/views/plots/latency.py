@@ -24,7 +24,7 @@ from cosai_nb.views.plots.parts import (
 )
 from cosai_nb.views.plots.slots import quantile_names
 from cosai_nb.views.plots.text import labels
-from cosai_nb.views.wording import duration, jobs_in_words
+from cosai_nb.views.wording import duration, is_projected, jobs_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -185,15 +185,11 @@ def _draw_curve(
     censored = curve["not_started"].to_numpy() > 0
     ax.plot(seconds[censored], started[censored], "|", color=look.color, markersize=6, alpha=0.5)
     for name, part in q.items():
-        inside = "white" if _is_projected(row, name) else look.color
+        inside = "white" if is_projected(row, name) else look.color
         ax.plot(
             row[name], part, look.marker, color=look.color, markerfacecolor=inside, markersize=7, zorder=3
         )
     return line
-
-
-def _is_projected(row: pd.Series[Any], name: str) -> bool:
-    return bool(row["method"] == "projection" and row[name] != row[f"{name}_estimate"])
 
 
 def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
@@ -202,7 +198,7 @@ def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
     for name in q:
         too_low = row["method"] == NEEDS_JOBS and row["waiting"] and 0 < row[name] < np.inf
         known = f"≥ {duration(row[f'{name}_lower_bound'])}" if too_low else duration(row[name])
-        said.append(f"{name} {known}{' projected' if _is_projected(row, name) else ''}")
+        said.append(f"{name} {known}{' projected' if is_projected(row, name) else ''}")
     said.append(jobs_in_words(row["jobs"]) + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
     return ", ".join(said)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
-from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,10 +23,8 @@ def quick_png(figure: Figure, *, dpi: int) -> bytes:
     figure.set_dpi(dpi)
     canvas: Any = FigureCanvasAgg(figure)
     _fit_margins(figure, canvas.get_renderer())
-    canvas.draw()
     written = io.BytesIO()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    image.save(written, "png", compress_level=_FAST, dpi=(dpi, dpi))
+    canvas.print_png(written, pil_kwargs={"compress_level": _FAST})
     return written.getvalue()
 
 
