@@ -3,7 +3,6 @@
 ::
 
     block_counts(h, measure, hours=1)      Blocks(starts, seconds, ended, unfinished), (blocks × seconds) counts
-    block_matrix(h, measure, blocks, …)    the same grid for a part of the cells, one outcome say
     draw_weights(blocks)                   (draws × blocks): how often each draw holds each block
     quantile_draws(blocks, q)              Kaplan–Meier quantiles of every draw, (quantiles × draws)
     spread(draws)                          (low, high): the middle 95 % of the draws
@@ -19,10 +18,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cosai_nb.stats.censoring import ENDED, UNFINISHED
-from cosai_nb.stats.coding import Counts, Ints, compact
+from cosai_nb.stats.coding import Ints, compact
 from cosai_nb.stats.curves import Floats, first_reaching, kaplan_meier
 
 if TYPE_CHECKING:
@@ -61,7 +59,8 @@ def block_hours(utilisation: float) -> int:
 
 def count_blocks(histogram: DurationHistogram, hours: int) -> int:
     """Return the number of blocks in which jobs were created."""
-    return len(np.unique(histogram.coded("hour").labels // hours))
+    hour = histogram.coded("hour").labels
+    return len(np.unique(hour if hours == 1 else hour // hours))
 
 
 def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) -> Blocks:
@@ -81,67 +80,19 @@ def block_counts(histogram: DurationHistogram, measure: str, *, hours: int = 1) 
     Blocks
         Empty axes where there are no jobs.
     """
-    rows = histogram.counts(measure)
-    usable = rows.kind <= UNFINISHED
-    of_cell = _block_of_cell(histogram, hours)
-    seen = np.zeros(len(of_cell), dtype=bool)
-    seen[rows.cell[usable]] = True
-    starts = np.unique(of_cell[seen])
-    starts = starts[starts > np.iinfo(np.int64).min]
-    distinct, _ = compact(rows.value[usable], int(rows.value[usable].max(initial=0)) + 1)
-    seconds = np.unique(_round_up(distinct))
-    empty = np.zeros((0, 0))
-    grid = Blocks(hours, starts, seconds, empty, empty)
-    return grid._replace(
-        ended=block_matrix(histogram, measure, grid, kind=ENDED),
-        unfinished=block_matrix(histogram, measure, grid, kind=UNFINISHED),
-    )
-
-
-def block_matrix(
-    histogram: DurationHistogram,
-    measure: str,
-    blocks: Blocks,
-    *,
-    kind: int = ENDED,
-    cells: npt.NDArray[np.bool_] | None = None,
-) -> Floats:
-    """Count one class of durations, of all cells or of some, on the grid of ``blocks``.
-
-    Parameters
-    ----------
-    histogram : DurationHistogram
-        The jobs that ``blocks`` was made of, or a part of them.
-    measure : str
-        As in :func:`block_counts`.
-    blocks : Blocks
-        The grid.
-    kind : int
-        ``ENDED`` or ``UNFINISHED`` of :mod:`cosai_nb.stats.censoring`.
-    cells : bool array, shape (cells,), optional
-        The cells to count.
-
-    Returns
-    -------
-    numpy.ndarray, shape (blocks, seconds)
-        Counts as float64.
-    """
-    rows = histogram.counts(measure)
-    of_cell = _block_of_cell(histogram, blocks.hours)
-    wanted = (rows.kind == kind) & np.isin(of_cell, blocks.starts)[rows.cell]
-    if cells is not None:
-        wanted &= cells[rows.cell]
-    rows = Counts(*(column[wanted] for column in rows))
-    block = np.searchsorted(blocks.starts, of_cell)[rows.cell]
-    place = _first_at_least(blocks.seconds, rows.value)
-    shape = len(blocks.starts), len(blocks.seconds)
-    flat = np.bincount(block * shape[1] + place, rows.jobs, shape[0] * shape[1])
-    return flat.reshape(shape).astype(np.float64)
-
-
-def _block_of_cell(histogram: DurationHistogram, hours: int) -> Ints:
     labels, codes = histogram.coded("hour")
-    return np.append(labels // hours * hours, np.iinfo(np.int64).min)[codes]
+    rows = histogram.counts(measure)
+    taken = (rows.kind <= UNFINISHED) & (codes >= 0)[rows.cell]
+    cell, kind, value, jobs = (column[taken] for column in rows)
+    of_cell = np.append(labels, 0)[codes] // hours
+    starts = np.unique(of_cell[np.bincount(cell, minlength=len(codes)) > 0])
+    distinct, _ = compact(value, int(value.max(initial=0)) + 1)
+    seconds = np.unique(_round_up(distinct))
+    block, place = np.searchsorted(starts, of_cell)[cell], _first_at_least(seconds, value)
+    shape = UNFINISHED + 1, len(starts), len(seconds)
+    flat = (kind * len(starts) + block) * len(seconds) + place
+    counted = np.bincount(flat, jobs, int(np.prod(shape))).reshape(shape).astype(np.float64)
+    return Blocks(hours, starts * hours, seconds, counted[ENDED], counted[UNFINISHED])
 
 
 def _first_at_least(grid: Ints, seconds: Ints) -> Ints:

@@ -26,7 +26,7 @@ from cosai_nb.stats.censoring import UNUSABLE
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.stats.hourly import FEWEST_HOURS, change_finder, hourly_levels, levels_between
-from cosai_nb.stats.latency import groups_of, jobs_of_kind, waiting_rows
+from cosai_nb.stats.latency import groups_of, jobs_of_kind
 from cosai_nb.stats.quantiles import NUMBER, Group, make_table, name_of, quantile, read_shares, split_groups
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def compare(
     sides = [{group.labels: group for group in groups_of(one, names, _MEASURE, {})} for one in histograms]
     labels = sorted({*sides[0], *sides[1]}, key=lambda row: [(label is None, label) for label in row])
     nothing = histograms[0].where(start="1970-01-01", end="1970-01-01")
-    nobody = Group((), nothing, growing=False, fifo=None, utilisation=math.nan)
+    nobody = Group((), nothing, waiting=0, growing=False, fifo=None, utilisation=math.nan)
     rows = [
         (row, _compare_groups(sides[0].get(row, nobody), sides[1].get(row, nobody), share)) for row in labels
     ]
@@ -152,10 +152,7 @@ def _compare_groups(before: Group, after: Group, share: float) -> dict[str, Any]
         grids.append(block_counts(group.jobs, _MEASURE, hours=hours))
         quantiles.append(quantile(group.jobs.curve(_MEASURE), share))
         row[f"{name_of(share)}_{side}"] = quantiles[-1]
-        row[f"jobs_{side}"], row[f"waiting_{side}"] = (
-            group.jobs.jobs,
-            int(waiting_rows(group.jobs).jobs.sum()),
-        )
+        row[f"jobs_{side}"], row[f"waiting_{side}"] = group.jobs.jobs, group.waiting
         row[f"unusable_{side}"] = jobs_of_kind(group.jobs, _MEASURE, UNUSABLE)
         row[f"blocks_{side}"] = len(grids[-1].starts)
     row["difference"], row["ratio"] = _change(*quantiles)

@@ -51,11 +51,9 @@ def pool(counts: Counts) -> Curve:
         counts = Counts(*(column[usable] for column in counts))
     width = int(counts.value.max()) + 1 if len(counts.value) else 1
     seconds, place = compact(counts.value, width)
-    ended, unfinished = (
-        np.bincount(place, np.where(counts.kind == kind, counts.jobs, 0), len(seconds)).astype(np.int64)
-        for kind in (ENDED, UNFINISHED)
-    )
-    return Curve(seconds, ended, unfinished)
+    flat = np.bincount(counts.kind * len(seconds) + place, counts.jobs, (UNFINISHED + 1) * len(seconds))
+    of_class = flat.astype(np.int64).reshape(UNFINISHED + 1, len(seconds))
+    return Curve(seconds, of_class[ENDED], of_class[UNFINISHED])
 
 
 def _at_risk(ended: Floats, unfinished: Floats) -> Floats:
@@ -145,7 +143,6 @@ def first_reaching(seconds: Ints, survival: Floats, q: float) -> Floats:
     >>> first_reaching(np.array([7, 60]), np.array([[0.5, 0.5], [0.5, 0.0]]), 0.9)
     array([inf, 60.])
     """
-    reached = survival <= 1 - q + _ROUNDING
-    first = np.argmax(reached, axis=-1) if len(seconds) else np.zeros(survival.shape[:-1], dtype=np.int64)
-    there = reached.any(axis=-1)
-    return np.where(there, np.append(seconds, 0)[first], np.inf).astype(np.float64)
+    not_yet = np.count_nonzero(survival > 1 - q + _ROUNDING, axis=-1)  # survival never rises
+    quantile: Floats = np.append(seconds.astype(np.float64), np.inf)[not_yet]
+    return quantile

@@ -42,7 +42,17 @@ from cosai_nb.stats.coding import (
 )
 from cosai_nb.stats.curves import Curve, pool
 from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.slices import build, created_within, labelled, merge, newest, rows_by_group, rows_of, same
+from cosai_nb.stats.slices import (
+    build,
+    created_within,
+    labelled,
+    merge,
+    newest,
+    rows_by_group,
+    rows_of,
+    same,
+    split_by,
+)
 
 __all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
 
@@ -231,7 +241,8 @@ class DurationHistogram:
         columns = [self._columns[name] for name in names]
         distinct, group = number_cells(columns)
         size = len(distinct[0])
-        parts = {name: rows_by_group(self._counts[name], group, size) for name in measures}
+        cells = split_by(group, size)
+        parts = {name: rows_by_group(self._counts[name], group, cells) for name in measures}
         for number in range(size):
             labels = tuple(
                 tables.shown(name, column.labels, int(codes[number]))
@@ -239,7 +250,7 @@ class DurationHistogram:
             )
             yield (
                 labels,
-                self._take(np.flatnonzero(group == number), {name: parts[name][number] for name in measures}),
+                self._take(cells[number], {name: parts[name][number] for name in measures}),
             )
 
     def _take(self, cells: Ints, counts: Mapping[str, Counts]) -> DurationHistogram:

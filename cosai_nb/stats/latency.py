@@ -23,8 +23,8 @@ from cosai_nb.stats.quantiles import (
     columns_of,
     make_table,
     name_of,
-    quantile,
     quantile_columns,
+    quantiles,
     read_shares,
     split_groups,
     window_columns,
@@ -106,24 +106,24 @@ def queue_latency(
     whole, projected, fifo = _with_projection(jobs, names)
     rows = []
     for group in groups_of(whole, names, "queue_latency", fifo):
-        waiting = int(waiting_rows(group.jobs).jobs.sum())
-        ahead = projected[group.labels].curve("queue_latency") if projected and group.fifo else None
         row: dict[str, Any] = {
             "jobs": group.jobs.jobs,
-            "waiting": waiting,
+            "waiting": group.waiting,
             "unusable": jobs_of_kind(group.jobs, "queue_latency", UNUSABLE),
         }
         row |= {"growing": group.growing, "fifo": group.fifo, "method": "estimate"}
         notes: list[str] = []
-        if group.growing and waiting:
+        if group.growing and group.waiting:
             row["method"], note = _judge(fifo=group.fifo, single_jobs=projected is not None)
             notes.append(note)
         elif projected is None:
             notes.append("fifo and projection need single jobs: pass the jobs frame")
         head = projected[group.labels] if row["method"] == "projection" and projected else group.jobs
         row |= quantile_columns(group, "queue_latency", shares, head=head, notes=notes)
-        for share in shares:
-            row[f"{name_of(share)}_projection"] = quantile(ahead, share) if ahead else np.nan
+        ahead = [np.nan] * len(shares)
+        if projected and group.fifo:
+            ahead = quantiles(projected[group.labels].curve("queue_latency"), shares)
+        row |= {f"{name_of(share)}_projection": seconds for share, seconds in zip(shares, ahead, strict=True)}
         rows.append((group.labels, row | window_columns(group, notes)))
     columns = {"jobs": "int64", "waiting": "int64", "unusable": "int64", "growing": "bool", "fifo": "boolean"}
     kinds = ("", "_low", "_high", "_lower_bound", "_estimate", "_projection")
@@ -195,8 +195,9 @@ def groups_of(
     lines = read_lines(whole)
     for labels, part in split_groups(whole, names, tuple({"queue_latency", measure})):
         queues, codes = part.coded("queue_id")
+        waiting = _waiting_rows(part)
         cells = np.zeros(len(codes), dtype=bool)
-        cells[waiting_rows(part).cell] = True
+        cells[waiting.cell] = True
         if not cells.any():
             cells[:] = True  # nobody waits: the lines that its jobs came through
         mine = [None if code < 0 else str(queues[code]) for code in np.unique(codes[cells])]
@@ -204,10 +205,17 @@ def groups_of(
         orders = [order for order in told if order is not None]  # jobs of the other lines stay censored
         known = [lines[line].utilisation for line in mine if not np.isnan(lines[line].utilisation)]
         growing = any(lines[line].growing for line in mine)
-        yield Group(labels, part, growing, all(orders) if orders else None, max(known, default=float("nan")))
+        yield Group(
+            labels,
+            part,
+            int(waiting.jobs.sum()),
+            growing,
+            fifo=all(orders) if orders else None,
+            utilisation=max(known, default=float("nan")),
+        )
 
 
-def waiting_rows(part: DurationHistogram) -> Counts:
+def _waiting_rows(part: DurationHistogram) -> Counts:
     """Return the counts of the jobs that still wait; those that gave up are censored too, and not among them."""
     counts = part.counts("queue_latency")
     alive = labelled(part.coded("outcome"), [str(outcome) for outcome in UNFINISHED_OUTCOMES])

@@ -19,7 +19,7 @@ from cosai_nb.stats.bootstrap import (
     spread,
 )
 from cosai_nb.stats.curves import Curve, first_reaching, kaplan_meier
-from cosai_nb.stats.histogram_table import hour_times
+from cosai_nb.stats.histogram_table import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NUMBER = (int, float, np.number)
 _TIME = "datetime64[ms, UTC]"
+_OF_PANDAS = ("str", "boolean")
 
 
 class Group(NamedTuple):
@@ -36,6 +37,7 @@ class Group(NamedTuple):
 
     labels: tuple[Any, ...]
     jobs: DurationHistogram
+    waiting: int
     growing: bool
     fifo: bool | None
     utilisation: float
@@ -60,11 +62,17 @@ def name_of(share: float) -> str:
     return f"p{100 * share:g}"
 
 
-def quantile(curve: Curve, share: float) -> float:
-    """Return a Kaplan–Meier quantile [seconds]: NaN without jobs, ``inf`` where it is not reached."""
+def quantiles(curve: Curve, shares: Sequence[float]) -> list[float]:
+    """Return Kaplan–Meier quantiles [seconds]: NaN without jobs, ``inf`` where one is not reached."""
     if not len(curve.seconds):
-        return float("nan")
-    return float(first_reaching(curve.seconds, kaplan_meier(curve.ended, curve.unfinished), share))
+        return [float("nan")] * len(shares)
+    survival = kaplan_meier(curve.ended, curve.unfinished)
+    return [float(first_reaching(curve.seconds, survival, share)) for share in shares]
+
+
+def quantile(curve: Curve, share: float) -> float:
+    """Return one Kaplan–Meier quantile, as :func:`quantiles` does."""
+    return quantiles(curve, (share,))[0]
 
 
 def quantile_columns(
@@ -72,36 +80,36 @@ def quantile_columns(
 ) -> dict[str, float]:
     """Headline, interval, lower bound and estimate of each quantile; adds to the notes what the interval lacks."""
     curve = group.jobs.curve(measure)
-    headline = curve if head is group.jobs else head.curve(measure)
-    final = curve.with_ages_final()
+    estimate, bound = quantiles(curve, shares), quantiles(curve.with_ages_final(), shares)
+    headline = estimate if head is group.jobs else quantiles(head.curve(measure), shares)
     hours = block_hours(group.utilisation)
     blocks = count_blocks(head, hours)
     low = high = np.full(len(shares), np.nan)
     if blocks < MIN_BLOCKS:
         notes.append(f"no interval: {blocks} blocks of {hours} h, {MIN_BLOCKS} are needed")
-    elif len(curve.seconds):
+    elif not np.isnan(estimate[0]):
         low, high = spread(quantile_draws(block_counts(head, measure, hours=hours), shares))
     if group.utilisation > BUSY and blocks >= MIN_BLOCKS:
         notes.append(f"utilisation {group.utilisation:.2f} is above {BUSY}: the interval is too narrow")
     row = {}
     for number, share in enumerate(shares):
         name = name_of(share)
-        row[name] = quantile(headline, share)
+        row[name] = headline[number]
         row[f"{name}_low"], row[f"{name}_high"] = float(low[number]), float(high[number])
-        row[f"{name}_lower_bound"], row[f"{name}_estimate"] = quantile(final, share), quantile(curve, share)
+        row[f"{name}_lower_bound"], row[f"{name}_estimate"] = bound[number], estimate[number]
     return row
 
 
 def window_columns(group: Group, notes: list[str]) -> dict[str, Any]:
     """Return what a quantile must never be shown without: window, as-of time, blocks and notes."""
     hours = group.jobs.coded("hour").labels
-    times = hour_times(hours[[0, -1]] + [0, 1]) if len(hours) else [pd.NaT, pd.NaT]
+    last = len(hours) - 1
     return {
         "utilisation": group.utilisation,
         "blocks": count_blocks(group.jobs, block_hours(group.utilisation)),
         "as_of": group.jobs.as_of,
-        "from": times[0],
-        "to": times[1],
+        "from": shown("hour", hours, min(last, 0)),
+        "to": shown("hour", hours + 1, last),
         "note": "; ".join(notes),
     }
 
@@ -142,7 +150,7 @@ def make_table(
 def _column(values: list[Any], dtype: str) -> Any:
     if dtype.startswith("datetime64"):
         return pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("ms")
-    return pd.Series(values, dtype=dtype).array
+    return pd.Series(values, dtype=dtype).array if dtype in _OF_PANDAS else np.array(values, dtype=dtype)
 
 
 def _index(labels: list[tuple[Any, ...]], names: tuple[str, ...]) -> pd.Index[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,20 +110,26 @@ def rows_of(counts: Counts, kept: Flags) -> Counts:
     return part._replace(cell=number[part.cell])
 
 
-def rows_by_group(counts: Counts, group: Ints, groups: int) -> list[Counts]:
-    """Split the rows by the group of their cell; the cells of a group are numbered from 0 in their order."""
+def split_by(group: Ints, groups: int) -> list[Ints]:
+    """Return the places of each group's members, in their order.
+
+    Examples
+    --------
+    >>> split_by(np.array([1, 0, 1]), 2)
+    [array([1]), array([0, 2])]
+    """
     narrow = np.uint16 if groups < 2**16 else np.int64  # numpy sorts 16 bits in one pass
-    cells = np.argsort(group.astype(narrow), kind="stable")
-    first = np.searchsorted(group[cells], np.arange(groups))
-    place = np.empty(len(cells), dtype=np.int64)
-    place[cells] = np.arange(len(cells)) - first[group[cells]]
-    of_row = group[counts.cell]
-    order = np.argsort(of_row.astype(narrow), kind="stable")
-    ends = np.searchsorted(of_row[order], np.arange(groups + 1))
-    sorted_rows = Counts(*(column[order] for column in counts._replace(cell=place[counts.cell])))
-    return [
-        Counts(*(column[start:stop] for column in sorted_rows)) for start, stop in itertools.pairwise(ends)
-    ]
+    order = np.argsort(group.astype(narrow), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(group, minlength=groups))[:-1])
+
+
+def rows_by_group(counts: Counts, group: Ints, cells: Sequence[Ints]) -> list[Counts]:
+    """Split the rows by the group of their cell; the cells of a group are numbered from 0 in their order."""
+    place = np.empty(len(group), dtype=np.int64)
+    for members in cells:
+        place[members] = np.arange(len(members))
+    rows = split_by(group[counts.cell], len(cells))
+    return [Counts(place[counts.cell[mine]], *(column[mine] for column in counts[1:])) for mine in rows]
 
 
 def same(one: Sequence[Labels], other: Sequence[Labels]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cosai_nb.stats.curves import first_reaching, kaplan_meier
 from cosai_nb.stats.lines import read_lines
+from cosai_nb.stats.quantiles import quantile
 from cosai_nb.views.panel import FILTERS
 from cosai_nb.views.plots.load import bin_ends
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, largest
@@ -62,19 +63,12 @@ def _worst_group(selection: Selection, histogram: DurationHistogram) -> str:
     if selection.by is None:
         return ""
     parts, _ = largest(histogram, [selection.by], most=MOST_GROUPS)
-    seconds = [_seconds_to_start(part.jobs, selection.q) for part in parts]
+    seconds = [quantile(part.jobs.curve("queue_latency"), selection.q) for part in parts]
     if len(parts) == 1 or np.isnan(seconds).all():
         return ""
     worst = int(np.nanargmax(seconds))
     reached = f"within {duration(seconds[worst])}" if np.isfinite(seconds[worst]) else "not yet"
     return f" {_whose(selection, parts[worst].labels[0])} wait longest of those drawn: {_part(selection)} start {reached}."
-
-
-def _seconds_to_start(histogram: DurationHistogram, q: float) -> float:
-    curve = histogram.curve("queue_latency")
-    if not len(curve.seconds):
-        return math.nan
-    return float(first_reaching(curve.seconds, kaplan_meier(curve.ended, curve.unfinished), q))
 
 
 def _whose(selection: Selection, key: Any) -> str:

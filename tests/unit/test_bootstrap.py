@@ -9,13 +9,11 @@ from cosai_nb.stats.bootstrap import (
     DRAWS,
     block_counts,
     block_hours,
-    block_matrix,
     count_blocks,
     draw_weights,
     quantile_draws,
     spread,
 )
-from cosai_nb.stats.censoring import UNFINISHED
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency
 from tests.simulate import hand_made, snapshot
@@ -55,17 +53,6 @@ def test_the_grid_is_exact_to_100_seconds_and_one_percent_above(jobs, histogram)
     assert (gridded[waits <= 100] == waits[waits <= 100]).all()
     assert (gridded >= waits).all()
     assert (gridded <= waits * 1.01 + 1).all()
-
-
-def test_a_part_of_the_cells_adds_up_to_the_whole(histogram):
-    blocks = block_counts(histogram, "queue_latency")
-    labels, codes = histogram.coded("outcome")
-    parts = [
-        block_matrix(histogram, "queue_latency", blocks, cells=codes == number)
-        for number in range(len(labels))
-    ]
-    assert (sum(parts) == blocks.ended).all()
-    assert (block_matrix(histogram, "queue_latency", blocks, kind=UNFINISHED) == blocks.unfinished).all()
 
 
 def test_each_draw_holds_as_many_blocks_as_there_are():
