@@ -20,6 +20,12 @@ FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-back
 SENTENCE = ".jp-OutputArea p[role=status]"
 FIGURE = ".jp-OutputArea .widget-tab img"
 PATIENCE_MS = 90_000
+IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+RUN_ALL = """() => {
+    window.ended = false;
+    window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ended = true; });
+}"""
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,6 +88,29 @@ def wait_for(url, server, log):
     raise AssertionError(log.read_text()[-2000:])
 
 
+def copy_without_outputs(notebook, folder):
+    """Copy a notebook as if it had never run, so that every count and output in the page is the page's own."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"execution_count": None, "outputs": []}
+    (folder / notebook.name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def check_that_every_cell_runs_without_an_error(page):
+    page.wait_for_function(IDLE, timeout=PATIENCE_MS)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("() => window.ended", timeout=PATIENCE_MS)
+    page.wait_for_function(IDLE, timeout=PATIENCE_MS)
+    cells = [cell for cell in page.evaluate(CELLS) if cell["cell_type"] == "code"]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert [
+        output for output in outputs if {output["output_type"], output.get("name")} & {"error", "stderr"}
+    ] == []
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
+
+
 def check_that_a_filter_changes_sentence_and_figure(page):
     page.wait_for_selector(FIGURE, timeout=PATIENCE_MS)
     page.wait_for_function("selector => document.querySelector(selector).naturalWidth > 0", arg=FIGURE)
@@ -101,11 +130,11 @@ def check_that_a_filter_changes_sentence_and_figure(page):
     assert "20,000 jobs" not in page.locator(SENTENCE).first.inner_text()
 
 
-def test_jupyterlab_runs_the_notebook_and_a_filter_changes_sentence_and_figure(browser, tmp_path):
+def test_jupyterlab_runs_every_cell_and_a_filter_changes_sentence_and_figure(browser, tmp_path):
     pytest.importorskip("jupyterlab", reason="no JupyterLab here: pip install 'cosai_nb[lab]'")
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copy(NOTEBOOK, work)
+    copy_without_outputs(NOTEBOOK, work)
     settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
@@ -134,11 +163,7 @@ def test_jupyterlab_runs_the_notebook_and_a_filter_changes_sentence_and_figure(b
     with serving(command, tmp_path, f"{root}/api"):
         page = browser.new_page(viewport={"width": 1300, "height": 950})
         page.goto(f"{root}/lab/tree/explorer.ipynb")
-        page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
-            timeout=PATIENCE_MS,
-        )
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        check_that_every_cell_runs_without_an_error(page)
         check_that_a_filter_changes_sentence_and_figure(page)
         save(page, "lab")
         page.close()
