@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from cosai_nb.schema import COLUMNS, Outcome
@@ -13,7 +14,9 @@ from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.frames import check_jobs, group_columns
 from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.stats.latency import queue_latency, run_time
+from cosai_nb.stats.slices import labelled
 from cosai_nb.views.queue_lines import Line, queue_lines
 
 if TYPE_CHECKING:
@@ -46,15 +49,11 @@ class Answers:
     histogram: DurationHistogram = field(repr=False)
     latency: pd.DataFrame = field(repr=False)
     latency_by: pd.DataFrame = field(repr=False)
-    latency_by_queue: pd.DataFrame = field(repr=False)
     run: pd.DataFrame = field(repr=False)
     run_by: pd.DataFrame = field(repr=False)
     failures: pd.DataFrame = field(repr=False)
     failures_by: pd.DataFrame = field(repr=False)
-    failures_by_hour: pd.DataFrame = field(repr=False)
     errors: pd.DataFrame = field(repr=False)
-    lines: dict[Any, Line] = field(repr=False)
-    backlogs: pd.DataFrame = field(repr=False)
 
     @property
     def count(self) -> int:
@@ -77,6 +76,40 @@ class Answers:
             for labels, part in self.histogram.groups(self.by)
         ]
         return dict(sorted(found, key=lambda pair: -pair[1].jobs))
+
+    @cached_property
+    def growing(self) -> pd.DataFrame:
+        """The latency of the queues whose line grows, the longest line first; none where no line grows."""
+        whole = self.latency.iloc[0]
+        if not (whole["growing"] and whole["waiting"]):
+            return self.latency.head(0)
+        queues = queue_latency(self.jobs, by="queue_id", q=0.95)
+        grow = queues[queues["growing"].astype(bool) & (queues["waiting"] > 0)]
+        return grow.sort_values("waiting", ascending=False, kind="stable")
+
+    @cached_property
+    def backlogs(self) -> pd.DataFrame:
+        """What waits in each queue, and when it will have started."""
+        return backlog(self.jobs, by="queue_id")
+
+    @cached_property
+    def lines(self) -> dict[Any, Line]:
+        """The line of each queue."""
+        return queue_lines(self.jobs)
+
+    @cached_property
+    def by_hour(self) -> pd.DataFrame:
+        """The jobs created in each hour, and how many of them failed."""
+        hours, codes = self.histogram.coded("hour")
+        counts = self.histogram.counts("total_time")
+        jobs = np.bincount(counts.cell, counts.jobs, len(codes))
+        failed = np.where(labelled(self.histogram.coded("outcome"), [str(Outcome.FAILED)]), jobs, 0)
+        known = codes >= 0
+        table = {
+            name: np.bincount(codes[known], numbers[known], len(hours)).astype(np.int64)
+            for name, numbers in (("jobs", jobs), ("failed", failed))
+        }
+        return pd.DataFrame(table, index=hour_times(hours.astype(np.int64)))
 
     @property
     def usable(self) -> int:
@@ -116,15 +149,11 @@ def ask(jobs: pd.DataFrame, *, by: str | Sequence[str] | None, tz: str) -> Answe
         histogram=counts,
         latency=latency,
         latency_by=queue_latency(jobs, by=grouped) if grouped else latency,
-        latency_by_queue=queue_latency(jobs, by="queue_id", q=0.95),
         run=run,
         run_by=run_time(counts, by=grouped) if grouped else run,
         failures=failures,
         failures_by=failure_rates(counts, by=grouped) if grouped else failures,
-        failures_by_hour=_by_hour(counts),
         errors=error_pareto(jobs),
-        lines=queue_lines(jobs),
-        backlogs=backlog(jobs, by="queue_id"),
     )
 
 
@@ -137,13 +166,6 @@ def plain_key(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple(map(plain_key, key))
     return None if pd.isna(key) else key
-
-
-def _by_hour(counts: DurationHistogram) -> pd.DataFrame:
-    """Return the jobs created in each hour, and how many of them failed."""
-    cells = counts.cells()
-    failed = cells["jobs"].where(cells["outcome"] == str(Outcome.FAILED), 0)
-    return cells.assign(failed=failed).groupby("hour")[["jobs", "failed"]].sum()
 
 
 def hours_of(counts: DurationHistogram) -> int:

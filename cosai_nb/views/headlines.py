@@ -68,13 +68,11 @@ def nothing(answers: Answers) -> Headline:
 
 def saturation(answers: Answers) -> Headline:
     """Say which queue is saturated and since when, or that none is and which line was the longest."""
-    queues = answers.latency_by_queue
-    growing = queues[queues["growing"].fillna(False).astype(bool) & (queues["waiting"] > 0)]
     topic = "Is a queue saturated?"
     if not answers.usable:
         return Headline(topic, "Not known: no job has usable times, so nobody can tell how many wait.")
-    if growing.empty:
-        waiting = int(queues["waiting"].sum())
+    if answers.growing.empty:
+        waiting = int(answers.latency["waiting"].iloc[0])
         timed = "" if answers.usable == answers.count else " with usable times"
         told = [
             f"No queue is saturated at {when(answers.latency['as_of'].iloc[0], answers.tz)}.",
@@ -83,11 +81,10 @@ def saturation(answers: Answers) -> Headline:
             f"Queue latency p95 over all jobs is {_quantile(answers.latency.iloc[0], 'p95')}.",
         ]
         return Headline(topic, " ".join(filter(None, told)), "good" if not waiting else "")
-    return Headline(topic, _growing(answers, growing), "bad")
+    return Headline(topic, _growing(answers, answers.growing), "bad")
 
 
 def _growing(answers: Answers, growing: pd.DataFrame) -> str:
-    growing = growing.sort_values("waiting", ascending=False, kind="stable")
     row = growing.iloc[0]
     if "queue_id" in answers.lacking:
         takes, its, whose = "more jobs come in than start", "", "The"
@@ -210,8 +207,7 @@ def _highest_group(answers: Answers) -> str:
 
 
 def _worst_hour(answers: Answers) -> str:
-    hours = answers.failures_by_hour
-    hours = hours[hours.index.notna()]
+    hours = answers.by_hour
     if len(hours) < 2 or not hours["failed"].max():  # noqa: PLR2004 - one hour is no comparison
         return ""
     worst = int(hours["failed"].to_numpy().argmax())
