@@ -1,69 +1,18 @@
-"""Against queues whose truth is known: how often a change is seen where there is none, and missed where there is one."""
+"""Against queues that change, and whose truth is known: what is seen, and when."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cosai_nb.stats.change import FASTER, SAME, SLOWER, change_points, compare
-from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.stats.change import SLOWER, change_points, compare
 from cosai_nb.stats.slo import check_slo
-from tests.simulate import MEAN_RUN, SERVERS, arrivals, erlang_quantile, serve, snapshot, stationary_queues
+from tests.simulate import MEAN_RUN, SERVERS, arrivals, erlang_quantile, serve, snapshot
 
 pytestmark = pytest.mark.slow
 CAPACITY = SERVERS / MEAN_RUN
 DAY = 86_400
-
-
-def weeks(seed, load, *, runs, mean_run=MEAN_RUN, days=7):
-    """Histograms of independent M/M/20 queues in their steady state, read at the creation of their last job."""
-    jobs = int(days * DAY * load * SERVERS / mean_run)
-    times = stationary_queues(np.random.default_rng(seed), load, runs=runs, jobs=jobs, mean_run=mean_run)
-    return [
-        DurationHistogram.from_jobs(snapshot(created, started, ended, int(created[-1])))
-        for created, started, ended in zip(*times, strict=True)
-    ]
-
-
-def verdicts(before, after):
-    return Counter(compare(one, two).loc["all", "verdict"] for one, two in zip(before, after, strict=True))
-
-
-@pytest.mark.parametrize("load", [0.8, 0.9])
-def test_false_alarms_on_an_unchanged_queue(load, record_property):
-    runs = 100
-    found = weeks(int(load * 1000), load, runs=2 * runs)
-    told = verdicts(found[:runs], found[runs:])
-    record_property("verdicts", dict(told))
-    assert told[SLOWER] + told[FASTER] <= 0.10 * runs
-    assert told[SAME] >= 0.90 * runs
-    assert sum(len(change_points(one)) for one in found) == 0  # 200 unchanged weeks
-
-
-def test_everything_half_as_slow_again_is_found(record_property):
-    """Load 0.8, arrivals and service both × 1.5 slower, so that p95 rises by × 1.5 and by nothing else; 7 days a side."""
-    runs = 100
-    slow = 1.5 * MEAN_RUN
-    assert erlang_quantile(0.8, 0.95, mean_run=slow) == pytest.approx(1.5 * erlang_quantile(0.8, 0.95))
-    before, after = weeks(1, 0.8, runs=runs), weeks(2, 0.8, runs=runs, mean_run=slow)
-    told = verdicts(before, after)
-    record_property("verdicts", dict(told))
-    assert told[SLOWER] >= 0.90 * runs
-    back = verdicts(after, before)
-    assert back[FASTER] >= 0.90 * runs
-
-
-def test_service_half_as_slow_again_with_the_same_arrivals_is_found(record_property):
-    """The same jobs arrive, each takes × 1.5 as long: load 0.6 becomes 0.9; 5 days a side."""
-    runs = 40
-    before = weeks(3, 0.6, runs=runs, days=5)
-    after = weeks(4, 0.9, runs=runs, days=5, mean_run=1.5 * MEAN_RUN)
-    told = verdicts(before, after)
-    record_property("verdicts", dict(told))
-    assert told[SLOWER] >= 0.90 * runs
 
 
 def test_a_line_that_grows_is_slower_although_those_that_have_started_say_faster():
@@ -117,14 +66,3 @@ def test_the_share_in_time_of_the_last_minutes(record_property):
     record_property("error, naive error", (np.mean(found) - truth, np.mean(naive) - truth))
     assert np.mean(found) == pytest.approx(truth, abs=0.01)
     assert np.mean(naive) > truth + 0.15
-
-
-def test_coverage_of_the_interval_of_a_share(record_property):
-    runs = 100
-    found = weeks(13, 0.8, runs=runs, days=2)
-    threshold = int(erlang_quantile(0.8, 0.95))
-    rows = [check_slo(one, threshold_s=threshold, target=0.9).loc["all"] for one in found]
-    truth = np.mean([row["share"] for row in rows])
-    inside = np.mean([row["low"] <= truth <= row["high"] for row in rows])
-    record_property("coverage", inside)
-    assert inside >= 0.88

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency, run_time
 from tests.simulate import (
     MEAN_RUN,
     SERVERS,
     arrivals,
-    erlang_quantile,
     serve,
     serve_at_random,
     snapshot,
@@ -119,24 +117,6 @@ def test_stationary_queue_at_95_percent(record_property):
     record_property("mean, worst", (np.mean(wrong), np.abs(wrong).max()))
     assert abs(np.mean(wrong)) < 0.005
     assert np.abs(wrong).max() < 0.03
-
-
-@pytest.mark.parametrize(("load", "days", "promised"), [(0.8, 2, 0.90), (0.9, 7, 0.85)])
-def test_coverage_of_the_interval(load, days, promised, record_property):
-    runs = 200
-    jobs = int(days * 86_400 * load * CAPACITY)
-    times = stationary_queues(np.random.default_rng(11), load, runs=runs, jobs=jobs)
-    truth = p95(times[1] - times[0])
-    assert truth == pytest.approx(erlang_quantile(load, 0.95), rel=0.05)  # the simulator itself
-    hits, blocks = [], []
-    for created, started, ended in zip(*times, strict=True):
-        histogram = DurationHistogram.from_jobs(snapshot(created, started, ended, int(created[-1])))
-        row = queue_latency(histogram, q=0.95).loc["all"]
-        hits.append(row["p95_low"] <= truth <= row["p95_high"])
-        blocks.append(row["blocks"])
-    record_property("coverage", np.mean(hits))
-    assert np.mean(hits) >= promised
-    assert min(blocks) >= 14
 
 
 def test_run_time_of_running_jobs_is_not_biased_to_short_ones():
