@@ -1,11 +1,11 @@
 """What happens to a store when its process is killed, its disk is full, its folder goes, or two processes share it."""
 
+import multiprocessing
 import os
 import random
 import resource
 import signal
 import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -15,20 +15,22 @@ from cosai_nb.emulator import Emulator, Scenario
 from cosai_nb.errors import FileError
 from cosai_nb.query import fetch_jobs, watch_jobs
 from cosai_nb.schema import ENDED
-from cosai_nb.table.store import JobStore
-
-FILL = """
-import sys
-from cosai_nb.query import fetch_jobs
 from cosai_nb.service.client import Client
-from cosai_nb.table import store_writer
+from cosai_nb.table.store import JobStore
+from cosai_nb.table.store_writer import SightWriter
 
-store_writer.SightWriter.__init__.__kwdefaults__["rows"] = int(sys.argv[2])
-ids = open(sys.argv[3]).read().split()
-print("begun", flush=True)
-fetch_jobs(ids, client=Client.from_env(), store=sys.argv[1], progress=False, workers=2)
-print("done", flush=True)
-"""
+FORKED = multiprocessing.get_context(
+    "forkserver"
+)  # a process of its own each time, without its imports each time
+FORKED.set_forkserver_preload(
+    ["pytest", "cosai_nb.emulator.handle", "cosai_nb.query", "cosai_nb.table.store_writer"]
+)
+
+
+def fetch_all(folder, ids, rows, environment):
+    os.environ.update(environment)
+    SightWriter.__init__.__kwdefaults__["rows"] = rows
+    fetch_jobs(ids, client=Client.from_env(), store=folder, progress=False, workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,9 @@ def emulator():
 
 
 def fill(emulator, folder, ids, *, rows=100):
-    wanted = folder.parent / f"ids-from-{ids[0]}.txt"
-    wanted.write_text("\n".join(ids))
-    return subprocess.Popen(
-        [sys.executable, "-c", FILL, str(folder), str(rows), str(wanted)],
-        env=os.environ | emulator.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = FORKED.Process(target=fetch_all, args=(folder, ids, rows, emulator.environment()))
+    process.start()
+    return process
 
 
 def sound(folder):
@@ -70,10 +67,11 @@ def test_killed_twenty_times_every_id_is_stored_once_or_asked_again(emulator, tm
         until = asked_before + chance.randint(
             1, 1 + (len(ids) - len(stored)) // 12
         )  # of one in ten: amid the work
-        while len(emulator.requests) < until and process.poll() is None:
+        while len(emulator.requests) < until and process.is_alive():
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        finished = "done" in process.communicate()[0]
+        process.kill()
+        process.join()
+        finished = process.exitcode == 0
         killed_amid += not finished and len(emulator.requests) > asked_before
         assert set(sound(folder)["job_id"]) >= stored  # nothing that was there is gone
         asked = {
@@ -93,9 +91,9 @@ def test_two_processes_fill_one_store_while_a_third_compacts(emulator, tmp_path)
     ids = emulator.job_ids
     store = JobStore(tmp_path / "jobs")
     fillers = [fill(emulator, store.folder, half, rows=20) for half in (ids[:900], ids[600:])]
-    while any(process.poll() is None for process in fillers):
+    while any(process.is_alive() for process in fillers):
         store.compact()
-    assert [process.communicate()[0].split()[-1] for process in fillers] == ["done", "done"]
+    assert [process.exitcode for process in fillers] == [0, 0]
     assert sorted(store.jobs()["job_id"]) == sorted(ids)
     store.compact()
     assert sorted(sound(store.folder)["job_id"]) == sorted(ids)
@@ -158,16 +156,16 @@ def test_a_folder_deleted_in_the_middle_is_a_clear_error_with_what_was_read(emul
 
     store = JobStore(tmp_path / "jobs")
     store.ended_ids()
-    from cosai_nb.query import run
+    from cosai_nb.query import fetch as module
 
-    fetch = run.fetch_records
+    fetch = module.fetch_records
 
     def delete_then_fetch(*args, **settings):
         shutil.rmtree(store.folder)
         return fetch(*args, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "fetch_records", delete_then_fetch)
+        patch.setattr(module, "fetch_records", delete_then_fetch)
         with pytest.raises(FileError, match="folder still exists") as caught:
             fetch_jobs(emulator.job_ids[:30], client=emulator.client(), store=store, progress=False)
     assert len(caught.value.jobs) == 30
@@ -185,7 +183,7 @@ def test_a_folder_deleted_when_all_was_read_is_a_clear_error_with_what_was_read(
 
     store = JobStore(tmp_path / "jobs")
     fetch_jobs(emulator.job_ids[:10], client=emulator.client(), store=store, progress=False)
-    fetch = run.fetch_into
+    fetch = run.ask_and_store
 
     def fetch_then_delete(*args, **settings):
         fetched = fetch(*args, **settings)
@@ -194,7 +192,7 @@ def test_a_folder_deleted_when_all_was_read_is_a_clear_error_with_what_was_read(
 
     ended = fetch_jobs(emulator.job_ids[:60], client=emulator.client(), progress=False)
     asked = ended.loc[ended["outcome"].isin(ENDED), "job_id"].tolist()[:30]
-    monkeypatch.setattr(ask.__globals__["__name__"] + ".fetch_into", fetch_then_delete)
+    monkeypatch.setattr(ask.__globals__["__name__"] + ".ask_and_store", fetch_then_delete)
     with pytest.raises(FileError, match="cannot be read") as caught:
         ask([*asked, "no/id"], client=emulator.client(), store=store, progress=False)
     jobs = caught.value.jobs.set_index("job_id")
