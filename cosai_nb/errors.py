@@ -3,7 +3,7 @@
 ::
 
     CosaiError                  everything below; catch this one
-    ├── SettingsError           a setting is missing or cannot be right (also a ValueError)
+    ├── SettingsError           an argument or setting is missing or cannot be right (also ValueError and TypeError)
     │   └── CredentialsError    no usable credentials; names the places looked at
     ├── InvalidIdError          a job ID that is never sent; names its position (also a ValueError)
     ├── ServiceError            the service said no, or nothing
@@ -14,7 +14,7 @@
     │   ├── MalformedError      not the documented XML: HTML, JSON, cut, empty, DOCTYPE
     │   ├── OversizedError      larger or deeper than an answer may be
     │   └── MismatchError       speaks of other jobs than those asked for
-    ├── FrameError              a table lacks a column or holds the wrong dtype (also a ValueError)
+    ├── FrameError              no table, or one that lacks a column or holds the wrong dtype (also ValueError and TypeError)
     ├── FileError               a file or store cannot be read or written (also an OSError)
     └── NotebookError           a notebook cannot be run or exported
 
@@ -86,8 +86,8 @@ class CosaiError(Exception):
         self.jobs: pd.DataFrame | None = None
 
 
-class SettingsError(CosaiError, ValueError):
-    """A setting is missing or cannot be right."""
+class SettingsError(CosaiError, ValueError, TypeError):
+    """An argument or setting is missing or cannot be right."""
 
 
 class CredentialsError(SettingsError):
@@ -130,8 +130,8 @@ class MismatchError(AnswerError):
     """Speaks of other jobs than those asked for."""
 
 
-class FrameError(CosaiError, ValueError):
-    """A table lacks a column or holds the wrong dtype."""
+class FrameError(CosaiError, ValueError, TypeError):
+    """No table, or one that lacks a column or holds the wrong dtype."""
 
 
 class FileError(CosaiError, OSError):

@@ -111,7 +111,7 @@ def client_of(answer: Callable[[str, Any], Any], **settings: Any) -> Client:
 
 def workers_have_ended() -> bool:
     """Return whether every worker thread ends; on a busy machine one that was told to may take a moment."""
-    workers = [thread for thread in threading.enumerate() if re.match(r"cosai-(list-)?\d", thread.name)]
+    workers = [thread for thread in threading.enumerate() if re.match(r"cosai-\d", thread.name)]
     for worker in workers:
         worker.join(timeout=10)
     return not any(worker.is_alive() for worker in workers)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cosai_nb.errors import InvalidIdError
-from cosai_nb.query.run import assemble, bar, check_sizes, fetch_into, tell, warn_of_repairs
-from cosai_nb.service.batch import MAX_LIST, Fetched
+from cosai_nb.query.run import ask_and_store, assemble, bar, tell, warn_of_repairs
+from cosai_nb.service.batch import Fetched, fetch_records
 from cosai_nb.service.client import Client
 from cosai_nb.service.crew import parse_answer_to
 from cosai_nb.service.ids import admit, why_invalid
 from cosai_nb.service.parsing import parse_tree
+from cosai_nb.service.settings import MAX_LIST, check
 from cosai_nb.table.store import as_store
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cosai_nb.schema import Record
     from cosai_nb.service.parsing import Answer
     from cosai_nb.table.store import JobStore
 
@@ -85,7 +86,14 @@ def fetch_jobs(
     >>> jobs.outcome.tolist()
     ['success', 'success', 'success', 'invalid_id']
     """
-    check_sizes(batch_size=batch_size, workers=workers)
+    check(
+        client=client,
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
+        strict=strict,
+        deadline=deadline,
+    )
     admitted = admit(job_ids, strict=strict)
     ids = [entry for entry in admitted if isinstance(entry, str)]
     memory = as_store(store)
@@ -93,21 +101,16 @@ def fetch_jobs(
     asked = [job_id for job_id in ids if job_id not in ended]
     fetched = Fetched({})
     if asked:
-        client = client or Client.from_env()
+        ask = partial(
+            fetch_records,
+            client or Client.from_env(),
+            asked,
+            batch_size=batch_size,
+            workers=workers,
+            deadline=deadline,
+        )
         with bar(len(ids), progress, initial=len(ended)) as shown:
-
-            def advance(records: list[Record]) -> None:
-                shown.update(len(records))
-
-            fetched = fetch_into(
-                memory,
-                client,
-                asked,
-                batch_size=batch_size,
-                workers=workers,
-                deadline=deadline,
-                on_records=advance,
-            )
+            fetched = ask_and_store(ask, memory, shown)
     jobs = assemble(admitted, fetched.records, memory)
     tell(fetched, jobs)
     return jobs
@@ -149,6 +152,7 @@ def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]
     >>> answer["Response"]["JobsDetail"][0]["State"]
     'Success'
     """
+    check(client=client)
     reason = why_invalid(job_id)
     if reason:
         raise InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")

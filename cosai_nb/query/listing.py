@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cosai_nb.errors import FileError, InterruptedWarning, SettingsError
+from cosai_nb.errors import FileError, InterruptedWarning
 from cosai_nb.query.recall import QueueMemory
-from cosai_nb.query.run import bar, check_sizes, raise_with, warn_of_repairs
+from cosai_nb.query.run import ask_and_store, bar, raise_with, warn_of_repairs
 from cosai_nb.query.windows import gaps, window_of
-from cosai_nb.schema import Record, State
+from cosai_nb.schema import State
 from cosai_nb.service.client import Client
 from cosai_nb.service.listing import Listed, list_records
 from cosai_nb.service.parsing import parse_queues
+from cosai_nb.service.settings import check
 from cosai_nb.service.spans import SERVICE_ZONE, Window
 from cosai_nb.table.dtypes import arrow_text, category_array, integer_array, text_array, time_array
 from cosai_nb.table.frame import conform, frame_of
@@ -25,12 +26,21 @@ from cosai_nb.table.times import parse_times
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from datetime import date
 
     from cosai_nb.table.store import JobStore
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_QUEUE_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "queue_id": ("QueueId", text_array),
+    "name": ("Name", text_array),
+    "state": ("State", category_array),
+    "max_size": ("MaxSize", integer_array),
+    "max_concurrent": ("MaxConcurrent", integer_array),
+    "category": ("Category", category_array),
+    "create_time": ("CreateTime", lambda texts: time_array(parse_times(texts).values)),
+    "update_time": ("UpdateTime", lambda texts: time_array(parse_times(texts).values)),
+}
 _QUEUE_PAGE = 100
 _MAX_QUEUE_PAGES = 1_000
 _SHOWN_GAPS = 3
@@ -104,9 +114,9 @@ def list_jobs(
     >>> jobs.job_id.is_unique, jobs.creation_time.is_monotonic_increasing
     (True, True)
     """
-    check_sizes(workers=workers)
+    check(tag=tag, queue_id=queue_id, states=states, client=client, workers=workers, progress=progress)
     window = window_of(start, end)
-    wanted = _check_names(tag, queue_id, states)
+    wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
     client = client or Client.from_env()
     scope = f"{client.bucket} {client.path} {queue_id} {tag}"
@@ -114,17 +124,12 @@ def list_jobs(
     to_read = gaps(window, memory.known()) if memory else [window]
     listed = Listed()
     if to_read:
+        ask = partial(
+            list_records, client, to_read, tag=tag, queue_id=queue_id, states=wanted, workers=workers
+        )
+        ended = memory.ended_ids() if memory else set()
         with bar(None, progress) as shown:
-            listed = _list_into(
-                memory,
-                client,
-                to_read,
-                shown=shown,
-                tag=tag,
-                queue_id=queue_id,
-                states=wanted,
-                workers=workers,
-            )
+            listed = ask_and_store(ask, kept, shown, worth_storing=lambda record: record.job_id not in ended)
     jobs = _jobs_of(memory, listed, whole=not wanted)
     if wanted:
         jobs = conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
@@ -155,56 +160,22 @@ def list_queues(*, client: Client | None = None) -> pd.DataFrame:
     >>> queues.max_concurrent.tolist()
     [10, 6, 2]
     """
+    check(client=client)
     client = client or Client.from_env()
     queues: dict[str | None, dict[str, str | None]] = {}
     for page in range(1, _MAX_QUEUE_PAGES):
         params = {"pageNumber": str(page), "pageSize": str(_QUEUE_PAGE)}
         answer, _ = client.ask("/ai_queue", parse_queues, params=params)
-        new = {queue["QueueId"]: queue for queue in answer if queue["QueueId"] not in queues}
+        new = {queue_id: queue for queue in answer if (queue_id := queue.get("QueueId")) not in queues}
         if not new:
             break
         queues |= new
-    return _queue_frame(list(queues.values()))
-
-
-def _check_names(tag: str, queue_id: str, states: Collection[str] | None) -> frozenset[State]:
-    for name, value in {"tag": tag, "queue_id": queue_id}.items():
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise SettingsError(
-                f"{name}={value!r} must be letters, digits, - and _; the service requires it."
-            )
-    if isinstance(states, str):
-        raise SettingsError(f"states={states!r} is a single text: pass a list, such as [{states!r}].")
-    try:
-        return frozenset(State(state) for state in states or ())
-    except ValueError:
-        known = ", ".join(State)
-        raise SettingsError(f"states={sorted(map(str, states or ()))} must be of {known}.") from None
-
-
-def _list_into(
-    memory: QueueMemory | None, client: Client, windows: list[Window], *, shown: Any, **settings: Any
-) -> Listed:
-    """List and store on the way; a store that fails ends the listing, and what was listed is kept."""
-    if memory is None:
-        return list_records(client, windows, on_records=lambda page: _advance(shown, page), **settings)
-    ended = memory.ended_ids()
-    records: dict[str, Record] = {}
-
-    def keep(page: list[Record]) -> None:
-        _advance(shown, page)
-        records.update((record.job_id, record) for record in page)
-        writer.add([record for record in page if record.job_id not in ended])
-
-    try:
-        with memory.store.writer() as writer:
-            return list_records(client, windows, on_records=keep, **settings)
-    except FileError as failure:
-        return Listed(records, failure=failure)
-
-
-def _advance(shown: Any, page: list[Record]) -> None:
-    shown.update(len(page))
+    return pd.DataFrame(
+        {
+            name: made(arrow_text([queue.get(node) for queue in queues.values()]))
+            for name, (node, made) in _QUEUE_COLUMNS.items()
+        }
+    )
 
 
 def _jobs_of(memory: QueueMemory | None, listed: Listed, *, whole: bool) -> pd.DataFrame:
@@ -239,31 +210,3 @@ def _tell(listed: Listed, jobs: pd.DataFrame, asked: list[Window]) -> None:
 
 def _shown(moment: int) -> str:
     return datetime.fromtimestamp(moment, SERVICE_ZONE).strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def _queue_frame(queues: list[dict[str, str | None]]) -> pd.DataFrame:
-    texts = {
-        name: arrow_text([queue[name] for queue in queues])
-        for name in (
-            "QueueId",
-            "Name",
-            "State",
-            "MaxSize",
-            "MaxConcurrent",
-            "Category",
-            "CreateTime",
-            "UpdateTime",
-        )
-    }
-    return pd.DataFrame(
-        {
-            "queue_id": text_array(texts["QueueId"]),
-            "name": text_array(texts["Name"]),
-            "state": category_array(texts["State"]),
-            "max_size": integer_array(texts["MaxSize"]),
-            "max_concurrent": integer_array(texts["MaxConcurrent"]),
-            "category": category_array(texts["Category"]),
-            "create_time": time_array(parse_times(texts["CreateTime"]).values),
-            "update_time": time_array(parse_times(texts["UpdateTime"]).values),
-        }
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cosai_nb.query.windows import counts, settled
 from cosai_nb.schema import COLUMNS, ENDED, OUTCOME_OF_STATE, WIRE, Record
 from cosai_nb.service.spans import Window, seconds
+from cosai_nb.table.store_windows import listed_windows, mark_listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -55,7 +56,7 @@ class QueueMemory:
         """Read it: once for a whole listing, as a large store takes its time."""
         told = [
             (Window(start, end), jobs)
-            for start, end, jobs in store.listed(scope)
+            for start, end, jobs in listed_windows(store.folder, scope)
             if start < window.end and end > window.start
         ]
         windows = [window, *(piece for piece, _ in told)]
@@ -86,8 +87,8 @@ class QueueMemory:
         created = [moment for record in records if (moment := seconds(record.values[_CREATED])) is not None]
         jobs = counts(hours, created)
         if hours:
-            self.store.mark_listed(
-                self.scope, [(*hour, held) for hour, held in zip(hours, jobs, strict=True)]
+            mark_listed(
+                self.store.folder, self.scope, [(*hour, held) for hour, held in zip(hours, jobs, strict=True)]
             )
 
     def jobs(self, listed_now: Collection[str]) -> pd.DataFrame:

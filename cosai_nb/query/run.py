@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -17,7 +17,8 @@ from cosai_nb.errors import (
     RepairedWarning,
 )
 from cosai_nb.schema import Outcome, Record
-from cosai_nb.service.batch import MAX_LIST, Fetched, fetch_records
+from cosai_nb.service.batch import Fetched
+from cosai_nb.service.listing import Listed
 from cosai_nb.table.frame import frame_of
 from cosai_nb.table.store_parts import stack
 
@@ -26,20 +27,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cosai_nb.service.client import Client
     from cosai_nb.table.store import JobStore
 
+Brought = TypeVar("Brought", Fetched, Listed)
+
 BAR_DELAY_S = 1.0
-
-
-def check_sizes(*, batch_size: int = 1, workers: int = 1) -> None:
-    """Raise ValueError where a call cannot be made with these sizes."""
-    if not 1 <= batch_size <= MAX_LIST:
-        raise ValueError(
-            f"batch_size={batch_size} must be 1 to {MAX_LIST}, the most that the service documents."
-        )
-    if workers < 1:
-        raise ValueError(f"workers={workers} must be at least 1.")
 
 
 def bar(
@@ -47,6 +39,7 @@ def bar(
     progress: bool | None,  # noqa: FBT001 - handed through
     *,
     initial: int = 0,
+    leave: bool = True,
 ) -> tqdm[Any]:
     """Return a progress bar that appears only when the call takes longer than a second, unless forced."""
     return tqdm(
@@ -56,54 +49,46 @@ def bar(
         desc="Jobs",
         disable=progress is False,
         delay=0 if progress else BAR_DELAY_S,
+        miniters=0,  # else it would stand still while nothing comes
+        leave=leave,
     )
 
 
-def fetch_into(
+def ask_and_store(
+    ask: Callable[..., Brought],
     store: JobStore | None,
-    client: Client,
-    ids: Sequence[str],
+    shown: tqdm[Any],
     *,
-    on_records: Callable[[list[Record]], None] = lambda _: None,
     worth_storing: Callable[[Record], bool] = lambda _: True,
-    **settings: Any,
-) -> Fetched:
-    """Ask for jobs and store what comes; a store that fails ends the call, and what was read is kept.
+) -> Brought:
+    """Ask for jobs, show and store what comes; a store that fails ends the call, and what was read is kept.
 
     Parameters
     ----------
+    ask : callable
+        Takes ``on_records``, which it calls with records as they come; its result has a ``failure``.
     store : JobStore or None
         Where to keep sights.
-    client : Client
-        Whom to ask.
-    ids : sequence of str
-        Distinct IDs, already admitted.
-    on_records : callable
-        Called with finished records, as they come.
+    shown : tqdm
+        The bar.
     worth_storing : callable
         Which records to store.
-    **settings
-        As :func:`cosai_nb.service.batch.fetch_records` takes them.
     """
     if store is None:
-        return fetch_records(client, ids, on_records=on_records, **settings)
-    records: dict[str, Record] = {}
+        return ask(on_records=lambda records: shown.update(len(records)))
 
-    def keep(finished: list[Record]) -> None:
-        records.update((record.job_id, record) for record in finished)
-        on_records(finished)
-        writer.add([record for record in finished if worth_storing(record)])
+    writer = store.writer()
+
+    def keep(records: list[Record]) -> None:
+        shown.update(len(records))
+        writer.add([record for record in records if worth_storing(record)])
 
     try:
-        with store.writer() as writer:
-            return fetch_records(client, ids, on_records=keep, **settings)
+        with writer:
+            brought = ask(on_records=keep)
     except FileError as failure:
-        rest = [
-            Record(job_id, "unread", error=f"not asked: {failure}") for job_id in ids if job_id not in records
-        ]
-        return Fetched(
-            records | {record.job_id: record for record in rest}, ended=str(failure), failure=failure
-        )
+        brought.failure = brought.failure or failure
+    return brought
 
 
 def assemble(

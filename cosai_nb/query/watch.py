@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cosai_nb.errors import IncompleteWarning, InterruptedWarning
 from cosai_nb.query.live import Progress, View, view_of
-from cosai_nb.query.run import (
-    assemble,
-    check_sizes,
-    fetch_into,
-    raise_with,
-    warn_of_repairs,
-)
+from cosai_nb.query.run import ask_and_store, assemble, bar, raise_with, warn_of_repairs
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, WIRE, Outcome, Record
-from cosai_nb.service.batch import DEADLINE_OVER
+from cosai_nb.service.batch import DEADLINE_OVER, fetch_records
 from cosai_nb.service.client import Client
 from cosai_nb.service.ids import admit
+from cosai_nb.service.settings import check
 from cosai_nb.service.spans import seconds
 from cosai_nb.table.store import as_store
 
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
+    from tqdm.auto import tqdm
 
     from cosai_nb.errors import CosaiError
     from cosai_nb.service.batch import Fetched
@@ -96,9 +94,7 @@ def watch_jobs(
     >>> jobs.outcome.isin(["success", "failed", "cancelled"]).tolist()
     [True, True, True]
     """
-    check_sizes(workers=workers)
-    if not every > 0:
-        raise ValueError(f"every={every!r} must be above 0 seconds.")
+    check(client=client, every=every, deadline=deadline, workers=workers, progress=progress)
     admitted = admit(job_ids)
     ids = [entry for entry in admitted if isinstance(entry, str)]
     memory = as_store(store)
@@ -136,7 +132,7 @@ class _Watch:
     open: list[str]
     store: JobStore | None
     records: dict[str, Record] = field(default_factory=dict)
-    repairs: dict[str, int] = field(default_factory=dict)
+    repairs: Counter[str] = field(default_factory=Counter)
     failure: CosaiError | None = None
     why: str = ""
     trouble: str = ""
@@ -153,39 +149,42 @@ class _Watch:
     ) -> None:
         """Ask, show and wait until none is open, the deadline is over or the user interrupts."""
         view = view_of(progress, len(self.open))
-        try:  # no loop directly below it: see batch._gather
-            self._poll(client, view, every=every, deadline=deadline, workers=workers)
+        try:  # no loop directly below it: see Workers._gather
+            with bar(len(self.open), False if progress is False else None, leave=False) as first:
+                self._poll(client, view, first, every=every, deadline=deadline, workers=workers)
         except KeyboardInterrupt:
             self.why = _INTERRUPTED
         finally:
             view.close()
 
     def _poll(
-        self, client: Client, view: View, *, every: float, deadline: float | None, workers: int
+        self,
+        client: Client,
+        view: View,
+        first: tqdm[Any],
+        *,
+        every: float,
+        deadline: float | None,
+        workers: int,
     ) -> None:
         clock = client.clock
         until = float("inf") if deadline is None else clock.monotonic() + deadline
         pause = every
         while True:
-            left = until - clock.monotonic()
-            fetched = fetch_into(
-                self.store,
-                client,
-                self.open,
-                worth_storing=self._is_change,
-                workers=workers,
-                deadline=None if deadline is None else left,
-            )
+            left = None if deadline is None else until - clock.monotonic()
+            ask = partial(fetch_records, client, self.open, workers=workers, deadline=left)
+            fetched = ask_and_store(ask, self.store, first, worth_storing=self._is_change)
+            first.close()  # from here on the view tells
             changed = self._take(fetched)
             view.show(self._progress())
             if not self.open or self.why or self.failure:
                 return
             pause = every if changed else min(pause * _SLOWER, every * _SLOWEST)
-            left = until - clock.monotonic()
-            if left <= 0:
+            rest = until - clock.monotonic()
+            if rest <= 0:
                 self.why = "the deadline was over"
                 return
-            clock.wait(threading.Event(), min(pause, left))
+            clock.wait(threading.Event(), min(pause, rest))
 
     def _is_change(self, record: Record) -> bool:
         return _outcome(self.records.get(record.job_id)) != _outcome(record)
@@ -198,8 +197,7 @@ class _Watch:
             if before is None or before.fate != "job" or record.fate == "job":
                 changed |= self._is_change(record)
                 self.records[job_id] = record
-        for sentence, answers in fetched.repairs.items():
-            self.repairs[sentence] = self.repairs.get(sentence, 0) + answers
+        self.repairs += fetched.repairs
         self.failure = fetched.failure
         if fetched.ended != DEADLINE_OVER:
             unread = (record.error for record in fetched.records.values() if record.fate == "unread")

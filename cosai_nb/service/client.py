@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from cosai_nb.errors import AnswerError, CosaiError, SettingsError, UnavailableError
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, http_date, retry_after
-from cosai_nb.service.settings import base_url, check_settings
+from cosai_nb.service.settings import base_url, check
 from cosai_nb.service.signing import Signer
 from cosai_nb.service.transport import Reply, RequestsTransport, Transport
 from cosai_nb.service.verdict import EXPIRED_CODES, SkewedError, error_of
@@ -92,15 +92,9 @@ class Client:
         self._credentials = creds.Credentials.of(secret_id, secret_key, token)
         del secret_id, secret_key, token  # a verbose traceback of what fails below prints the locals
         self._credentials.checked()
-        check_settings(
-            bucket=bucket,
-            region=region,
-            scheme=scheme,
-            path=path,
-            rate=rate,
-            timeout=timeout,
-            patience=patience,
-        )
+        check(bucket=bucket, region=region, endpoint=endpoint, scheme=scheme, path=path)
+        check(rate=rate, timeout=timeout, patience=patience)
+        check(transport=transport, provider=provider, clock=clock)
         self.base_url = base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
         self.timeout, self.patience, self.clock = timeout, patience, clock or Clock()
         self.list_size: int | None = None  # largest comma list that the service takes, once it refused one

@@ -1,11 +1,10 @@
-"""The workers of a batch: they share a place to take lists of IDs from, and one queue to send records home by."""
+"""The workers of a batch: they share a place to take lists of IDs from."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from cosai_nb.errors import (
@@ -19,27 +18,24 @@ from cosai_nb.errors import (
 from cosai_nb.schema import Record
 from cosai_nb.service.client import MAX_ANSWER_BYTES
 from cosai_nb.service.parsing import Answer, parse_jobs
+from cosai_nb.service.settings import MAX_LIST
+from cosai_nb.service.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cosai_nb.service.client import Client
 
-MAX_LIST = 10
 MAX_JOB_BYTES = 2**20
 _LISTS_REFUSED = frozenset({400, 404, 414})
 
-Message = list[Record] | str | BaseException
-"""What workers send home: finished records, a repair's sentence, or what ends the call."""
 
-
-class Crew:
-    """The workers' shared state."""
+class Crew(Workers[list[Record] | str]):
+    """The workers' shared state; they send home finished records, and the sentence about a repair."""
 
     def __init__(self, client: Client, ids: Sequence[str], batch_size: int) -> None:
+        super().__init__()
         self.client = client
-        self.messages: SimpleQueue[Message] = SimpleQueue()
-        self.stop = threading.Event()
         # /jobs takes IDs of one kind of job a list; the first letter tells the kind
         kinds: dict[str, deque[str]] = {}
         for job_id in ids:
@@ -56,9 +52,6 @@ class Crew:
         while (ids := self._take()) is not None:
             try:
                 self._ask(ids)
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the calling thread
-                self.messages.put(error)
-                self.stop.set()
             finally:
                 with self._lock:
                     self._asking -= 1
@@ -105,7 +98,7 @@ class Crew:
             with self._lock:
                 self._failures_in_a_row = 0
             if answer.repaired:
-                self.messages.put(answer.repaired)
+                self.send_home(answer.repaired)
             self._sort(ids, answer, observed_ms)
 
     def _refused(self, ids: list[str], error: CosaiError) -> None:
@@ -119,9 +112,9 @@ class Crew:
             self._hand_back([ids[:half], ids[half:]])
         elif error.status_code == 404 and error.code:  # noqa: PLR2004 - HTTP's number
             # without a Code it is some web server's 404, which knows nothing of jobs
-            self.messages.put([Record(ids[0], "not_found")])
+            self.send_home([Record(ids[0], "not_found")])
         elif isinstance(error, RefusedError):
-            self.messages.put([Record(ids[0], "unread", error=str(error))])
+            self.send_home([Record(ids[0], "unread", error=str(error))])
         else:
             self._give_up(ids, error)
 
@@ -137,7 +130,7 @@ class Crew:
         if len(ids) > 1:
             self._hand_back([[job_id] for job_id in ids])  # one of them may be what the service stumbles over
         else:
-            self.messages.put([Record(ids[0], "unread", error=str(error))])
+            self.send_home([Record(ids[0], "unread", error=str(error))])
 
     def _hand_back(self, lists: list[list[str]]) -> None:
         with self._lock:
@@ -164,7 +157,7 @@ class Crew:
         elif left:
             records.append(Record(left[0], "not_found", observed_ms))
         if records:
-            self.messages.put(records)
+            self.send_home(records)
 
 
 def parse_answer_to(ids: list[str], body: bytes) -> Answer:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from cosai_nb.errors import InvalidIdError
+from cosai_nb.errors import InvalidIdError, SettingsError
 from cosai_nb.schema import Record
 
 MAX_ID_LENGTH = 128
@@ -48,7 +48,7 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
 
     Raises
     ------
-    TypeError
+    SettingsError
         Where ``job_ids`` is one string or no iterable.
     InvalidIdError
         With ``strict``; names the position.
@@ -60,12 +60,12 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     >>> [record.error for record in admit(["a1", "a1", "..", None])[1:]]
     ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
     """
-    if isinstance(job_ids, str | bytes | bytearray):
-        raise TypeError("job_ids is a single text: pass a list of IDs, such as [job_id].")
     if hasattr(job_ids, "columns"):
-        raise TypeError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
-    if not isinstance(job_ids, Iterable):
-        raise TypeError(f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs.")
+        raise SettingsError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
+    if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
+        raise SettingsError(
+            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
+        )
     admitted: dict[tuple[bool, str], str | Record] = {}
     for position, job_id in enumerate(job_ids):
         is_text = isinstance(job_id, str)

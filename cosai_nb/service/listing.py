@@ -14,16 +14,15 @@ Oldest first, because new jobs come in at the end then and shift no page that is
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, WIRE, Record, State
 from cosai_nb.service.parsing import Answer, parse_jobs
 from cosai_nb.service.spans import Span, Window, seconds
+from cosai_nb.service.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from cosai_nb.service.client import Client
 
 PAGE = 100
-_FAREWELL_S = 2.0  # how long an ended call waits for all requests in flight; they end by their own timeout
 _WORTH_CUTTING = 8 * PAGE  # jobs: a cut costs about a page, so what is cut must be several
 _ID, _STATE, _QUEUE, _CREATED = (
     [column.name for column in WIRE].index(name) for name in ("job_id", "state", "queue_id", "creation_time")
@@ -53,9 +51,7 @@ class Listed:
         Why the listing ended early.
     interrupted : bool
         True after Ctrl-C.
-    pages : int
-        Requests answered.
-    repairs : dict
+    repairs : Counter
         Sentence about a repaired defect of answers, to how many answers had it.
     """
 
@@ -63,8 +59,7 @@ class Listed:
     read: dict[Window, int] = field(default_factory=dict)
     failure: CosaiError | None = None
     interrupted: bool = False
-    pages: int = 0
-    repairs: dict[str, int] = field(default_factory=dict)
+    repairs: Counter[str] = field(default_factory=Counter)
 
 
 class _Page(NamedTuple):
@@ -75,10 +70,6 @@ class _Page(NamedTuple):
 class _Done(NamedTuple):
     window: Window
     since_ms: int
-
-
-Message = _Page | _Done | BaseException | None
-"""What workers send home: a page, a window that is read, what ends the call, or None when a worker goes home."""
 
 
 def list_records(
@@ -106,7 +97,8 @@ def list_records(
     workers : int
         Threads.
     on_records : callable
-        Called in this thread with each page's records; a job may come more than once.
+        Called in this thread with each page's records, and with none twice a second while nothing comes; a job may come
+        more than once. A CosaiError of it ends the listing.
 
     Returns
     -------
@@ -114,21 +106,23 @@ def list_records(
         Complete where ``failure`` is None and ``interrupted`` False.
     """
     asked = frozenset(states)
-    crew = _Crew(client, windows, tag=tag, queue_id=queue_id, states=asked)
-    threads = [
-        threading.Thread(target=crew.work, name=f"cosai-list-{n}", daemon=True) for n in range(workers)
-    ]
     listed = Listed()
-    try:
-        _gather(crew, threads, listed, on_records)
-    except KeyboardInterrupt:
-        listed.interrupted = True
-    finally:
-        crew.stop.set()
-        farewell = time.monotonic() + _FAREWELL_S
-        for thread in filter(threading.Thread.is_alive, threads):
-            thread.join(timeout=max(0.0, farewell - time.monotonic()))
-    _drain(crew, listed, on_records)
+
+    def keep(message: _Page | _Done | None) -> None:
+        if isinstance(message, _Done):
+            listed.read[message.window] = message.since_ms
+        else:
+            records = message.records if message else []
+            if message and message.repaired:
+                listed.repairs[message.repaired] += 1
+            for record in records:
+                before = listed.records.get(record.job_id, record)
+                listed.records[record.job_id] = max(before, record, key=_age)
+            on_records(records)
+
+    end = _Crew(client, windows, tag=tag, queue_id=queue_id, states=asked).run(workers, keep)
+    listed.interrupted = isinstance(end, KeyboardInterrupt)
+    listed.failure = end if isinstance(end, CosaiError) else None
     if asked:
         listed.records = {
             job_id: record for job_id, record in listed.records.items() if record.values[_STATE] in asked
@@ -136,49 +130,13 @@ def list_records(
     return listed
 
 
-def _gather(
-    crew: _Crew, threads: list[threading.Thread], listed: Listed, keep: Callable[[list[Record]], None]
-) -> None:
-    for thread in threads:
-        thread.start()
-    for _ in threads:  # each sends None as it goes home; not directly below the try: see batch._gather
-        while (message := crew.messages.get()) is not None:
-            _receive(message, listed, keep)
-
-
-def _drain(crew: _Crew, listed: Listed, on_records: Callable[[list[Record]], None]) -> None:
-    """Keep what workers had sent home when the call was interrupted."""
-    while not crew.messages.empty():
-        if (message := crew.messages.get_nowait()) is not None:
-            _receive(message, listed, on_records)
-
-
-def _receive(
-    message: _Page | _Done | BaseException, listed: Listed, on_records: Callable[[list[Record]], None]
-) -> None:
-    if isinstance(message, _Page):
-        listed.pages += 1
-        if message.repaired:
-            listed.repairs[message.repaired] = listed.repairs.get(message.repaired, 0) + 1
-        for record in message.records:
-            before = listed.records.get(record.job_id)
-            listed.records[record.job_id] = record if before is None else max(before, record, key=_age)
-        on_records(message.records)
-    elif isinstance(message, _Done):
-        listed.read[message.window] = message.since_ms
-    elif isinstance(message, CosaiError):
-        listed.failure = listed.failure or message
-    else:
-        raise message
-
-
 def _age(record: Record) -> tuple[bool, int]:
     """Order sights of one job: one that has ended is newer than one that has not."""
     return record.values[_STATE] in _ENDED_STATES, record.observed_ms or 0
 
 
-class _Crew:
-    """The workers' shared state."""
+class _Crew(Workers[_Page | _Done]):
+    """The workers' shared state; they send home pages, and windows that are read."""
 
     def __init__(
         self,
@@ -189,8 +147,7 @@ class _Crew:
         queue_id: str,
         states: frozenset[State],
     ) -> None:
-        self.messages: SimpleQueue[Message] = SimpleQueue()
-        self.stop = threading.Event()
+        super().__init__()
         self._client = client
         self._queue_id = queue_id
         sent = ",".join(sorted(states)) if states and states <= _ENDED_STATES else "All"
@@ -207,20 +164,13 @@ class _Crew:
 
     def work(self) -> None:
         """Page span after span until none is left or the call ends."""
-        try:
-            while (span := self._take()) is not None:
-                try:
-                    self._page_through(span)
-                finally:
-                    with self._lock:
-                        self._paging.remove(span)
-                        self._lock.notify_all()
-        except BaseException as error:  # noqa: BLE001 - it is handled in the calling thread
-            if not self.stop.is_set():
-                self.messages.put(error)
-            self.stop.set()
-        finally:
-            self.messages.put(None)
+        while (span := self._take()) is not None:
+            try:
+                self._page_through(span)
+            finally:
+                with self._lock:
+                    self._paging.remove(span)
+                    self._lock.notify_all()
 
     def _take(self) -> Span | None:
         """Return the next span, or the later half of one that has much left; wait while one may still grow; None at the end."""
@@ -250,7 +200,7 @@ class _Crew:
         if trouble is not None:
             raise trouble
         if not self.stop.is_set():
-            self.messages.put(_Done(Window(span.window.start, span.end), span.since_ms))
+            self.send_home(_Done(Window(span.window.start, span.end), span.since_ms))
 
     def _follow_tokens(self, span: Span) -> CosaiError | None:
         """Page until the token ends or the span's end is passed; return what is in the way."""
@@ -297,4 +247,4 @@ class _Crew:
                 )
             if (created := seconds(values[_CREATED])) is None or window.start <= created < window.end:
                 records.append(Record(job_id, "job", observed_ms, None, values))
-        self.messages.put(_Page(records, answer.repaired))
+        self.send_home(_Page(records, answer.repaired))

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from cosai_nb.errors import FileError, FrameError
+from cosai_nb.errors import FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS
 from cosai_nb.table.dtypes import TEXT
 from cosai_nb.table.frame import conform
@@ -64,7 +64,7 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     ...     read_jobs(f"{folder}/jobs.csv").equals(jobs)
     True
     """
-    path = Path(path)
+    path = path_of(path)
     read = _by_suffix(path, {".parquet": _read_parquet, ".csv": _read_csv})
     try:
         return conform(read(path))
@@ -94,7 +94,7 @@ def write_jobs(jobs: pd.DataFrame, path: str | os.PathLike[str], *, excel_safe: 
     FrameError
         ``jobs`` is no jobs frame.
     """
-    path = Path(path)
+    path = path_of(path)
     write = _by_suffix(path, {".parquet": _write_parquet, ".csv": _write_csv})
     if excel_safe and write is not _write_csv:
         raise FileError(
@@ -120,11 +120,23 @@ def write_jobs(jobs: pd.DataFrame, path: str | os.PathLike[str], *, excel_safe: 
             temporary.unlink(missing_ok=True)
 
 
-def check_destination(path: str | os.PathLike[str]) -> None:
+def check_destination(path: Path) -> None:
     """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
-    path = Path(path)
     _by_suffix(path, {".parquet": None, ".csv": None})
     check_folder(path)
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path that a user named.
+
+    Raises
+    ------
+    SettingsError
+        Where it is none, or an empty text, which would be the current folder.
+    """
+    if isinstance(path, str | os.PathLike) and os.fspath(path):
+        return Path(path)
+    raise SettingsError(f"{path!r} is no path: name a file or folder by a text or a pathlib.Path.")
 
 
 def check_folder(path: Path) -> None:

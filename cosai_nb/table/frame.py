@@ -25,7 +25,7 @@ from cosai_nb.table.dtypes import (
     time_array,
     times_of,
 )
-from cosai_nb.table.given import columns_by_path, refuse_repeated, shown, when_observed
+from cosai_nb.table.given import check_table, columns_by_path, shown, when_observed
 from cosai_nb.table.times import NAT, Times, measure, parse_times
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def conform(frame: pd.DataFrame) -> pd.DataFrame:
     >>> conform(frame_of([]).astype(object)).dtypes.equals(frame_of([]).dtypes)
     True
     """
-    refuse_repeated(frame)
+    check_table(frame)
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise FrameError(

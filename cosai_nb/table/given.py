@@ -39,7 +39,7 @@ def columns_by_path(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     >>> sorted(set(columns_by_path(frame)) - set(REQUIRED))
     ['Input/Lang']
     """
-    refuse_repeated(frame)
+    check_table(frame)
     wanted = {column.path for column in WIRE}
     found: dict[str, Any] = {}
     for label in frame.columns:
@@ -57,8 +57,12 @@ def columns_by_path(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     return {path: frame[label] for path, label in found.items()}
 
 
-def refuse_repeated(frame: pd.DataFrame) -> None:
-    """Raise FrameError where a column name stands more than once: which one is meant cannot be known."""
+def check_table(frame: pd.DataFrame) -> None:
+    """Raise FrameError where this is no table, or a column name stands more than once: which one is meant cannot be known."""
+    if not isinstance(frame, pd.DataFrame):
+        raise FrameError(
+            f"This is {type(frame).__name__}, no DataFrame: pass one, such as fetch_jobs(...) returns."
+        )
     repeated = frame.columns[frame.columns.duplicated()].unique()
     if len(repeated):
         raise FrameError(f"Columns stand more than once: {shown(repeated)}. Keep one of each.")

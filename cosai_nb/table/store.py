@@ -10,25 +10,26 @@ notebooks may fill one store; which sight of a job counts is decided when it is 
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cosai_nb.errors import FileError, SettingsError
 from cosai_nb.schema import ENDED, Outcome
+from cosai_nb.table.files import path_of
 from cosai_nb.table.frame import conform
 from cosai_nb.table.store_parts import holds_foreign_only, part_names, write_part
 from cosai_nb.table.store_reading import Where, read_parts
 from cosai_nb.table.store_sights import newest_of, with_last_seen
-from cosai_nb.table.store_windows import listed, mark_listed
 from cosai_nb.table.store_writer import SightWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    import os
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class JobStore:
     FileError
         Where it is a file, cannot be made, or holds Parquet files of something else.
     SettingsError
-        Where it is an empty text, which would be the current folder.
+        Where it is no path.
 
     Examples
     --------
@@ -69,11 +70,7 @@ class JobStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        if not os.fspath(folder):
-            raise SettingsError(
-                "The store's folder is an empty text: name a folder, or pass None for no store."
-            )
-        self.folder = Path(folder)
+        self.folder = path_of(folder)
         self._sound: set[str] = set()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -169,13 +166,9 @@ class JobStore:
         ------
         FileError
             Where the folder cannot be written; what it held is unchanged.
-        TypeError
-            Where ``jobs`` is no DataFrame.
+        FrameError
+            Where ``jobs`` is no jobs frame.
         """
-        if not isinstance(jobs, pd.DataFrame):
-            raise TypeError(
-                f"jobs is {type(jobs).__name__}: pass a jobs frame, such as fetch_jobs(...) returns."
-            )
         sights = conform(jobs)
         told = ~sights["outcome"].isin([Outcome.INVALID_ID, Outcome.UNREAD])
         sights = sights[told.to_numpy()]
@@ -223,33 +216,6 @@ class JobStore:
         """Return a writer that collects records and stores them in parts; use it in ``with``."""
         return SightWriter(self.add)
 
-    def listed(self, scope: str) -> list[tuple[int, int, int]]:
-        """Return the windows that were listed for good: creation time (seconds since the epoch) from, to before, and jobs.
-
-        Parts may have been damaged or removed since: believe a window only where the store has as many jobs there.
-
-        Parameters
-        ----------
-        scope : str
-            What was listed: bucket, queue and tag in one text.
-
-        Raises
-        ------
-        FileError
-            Where the folder is gone.
-        """
-        return listed(self.folder, scope)
-
-    def mark_listed(self, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
-        """Remember windows (from, to before, how many jobs) of which all jobs have ended and are stored.
-
-        Raises
-        ------
-        FileError
-            Where the folder cannot be written.
-        """
-        mark_listed(self.folder, scope, windows)
-
     def _sights(self, names: Sequence[str], where: Where | None) -> pd.DataFrame:
         frame: pd.DataFrame = read_parts(self.folder, names, where=where).to_pandas()
         return frame
@@ -279,8 +245,8 @@ def _among(job_ids: Iterable[str] | None) -> Where | None:
     """Return what reads only the sights of some jobs."""
     if job_ids is None:
         return None
-    if isinstance(job_ids, str | bytes):
-        raise TypeError("job_ids is a single text: pass a list of IDs, such as [job_id].")
+    if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
+        raise SettingsError(f"job_ids is {type(job_ids).__name__}: pass a list of IDs, such as [job_id].")
     wanted = _text(job_ids)
     return Where(("job_id",), lambda sights: pc.is_in(sights["job_id"], value_set=wanted))
 

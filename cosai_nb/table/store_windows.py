@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHELF = "_listed"
 
 
-def listed(folder: Path, scope: str) -> list[tuple[int, int, int]]:
+def listed_windows(folder: Path, scope: str) -> list[tuple[int, int, int]]:
     """Return the windows remembered for a scope, in no order: start and end in seconds since the epoch, and jobs.
 
     Raises

@@ -1,13 +1,15 @@
-"""Settings that cannot be right say so, by name, and show no login."""
+"""Arguments that cannot be right say so, by name, before anything is asked, and show no login."""
 
 from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 
+import cosai_nb as cn
 from cosai_nb.errors import SettingsError
-from cosai_nb.service.settings import base_url, check_settings
+from cosai_nb.service.settings import base_url, check
 
 FINE = {
     "bucket": "demo-1250000000",
@@ -21,8 +23,8 @@ FINE = {
 
 
 def test_fine_settings_pass():
-    check_settings(**FINE)
-    check_settings(**{**FINE, "path": "/jobs", "rate": 0.1, "timeout": 1, "scheme": "http"})
+    check(**FINE)
+    check(**{**FINE, "path": "/jobs", "rate": 0.1, "timeout": 1, "scheme": "http"})
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,72 @@ def test_fine_settings_pass():
         ("timeout", "30"),
         ("patience", float("nan")),
         ("patience", None),
+        ("endpoint", 5),
+        ("transport", "requests"),
+        ("provider", "me"),
+        ("clock", 5),
     ],
 )
 def test_a_wrong_setting_is_named(name, value):
     with pytest.raises(SettingsError, match=f"^{name}="):
-        check_settings(**{**FINE, name: value})
+        check(**{**FINE, name: value})
+
+
+ASKED = {
+    "tag": "Translation",
+    "queue_id": "p1",
+    "start": "2026-11-01",
+    "end": "2026-11-02",
+}
+CALLS = {
+    "fetch_jobs": lambda **given: cn.fetch_jobs(**{"job_ids": ["a1"], **given}),
+    "watch_jobs": lambda **given: cn.watch_jobs(**{"job_ids": ["a1"], **given}),
+    "list_jobs": lambda **given: cn.list_jobs(**{**ASKED, **given}),
+    "list_queues": cn.list_queues,
+    "describe_job": lambda **given: cn.describe_job("a1", **given),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "values"),
+    [
+        ("fetch_jobs", "batch_size", [2.5, "3", 0, 11, None, True]),
+        ("fetch_jobs", "strict", ["no", None]),
+        *((call, "workers", ["3", 2.5, 0, None, True]) for call in ("fetch_jobs", "list_jobs", "watch_jobs")),
+        *((call, "deadline", ["x", -1, float("nan"), True]) for call in ("fetch_jobs", "watch_jobs")),
+        *((call, "progress", ["yes", 1]) for call in ("fetch_jobs", "list_jobs", "watch_jobs")),
+        *((call, "client", ["me", cn.Client, {}]) for call in CALLS),
+        ("watch_jobs", "every", ["x", 0, None, float("inf")]),
+        ("list_jobs", "tag", [5, "a&b", ""]),
+        ("list_jobs", "queue_id", [None, "p 1"]),
+        ("list_jobs", "states", [5, "Failed", ["Broken"], [5]]),
+        ("list_jobs", "start", [5, None]),
+    ],
+)
+def test_a_wrong_argument_is_a_sentence_that_names_it(wire, call, name, values):
+    client = wire.client_of(lambda *_: pytest.fail("asked"))
+    for value in values:
+        with pytest.raises(SettingsError, match=rf"(?s)^{name}=.* (must|is no) .*\.$") as caught:
+            CALLS[call](**{"client": client, name: value})
+        assert isinstance(caught.value, ValueError)
+        assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("call", ["fetch_jobs", "watch_jobs", "list_jobs"])
+def test_a_store_that_is_no_path_is_named_before_anything_is_asked(wire, call):
+    client = wire.client_of(lambda *_: pytest.fail("asked"))
+    with pytest.raises(SettingsError, match=r"^3 is no path"):
+        CALLS[call](client=client, store=3)
+
+
+def test_a_long_value_is_shortened():
+    with pytest.raises(SettingsError) as caught:
+        check(workers="x" * 10_000)
+    assert len(str(caught.value)) < 200
+
+
+def test_numbers_of_numpy_are_numbers():
+    check(workers=np.int64(3), batch_size=np.int32(10), deadline=np.float32(2.5), rate=np.float64(5))
 
 
 @pytest.mark.parametrize(

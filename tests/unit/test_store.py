@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cosai_nb.errors import CosaiWarning, FileError, SettingsError
+from cosai_nb.errors import CosaiWarning, FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS, WIRE, Record
 from cosai_nb.table import store_parts, store_reading
 from cosai_nb.table.frame import frame_of
 from cosai_nb.table.store import JobStore, as_store
 from cosai_nb.table.store_parts import FORMAT, PART_NAME
+from cosai_nb.table.store_windows import listed_windows, mark_listed
 
 T0 = 1_790_000_000_000
 NAMES = [column.name for column in WIRE]
@@ -123,7 +124,7 @@ def test_the_same_sights_twice_are_one_file(store):
 def test_plain_readers_see_the_rows(store):
     store.add(frame_of([sight("a1", "Success", tag="Translation")]))
     store.add(frame_of([sight("a2", "Running")]))
-    store.mark_listed("scope", [(0, 3600)])
+    mark_listed(store.folder, "scope", [(0, 3600)])
     shutil.copytree(store.folder, store.folder / "_set-aside")  # whatever stands aside must not be read
     assert set(pd.read_parquet(store.folder)["job_id"]) == {"a1", "a2"}
     assert pq.read_table(store.folder).num_rows == 2
@@ -384,17 +385,17 @@ def test_a_file_is_no_store(tmp_path):
 
 
 def test_windows_are_remembered_by_scope_and_survive_damage(store):
-    store.mark_listed("b p q t", [(0, 3600, 7), (7200, 9000, 0)])
-    store.mark_listed("b p q t", [(3600, 7200, 2)])
-    store.mark_listed("other", [(1, 2, 0)])
+    mark_listed(store.folder, "b p q t", [(0, 3600, 7), (7200, 9000, 0)])
+    mark_listed(store.folder, "b p q t", [(3600, 7200, 2)])
+    mark_listed(store.folder, "other", [(1, 2, 0)])
     again = JobStore(store.folder)
-    assert sorted(again.listed("b p q t")) == [(0, 3600, 7), (3600, 7200, 2), (7200, 9000, 0)]
+    assert sorted(listed_windows(again.folder, "b p q t")) == [(0, 3600, 7), (3600, 7200, 2), (7200, 9000, 0)]
     for path in (store.folder / "_listed").glob("*.json"):
         if [0, 3600, 7] in json.loads(path.read_text())["windows"]:
             path.write_text(
                 '{"scope": "b p q t", "windows": [[0, 99999999, 0]]}'
             )  # a wrong window would lose jobs
-    assert again.listed("b p q t") == [(3600, 7200, 2)]
+    assert listed_windows(again.folder, "b p q t") == [(3600, 7200, 2)]
 
 
 @pytest.mark.parametrize("content", [b'{"scope": "s", "windows": [[0, 3600]]}', b'{"scope": "s"}', b"[]"])
@@ -403,28 +404,30 @@ def test_windows_that_do_not_say_how_many_jobs_they_held_are_passed_over(store, 
 
     from cosai_nb.table.store_windows import _digest
 
-    store.mark_listed("s", [(3600, 7200, 2)])
+    mark_listed(store.folder, "s", [(3600, 7200, 2)])
     Path(store.folder, "_listed", f"{_digest(content)}.json").write_bytes(content)
-    assert store.listed("s") == [(3600, 7200, 2)]
+    assert listed_windows(store.folder, "s") == [(3600, 7200, 2)]
 
 
 def test_a_store_that_is_gone_does_not_look_like_one_without_windows(store):
     shutil.rmtree(store.folder)
     with pytest.raises(FileError, match="the folder is gone"):
-        store.listed("s")
+        listed_windows(store.folder, "s")
     with pytest.raises(FileError, match="cannot be read"):
         store.jobs()
 
 
 def test_what_cannot_be_meant_is_refused(store):
     for ask in (store.jobs, store.ended_ids):
-        with pytest.raises(TypeError, match=r"single text: pass a list of IDs"):
-            ask("a1")
-    with pytest.raises(TypeError, match="jobs is list: pass a jobs frame"):
+        for job_ids in ("a1", 7):
+            with pytest.raises(SettingsError, match=r"job_ids is (str|int): pass a list of IDs"):
+                ask(job_ids)
+    with pytest.raises(FrameError, match="This is list, no DataFrame"):
         store.add([sight("a1", "Success")])
     for name in (JobStore, as_store):
-        with pytest.raises(SettingsError, match="empty text"):
-            name("")
+        for path in ("", 3, b"jobs"):
+            with pytest.raises(SettingsError, match=rf"^{path!r} is no path: name a file or folder"):
+                name(path)
 
 
 def test_a_writer_flushes_by_rows_and_at_the_end(store):

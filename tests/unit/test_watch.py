@@ -99,16 +99,16 @@ def test_an_interrupt_gives_what_is_there(emulator, ids):
 
 
 def test_an_interrupt_while_asking_gives_what_is_there(emulator, ids, monkeypatch):
-    from cosai_nb.query import run
+    from cosai_nb.query import watch
 
-    fetch = run.fetch_records
+    fetch = watch.fetch_records
 
     def interrupted(*args, **settings):
         fetched = fetch(*args, **settings)
         fetched.interrupted, fetched.ended = True, "interrupted"
         return fetched
 
-    monkeypatch.setattr(run, "fetch_records", interrupted)
+    monkeypatch.setattr(watch, "fetch_records", interrupted)
     with pytest.warns(IncompleteWarning, match="was interrupted"):
         jobs = watch_jobs(ids, client=emulator.client(clock=Pauses(emulator).clock), progress=False)
     assert len(jobs) == len(ids)
