@@ -105,7 +105,7 @@ def test_none_of_50_keeps_its_interval_whatever_the_times(seed):
     assert row[["rate", "low", "high"]].tolist() == pytest.approx([0, 0, 0.0713], abs=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_with_unfinished_jobs_it_is_aalen_johansen_to_the_last_digit(seed):
     jobs = mixed(seed)
     event = jobs["outcome"].map({"failed": 1, "success": 2, "running": 0})
