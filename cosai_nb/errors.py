@@ -27,6 +27,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -148,6 +149,11 @@ class CosaiWarning(UserWarning):
 
 class IncompleteWarning(CosaiWarning):
     """A call ended early; the message carries the counts of what is missing."""
+
+
+warnings.simplefilter(
+    "always", IncompleteWarning, append=True
+)  # by default a loop would hear of its first hole only
 
 
 class InterruptedWarning(IncompleteWarning):

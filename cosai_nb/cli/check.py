@@ -110,12 +110,13 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 
 def _read(args: argparse.Namespace) -> tuple[pd.DataFrame, int]:
+    quiet = not sys.stderr.isatty()  # cron mails every word
     if args.ids is None:
-        return ask_aloud(lambda: read_source(args, quiet=not sys.stderr.isatty()))  # cron mails every word
+        return ask_aloud(lambda: read_source(args, quiet=quiet))
     from cosai_nb.query import fetch_jobs
 
     ids = read_ids(args.ids)
-    return ask_aloud(lambda: fetch_jobs(ids, store=args.store))
+    return ask_aloud(lambda: fetch_jobs(ids, store=args.store, progress=False if quiet else None))
 
 
 def _chosen(jobs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:

@@ -166,13 +166,13 @@ def list_queues(*, client: Client | None = None) -> pd.DataFrame:
     for page in range(1, _MAX_QUEUE_PAGES):
         params = {"pageNumber": str(page), "pageSize": str(_QUEUE_PAGE)}
         answer, _ = client.ask("/ai_queue", parse_queues, params=params)
-        new = {queue_id: queue for queue in answer if (queue_id := queue.get("QueueId")) not in queues}
+        new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
         if not new:
             break
         queues |= new
     return pd.DataFrame(
         {
-            name: made(arrow_text([queue.get(node) for queue in queues.values()]))
+            name: made(arrow_text([queue[node] for queue in queues.values()]))
             for name, (node, made) in _QUEUE_COLUMNS.items()
         }
     )

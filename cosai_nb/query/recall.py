@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosai_nb.query.windows import counts, settled
-from cosai_nb.schema import COLUMNS, ENDED, OUTCOME_OF_STATE, WIRE, Record
+from cosai_nb.schema import COLUMNS, ENDED, Record
+from cosai_nb.service.listing import ENDED_STATES
+from cosai_nb.service.reader import PLACE
 from cosai_nb.service.spans import Window, seconds
 from cosai_nb.table.store_windows import listed_windows, mark_listed
 
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     from cosai_nb.service.listing import Listed
     from cosai_nb.table.store import JobStore
 
-_WIRE_NAMES = [column.name for column in WIRE]
-_STATE, _CREATED, _TAG, _QUEUE = map(_WIRE_NAMES.index, ("state", "creation_time", "tag", "queue_id"))
-_ENDED_STATES = {state for state, outcome in OUTCOME_OF_STATE.items() if outcome in ENDED}
+_STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class QueueMemory:
         """Return whether a job has ended and says where it belongs: one that does not would be looked for in vain later."""
         values = record.values
         return (
-            values[_STATE] in _ENDED_STATES
+            values[_STATE] in ENDED_STATES
             and values[_TAG] == self.tag
             and values[_QUEUE] == self.queue_id
             and seconds(values[_CREATED]) is not None

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from cosai_nb.errors import IncompleteWarning, InterruptedWarning
 from cosai_nb.query.live import Progress, View, view_of
 from cosai_nb.query.run import ask_and_store, assemble, bar, raise_with, warn_of_repairs
-from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, WIRE, Outcome, Record
+from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
 from cosai_nb.service.batch import DEADLINE_OVER, fetch_records
 from cosai_nb.service.client import Client
 from cosai_nb.service.ids import admit
+from cosai_nb.service.reader import PLACE
 from cosai_nb.service.settings import check
 from cosai_nb.service.spans import seconds
 from cosai_nb.table.store import as_store
@@ -36,8 +37,7 @@ _INTERRUPTED = "the watch was interrupted"
 _SLOWER = 1.5
 _SLOWEST = 6.0
 _SHOWN = 5
-_WIRE_NAMES = [column.name for column in WIRE]
-_STATE, _CREATED = _WIRE_NAMES.index("state"), _WIRE_NAMES.index("creation_time")
+_STATE, _CREATED = PLACE["state"], PLACE["creation_time"]
 
 
 def watch_jobs(

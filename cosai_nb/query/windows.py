@@ -127,22 +127,18 @@ def counts(windows: Iterable[tuple[int, int]], created: Iterable[float]) -> list
 
 def _seconds(name: str, moment: str | date) -> int:
     """Return whole seconds since the epoch, rounded up: creation times have no fractions."""
-    if isinstance(moment, datetime):
-        when = moment
-        if when.tzinfo is None:
-            raise SettingsError(
-                f"{name}={moment!r} has no time zone: write {name}={moment.isoformat()!r} as a text for the service's time "
-                "(+0800), or give the datetime a tzinfo."
-            )
-    else:
-        text = moment.isoformat() if isinstance(moment, date) else moment
-        try:
-            when = datetime.fromisoformat(text)
-        except (ValueError, TypeError):
-            raise SettingsError(
-                f"{name}={moment!r} is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800'."
-            ) from None
-        when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
+    try:
+        when = datetime.fromisoformat(moment.isoformat() if isinstance(moment, date) else moment)
+    except (ValueError, TypeError):
+        raise SettingsError(
+            f"{name}={moment!r} is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800'."
+        ) from None
+    if when.tzinfo is None and isinstance(moment, datetime):
+        raise SettingsError(
+            f"{name}={moment!r} has no time zone: write {name}={moment.isoformat()!r} as a text for the service's time "
+            "(+0800), or give the datetime a tzinfo."
+        )
+    when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
     if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         raise SettingsError(
             f"{name}={moment!s} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}: no job was created then."

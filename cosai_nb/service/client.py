@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from cosai_nb.errors import AnswerError, CosaiError, SettingsError, UnavailableError
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, http_date, retry_after
+from cosai_nb.service.reader import MAX_BYTES
 from cosai_nb.service.settings import base_url, check
 from cosai_nb.service.signing import Signer
 from cosai_nb.service.transport import Reply, RequestsTransport, Transport
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_ANSWER_BYTES = 16 * 2**20
 _ANSWER_RETRIES = 2
 
 
@@ -149,6 +149,7 @@ class Client:
         **settings
             Any other argument of the class.
         """
+        check(config=config)
         settings = creds.wrapped(settings)
         url = config.uri(bucket=bucket, endpoint=config._endpoint_ci)  # noqa: SLF001 - as the SDK's own client does
         known = {
@@ -182,7 +183,7 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         stop: threading.Event | None = None,
-        max_bytes: int = MAX_ANSWER_BYTES,
+        max_bytes: int = MAX_BYTES,
     ) -> tuple[T, int]:
         """Send a signed GET, retry what may be retried, and parse the answer.
 
@@ -217,7 +218,7 @@ class Client:
             self.limiter.acquire(stop)
             used = self._credentials
             try:
-                return self._once(path, parse, params or {}, used, stop, min(max_bytes, MAX_ANSWER_BYTES))
+                return self._once(path, parse, params or {}, used, stop, min(max_bytes, MAX_BYTES))
             except CosaiError as error:
                 # frames of it and of its cause held signed headers, which verbose tracebacks print
                 failure = error.with_traceback(None)

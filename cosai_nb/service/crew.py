@@ -16,8 +16,8 @@ from cosai_nb.errors import (
     UnavailableError,
 )
 from cosai_nb.schema import Record
-from cosai_nb.service.client import MAX_ANSWER_BYTES
 from cosai_nb.service.parsing import Answer, parse_jobs
+from cosai_nb.service.reader import MAX_BYTES
 from cosai_nb.service.settings import MAX_LIST
 from cosai_nb.service.workers import Workers
 
@@ -84,7 +84,7 @@ class Crew(Workers[list[Record] | str]):
     def _ask(self, ids: list[str]) -> None:
         path = f"{self.client.path}/{','.join(ids)}"
         # a list that is too large comes apart; one job with hours of recognised speech must still be readable
-        limit = MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_ANSWER_BYTES
+        limit = MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_BYTES
         try:
             parse = partial(parse_answer_to, ids)
             answer, observed_ms = self.client.ask(path, parse, stop=self.stop, max_bytes=limit)

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError
-from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, WIRE, Record, State
+from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Record, State
 from cosai_nb.service.parsing import Answer, parse_jobs
+from cosai_nb.service.reader import PLACE
 from cosai_nb.service.spans import Span, Window, seconds
 from cosai_nb.service.workers import Workers
 
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 
 PAGE = 100
 _WORTH_CUTTING = 8 * PAGE  # jobs: a cut costs about a page, so what is cut must be several
-_ID, _STATE, _QUEUE, _CREATED = (
-    [column.name for column in WIRE].index(name) for name in ("job_id", "state", "queue_id", "creation_time")
-)
-_ENDED_STATES = frozenset(state for state, outcome in OUTCOME_OF_STATE.items() if outcome in ENDED)
+_ID, _STATE, _QUEUE, _CREATED = (PLACE[name] for name in ("job_id", "state", "queue_id", "creation_time"))
+ENDED_STATES = frozenset(state for state, outcome in OUTCOME_OF_STATE.items() if outcome in ENDED)
 
 
 @dataclass
@@ -132,7 +131,7 @@ def list_records(
 
 def _age(record: Record) -> tuple[bool, int]:
     """Order sights of one job: one that has ended is newer than one that has not."""
-    return record.values[_STATE] in _ENDED_STATES, record.observed_ms or 0
+    return record.values[_STATE] in ENDED_STATES, record.observed_ms or 0
 
 
 class _Crew(Workers[_Page | _Done]):
@@ -150,7 +149,7 @@ class _Crew(Workers[_Page | _Done]):
         super().__init__()
         self._client = client
         self._queue_id = queue_id
-        sent = ",".join(sorted(states)) if states and states <= _ENDED_STATES else "All"
+        sent = ",".join(sorted(states)) if states and states <= ENDED_STATES else "All"
         self._params = {
             "tag": tag,
             "queueId": queue_id,

@@ -113,7 +113,7 @@ def parse_queues(body: bytes) -> list[dict[str, str | None]]:
     Returns
     -------
     list of dict
-        The nodes of each queue, such as QueueId and MaxConcurrent, to the first text in each.
+        QueueId, Name, State, MaxSize, MaxConcurrent, Category, CreateTime and UpdateTime of each queue, as sent.
 
     Raises
     ------
@@ -122,14 +122,15 @@ def parse_queues(body: bytes) -> list[dict[str, str | None]]:
 
     Examples
     --------
-    >>> queues = parse_queues(b"<Response><QueueList><QueueId>p1</QueueId><Name/></QueueList></Response>")
-    >>> queues
-    [{'QueueId': 'p1', 'Name': None}]
+    >>> queues = parse_queues(b"<Response><QueueList><QueueId>p1</QueueId></QueueList></Response>")
+    >>> queues[0]["QueueId"], queues[0]["State"]
+    ('p1', None)
     """
+    names = ("QueueId", "Name", "State", "MaxSize", "MaxConcurrent", "Category", "CreateTime", "UpdateTime")
     response = parse_tree(body).get("Response")
     found = response.get("QueueList") if isinstance(response, dict) else None
     return [
-        {node: next(_texts(said), None) for node, said in queue.items()}
+        {name: next(_texts(queue.get(name)), None) for name in names}
         for queue in (found if isinstance(found, list) else [found])
         if isinstance(queue, dict)
     ]

@@ -14,10 +14,12 @@ from xml.parsers import expat
 from cosai_nb.errors import MalformedError, OversizedError
 from cosai_nb.schema import WIRE
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
 
 Values = tuple[str | None, ...]
+PLACE = {column.name: place for place, column in enumerate(WIRE)}
+"""Where the text of each column stands in a job's Values."""
 
 
 @dataclass(slots=True, eq=False)

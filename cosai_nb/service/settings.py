@@ -62,6 +62,7 @@ _RULES: dict[str, tuple[Fits, str]] = {
     "transport": (_or_none(_has("get", "close")), "have the methods of a Transport, or be None"),
     "provider": (_or_none(callable), "be a function that returns Credentials, or None"),
     "clock": (_or_none(_has("backoff")), "be a Clock, or None"),
+    "config": (lambda value: hasattr(value, "_endpoint_ci"), "be a qcloud_cos.CosConfig"),
     "client": (_or_none(_has("ask")), "be a cosai_nb.Client, or None for Client.from_env()"),
     "batch_size": (
         _number(Integral, lambda value: 1 <= value <= MAX_LIST),

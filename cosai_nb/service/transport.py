@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_TIMEOUT_S = 10.0
+_CONNECTIONS = 64  # kept open
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
@@ -83,8 +84,6 @@ class RequestsTransport:
         Scheme to proxy URL; default: the environment's.
     verify : bool or str, optional
         False switches certificate checks off, a path names a CA bundle; default: the environment's bundle, else certifi's.
-    connections : int
-        Connections kept open.
     """
 
     def __init__(
@@ -93,7 +92,6 @@ class RequestsTransport:
         *,
         proxies: Mapping[str, str] | None = None,
         verify: bool | str | None = None,
-        connections: int = 64,
     ) -> None:
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self._verify = bundle if verify is None else verify
@@ -102,7 +100,7 @@ class RequestsTransport:
                 f"There is no CA bundle at {self._verify!r}: correct REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or verify=."
             )
         self._proxies = dict(get_environ_proxies(url) if proxies is None else proxies)
-        self._adapter = deadline.DeadlineAdapter(pool_connections=2, pool_maxsize=connections)
+        self._adapter = deadline.DeadlineAdapter(pool_connections=2, pool_maxsize=_CONNECTIONS)
 
     def get(self, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> Reply:
         """Send one GET and read the whole answer; see :class:`Transport`."""

@@ -12,8 +12,8 @@ import pytest
 
 from cosai_nb.errors import DeniedError, MalformedError, OversizedError, UnavailableError
 from cosai_nb.service.batch import fetch_records
-from cosai_nb.service.client import MAX_ANSWER_BYTES
 from cosai_nb.service.pace import Clock
+from cosai_nb.service.reader import MAX_BYTES
 
 IDS = [f"j{number:04}" for number in range(100)]
 
@@ -270,7 +270,7 @@ def test_one_job_may_be_larger_than_its_share_of_a_list(wire):
     service = Service(wire)
     client = wire.client_of(service, transport=Transport(service))
     fetch_records(client, IDS[:11], workers=1)
-    assert limits == {10: 10 * 2**20, 1: MAX_ANSWER_BYTES}
+    assert limits == {10: 10 * 2**20, 1: MAX_BYTES}
 
 
 def test_repairs_are_counted(wire):

@@ -137,6 +137,18 @@ def test_a_store_and_ids_are_sources_too(here, emulator, capsys):
     assert len(JobStore("kept").jobs()) == 3_000
 
 
+@pytest.mark.parametrize(("terminal", "progress"), [(True, None), (False, False)])
+def test_nothing_moves_where_nobody_looks(here, emulator, jobs, monkeypatch, terminal, progress):
+    from cosai_nb import query
+
+    given = {}
+    monkeypatch.setattr(query, "fetch_jobs", lambda ids, **settings: given.update(settings) or jobs)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    (here / "ids.txt").write_text("\n".join(emulator.job_ids[:5]))
+    assert cli.main(["check", "--ids", "ids.txt", "--failure-rate", "1"]) == 0
+    assert given["progress"] is progress
+
+
 def test_a_file_that_cannot_be_read_is_3_with_a_reason(here, capsys):
     code, told = check(capsys, "gone.parquet", "--p95-wait", 60)
     assert (code, told["result"]) == (3, "could not read")

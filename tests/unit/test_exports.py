@@ -37,6 +37,14 @@ def test_every_error_is_a_cosai_error():
         assert issubclass(getattr(cn, name), cn.CosaiError | cn.CosaiWarning)
 
 
+def test_a_loop_hears_of_every_hole():
+    code = (
+        "import warnings, cosai_nb as cn\nfor _ in range(3): warnings.warn('a hole', cn.InterruptedWarning)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("a hole") == 3
+
+
 def test_import_loads_nothing_heavy():
     code = "import sys, cosai_nb; print([m for m in ('pandas', 'matplotlib', 'ipywidgets', 'requests', 'pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -306,6 +306,7 @@ def test_only_states_that_jobs_do_not_leave_are_sent(wire, states, sent):
         ({"end": pd.Timestamp("2026-09-23")}, "no time zone"),
         ({"start": "yesterday"}, "is no time"),
         ({"start": 5}, "is no time"),
+        ({"start": pd.NaT}, "start=NaT is no time"),
         ({"end": "2026-09-22"}, "not after"),
         ({"start": "0001-01-01"}, "start=0001-01-01 is not in the years 1970 to 9998"),
         ({"start": "1969-12-31"}, "1970"),

@@ -66,6 +66,7 @@ def test_fine_settings_pass():
         ("transport", "requests"),
         ("provider", "me"),
         ("clock", 5),
+        ("config", "cos.conf"),
     ],
 )
 def test_a_wrong_setting_is_named(name, value):
