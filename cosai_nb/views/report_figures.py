@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
+import gc
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cosai_nb.errors import CosaiError
-from cosai_nb.views import plots
 from cosai_nb.views.answers import hours_of, window_of
+from cosai_nb.views.plots.errors import draw_error_pareto, error_pareto_data
+from cosai_nb.views.plots.failures import draw_failure_rates, failure_rates_data
+from cosai_nb.views.plots.heat import draw_heatmap, heatmap_data
+from cosai_nb.views.plots.jobs import draw_timeline, timeline_data
+from cosai_nb.views.plots.latency import queue_latency, queue_latency_data
+from cosai_nb.views.plots.load import draw_queue_load, queue_load_data
+from cosai_nb.views.plots.over_time import draw_latency_over_time, latency_over_time_data
 from cosai_nb.views.plots.style import bare_sheet
 from cosai_nb.views.svg import inline_svg
 from cosai_nb.views.tables import Table, twin_table
 from cosai_nb.views.wording import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
     from markupsafe import Markup
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from cosai_nb.stats.histogram import DurationHistogram
     from cosai_nb.views.answers import Answers
 
 MOST_PANELS = 3
-SIZE_IN, WIDE_IN = (7.4, 4.6), (14.8, 5.0)
+SIZE_IN, WIDE_IN = (6.0, 3.9), (12.0, 5.0)
 _FEW_HOURS, _MANY_HOURS = 48, 1500
 
 
@@ -49,9 +57,11 @@ class Panel(NamedTuple):
 
 
 class _Plot(NamedTuple):
+    """A figure: how its numbers are found, and how they are drawn."""
+
     title: str
-    draw: Callable[..., Any]
-    twin: Callable[..., pd.DataFrame]
+    data: Callable[[], pd.DataFrame]
+    draw: Callable[..., Axes]
     size: tuple[float, float] = SIZE_IN
 
 
@@ -59,14 +69,28 @@ def panels(answers: Answers) -> tuple[list[Panel], str]:
     """Return the panels, and what must be said of groups that have none."""
     if not answers.count:
         return [], ""
-    places: dict[str, Any] = {}
-    drawn = [_panel("all", "All jobs", _whole(answers), answers.tz, places)]
     groups = list(answers.parts.items())
     if len(groups) == 1:
         groups = []  # it is the whole
-    for number, (key, counts) in enumerate(groups[:MOST_PANELS]):
-        drawn.append(_panel(f"g{number}", label(key), _part(counts, answers.tz), answers.tz, places))
+    sheets: dict[str, Axes] = {}
+    with _no_collector():
+        drawn = [_panel("all", "All jobs", _whole(answers), answers.histogram, answers.tz, sheets)]
+        for number, (key, counts) in enumerate(groups[:MOST_PANELS]):
+            figures = _over_time(counts, answers.tz)
+            drawn.append(_panel(f"g{number}", label(key), figures, counts, answers.tz, sheets))
     return drawn, _not_drawn(len(groups))
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage until all figures are drawn: they are full of cycles, and each look for them takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _not_drawn(groups: int) -> str:
@@ -80,57 +104,85 @@ def _not_drawn(groups: int) -> str:
     return f"{told} {smaller} no figures of {'its' if hidden == 1 else 'their'} own."
 
 
-def _panel(identity: str, name: str, figures: Sequence[_Plot], tz: str, places: dict[str, Any]) -> Panel:
-    shown = [_show(f"{identity}-{number}", plot, tz, places) for number, plot in enumerate(figures)]
+def _panel(
+    identity: str,
+    name: str,
+    plots: Sequence[_Plot],
+    counts: DurationHistogram,
+    tz: str,
+    sheets: dict[str, Axes],
+) -> Panel:
+    shown = [_show(f"{identity}-{number}", plot, counts, tz, sheets) for number, plot in enumerate(plots)]
     return Panel(identity, name, shown)
 
 
 def _whole(answers: Answers) -> list[_Plot]:
     jobs, counts, by, tz = answers.jobs, answers.histogram, list(answers.by) or None, answers.tz
     one_by_one = jobs if answers.latency_by["growing"].any() else counts  # a projection needs single jobs
-    freq = (
-        "1h" if _FEW_HOURS < hours_of(counts) <= _MANY_HOURS else None
-    )  # as fine as can be seen, but not finer
+    fine = "1h" if _FEW_HOURS < hours_of(counts) <= _MANY_HOURS else None  # as can be seen, but not finer
+    latency, failures = _over_time(counts, tz)
     return [
-        _both("Queue latency", "queue_latency", one_by_one, by=by),
-        _both("Queue latency over time", "latency_over_time", counts, tz=tz),
-        _both("Failure rate", "failure_rates", counts, by=by),
-        _both("Failure rate over time", "failure_rates", counts, freq=window_of(counts), tz=tz),
-        _both("Errors", "error_pareto", jobs),
-        _both("Load", "queue_load", jobs, freq=freq, tz=tz),
-        _both("Jobs waiting", "queue_load", jobs, by="queue_id", freq=freq, tz=tz),
-        _both("Queue latency by weekday and hour", "heatmap", counts, tz=tz),
-        _both("Slowest jobs", "timeline", jobs, tz=tz)._replace(size=WIDE_IN),
+        _Plot(
+            "Queue latency",
+            partial(queue_latency_data, counts, by=by),
+            lambda _, __, *, ax: queue_latency(one_by_one, by=by, ax=ax),
+        ),
+        latency,
+        _Plot("Failure rate", partial(failure_rates_data, counts, by=by), partial(draw_failure_rates, by=by)),
+        failures,
+        _Plot("Errors", partial(error_pareto_data, jobs), draw_error_pareto),
+        _Plot("Load", partial(queue_load_data, jobs, freq=fine), partial(draw_queue_load, tz=tz)),
+        _Plot(
+            "Jobs waiting",
+            partial(queue_load_data, jobs, by="queue_id", freq=fine),
+            partial(draw_queue_load, by="queue_id", tz=tz),
+        ),
+        _Plot(
+            "Queue latency by weekday and hour",
+            partial(heatmap_data, counts, tz=tz),
+            partial(draw_heatmap, tz=tz),
+        ),
+        _Plot("Slowest jobs", partial(timeline_data, jobs), partial(draw_timeline, tz=tz), WIDE_IN),
     ]
 
 
-def _part(counts: DurationHistogram, tz: str) -> list[_Plot]:
+def _over_time(counts: DurationHistogram, tz: str) -> list[_Plot]:
+    freq = window_of(counts)
     return [
-        _both("Queue latency over time", "latency_over_time", counts, tz=tz),
-        _both("Failure rate over time", "failure_rates", counts, freq=window_of(counts), tz=tz),
+        _Plot(
+            "Queue latency over time",
+            partial(latency_over_time_data, counts),
+            partial(draw_latency_over_time, tz=tz),
+        ),
+        _Plot(
+            "Failure rate over time",
+            partial(failure_rates_data, counts, freq=freq),
+            partial(draw_failure_rates, freq=freq, tz=tz),
+        ),
     ]
 
 
-def _both(title: str, name: str, jobs: pd.DataFrame | DurationHistogram, **settings: Any) -> _Plot:
-    draw, twin = getattr(plots, name), getattr(plots, f"{name}_data")
-    of_twin = {key: value for key, value in settings.items() if key in inspect.signature(twin).parameters}
-    return _Plot(title, partial(draw, jobs, **settings), partial(twin, jobs, **of_twin))
-
-
-def _show(identity: str, plot: _Plot, tz: str, places: dict[str, Any]) -> Shown:
-    """Draw a plot; the same plot of a group gets the place on its sheet that the one of all jobs was laid out at."""
+def _show(identity: str, plot: _Plot, counts: DurationHistogram, tz: str, sheets: dict[str, Axes]) -> Shown:
+    """Draw a plot; the same plot of a group is drawn on the sheet that the one of all jobs was laid out on."""
     try:
-        ax = bare_sheet(*plot.size)
-        plot.draw(ax=ax)
-        if not ax.axison:  # nothing to draw: the plot says why
-            return Shown(identity, plot.title, None, None, " ".join(text.get_text() for text in ax.texts))
-        figure = cast("Figure", ax.figure)
-        if plot.title in places:
-            figure.set_layout_engine("none")
-            ax.set_position(places[plot.title])
-        svg = inline_svg(figure, name=identity, title=f"{plot.title}; the table below it holds the numbers")
-        places.setdefault(plot.title, ax.get_position())
-        twin = twin_table(plot.twin(), plot.title, tz)
+        data = plot.data()
+        ax = _emptied(sheets[plot.title]) if plot.title in sheets else bare_sheet(*plot.size)
+        plot.draw(data, counts, ax=ax)
     except CosaiError as error:
         return Shown(identity, plot.title, None, None, str(error))
+    if not ax.axison:  # nothing to draw: the plot says why
+        sheets.pop(plot.title, None)
+        return Shown(identity, plot.title, None, None, " ".join(text.get_text() for text in ax.texts))
+    sheets[plot.title] = ax
+    title = f"{plot.title}; the table below it holds the numbers"
+    svg = inline_svg(cast("Figure", ax.figure), name=identity, title=title)
+    twin = twin_table(data, plot.title, tz)
     return Shown(f"{identity}-numbers", plot.title, svg, twin, wide=plot.size == WIDE_IN)
+
+
+def _emptied(ax: Axes) -> Axes:
+    """Take what was drawn off a sheet, and leave its margins, and its axes with their ticks: these take longest."""
+    for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts):
+        artist.remove()
+    cast("Figure", ax.figure).set_layout_engine("none")
+    return ax

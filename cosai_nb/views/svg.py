@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_mixed import MixedModeRenderer
+from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.path import Path
+from matplotlib.textpath import text_to_path
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _HREF = f"{{{_XLINK}}}href"
@@ -26,8 +32,7 @@ _DROPPED = frozenset({f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
 _FONT_SIZE = re.compile(r"([\d.]+)px")
 _OWN_URL = re.compile(r"url\(#([^)]+)\)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_PAD, _LEAST = 3, 36
-"""Points around what is drawn, and that an Axes has at least."""
+_POINTS = 72
 _INK, _PAPER = frozenset({"#000000", "#262626", "black"}), frozenset({"#ffffff", "white"})
 
 
@@ -48,12 +53,7 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
     markupsafe.Markup
         ``<svg role="img" …>`` without style attributes, scripts, links or metadata.
     """
-    written = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cosai_nb"}):
-        canvas = FigureCanvasSVG(figure)
-        _lay_out(figure)
-        canvas.print_svg(written, metadata={"Date": None})  # type: ignore[no-untyped-call]  # savefig would draw everything a second time
-    root = ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib wrote it a line above
+    root = ET.fromstring(_drawn(figure))  # noqa: S314 - matplotlib wrote it a line above
     _clean(root, name)
     for size in ("width", "height"):
         root.attrib.pop(size, None)
@@ -68,29 +68,55 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escaped every text in it
 
 
-def _lay_out(figure: Figure) -> None:
-    """Fit what is drawn into the sheet: one Axes in one pass, several as their engine does it."""
-    figure.set_dpi(72)
-    engine = figure.get_layout_engine()
-    if engine is None:
-        return
-    if len(figure.axes) > 1:
-        engine.execute(figure)
-    else:
-        _fit(figure, figure.axes[0])
-    figure.set_layout_engine("none")
+def _drawn(figure: Figure) -> str:
+    figure.set_dpi(_POINTS)
+    written = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cosai_nb"}):
+        vectors = _Renderer(*figure.bbox.size, written, image_dpi=_POINTS, metadata={"Date": None})  # type: ignore[no-untyped-call]  # matplotlib's
+        renderer: Any = MixedModeRenderer(figure, *figure.get_size_inches(), _POINTS, vectors)  # type: ignore[no-untyped-call, call-arg]  # matplotlib's
+        _Canvas(figure).renderer = renderer
+        figure.draw(renderer)
+        renderer.finalize()
+    return written.getvalue()
 
 
-def _fit(figure: Figure, ax: Axes) -> None:
-    """Give an Axes the room that its labels and its legend leave; they keep their size whatever room it has."""
-    drawn = ax.get_tightbbox(for_layout_only=True)
-    if drawn is None:
-        return
-    inside, sheet = ax.get_window_extent(), figure.bbox
-    left, below = inside.x0 - drawn.x0 + _PAD, inside.y0 - drawn.y0 + _PAD
-    right, above = drawn.x1 - inside.x1 + _PAD, drawn.y1 - inside.y1 + _PAD
-    width, height = max(sheet.width - left - right, _LEAST), max(sheet.height - below - above, _LEAST)
-    ax.set_position((left / sheet.width, below / sheet.height, width / sheet.width, height / sheet.height))
+class _Canvas(FigureCanvasBase):
+    """Where a layout measures texts: with the renderer that draws them, where print_svg draws once more to have one."""
+
+    renderer: Any
+
+    def get_renderer(self) -> Any:
+        """Return what matplotlib asks for under this name."""
+        return self.renderer
+
+
+class _Renderer(RendererSVG):
+    """matplotlib's, which measures each text once, and writes shapes of one look as one path."""
+
+    def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> Any:
+        return _measured(s, prop.copy(), ismath)
+
+    def draw_text(
+        self, gc: Any, x: float, y: float, s: str, prop: FontProperties, *place: Any, **more: Any
+    ) -> None:
+        plain = prop.copy()
+        plain.set_family(
+            "DejaVu Sans"
+        )  # the page's style names the fonts; to look for each takes longer than to write
+        super().draw_text(gc, x, y, s, plain, *place, **more)  # type: ignore[no-untyped-call]  # matplotlib's
+
+    def draw_path_collection(
+        self, gc: Any, master_transform: Any, paths: Any, all_transforms: Any, *looks: Any, **more: Any
+    ) -> None:
+        own = [look for look in (all_transforms, *looks) if isinstance(look, (list, np.ndarray))]
+        if len(paths) > 1 and max(map(len, own)) <= 1:
+            paths = [Path.make_compound_path(*paths)]
+        super().draw_path_collection(gc, master_transform, paths, all_transforms, *looks, **more)  # type: ignore[no-untyped-call]  # matplotlib's
+
+
+@lru_cache(maxsize=4096)
+def _measured(text: str, font: FontProperties, ismath: Any) -> tuple[float, float, float]:
+    return text_to_path.get_text_width_height_descent(text, font, ismath)
 
 
 def _clean(root: ET.Element, name: str) -> None:
