@@ -19,6 +19,7 @@ from cosai_nb.stats.latency import queue_latency
 from cosai_nb.table.frame import add_timings
 from cosai_nb.views import plots
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import headline
 from cosai_nb.views.plots.parts import NO_JOBS
 from cosai_nb.views.plots.quick import quick_png
 from cosai_nb.views.wording import duration
@@ -292,12 +293,12 @@ def test_load_is_drawn_at_the_ends_of_the_bins():
 
 def test_one_server_is_one():
     legend = plots.queue_load(FRAMES["three"], servers=1, ax=style.bare_sheet()).get_legend()
-    assert "1 server (" in legend.get_texts()[-1].get_text()
+    assert legend.get_texts()[-1].get_text().startswith("1 server: ")
 
 
 def test_long_facts_are_wrapped_and_the_title_stands_above_them():
     ax = style.bare_sheet(layout=None)
-    style.headline(ax, "What", "some facts, " * 20)
+    headline(ax, "What", "some facts, " * 20)
     quick_png(ax.figure, dpi=60)
     facts, title = ax._right_title, ax._left_title
     assert facts.get_text().count("\n") == title.get_text().count("\n") - 1 > 0

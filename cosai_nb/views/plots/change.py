@@ -12,6 +12,7 @@ from cosai_nb.stats.change import FASTER, SLOWER, compare
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_lines, name_rows
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.slots import quantile_names
 from cosai_nb.views.plots.text import labels
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cosai_nb.stats.histogram import DurationHistogram
 
 _MOST_ROWS = 20
+_POINT = 9
 
 
 def before_after_data(
@@ -142,22 +144,23 @@ def before_after(
             if np.isnan(known).all()
             else "No quantile is reached on either side: too many jobs still wait.",
         )
-    named = _row_names(rows, names)
-    style.name_rows(ax, named)
-    handles: list[Any] = []
-    for place, row in enumerate(rows.itertuples(index=False)):
-        handles = _draw_pair(ax, place, row)
-        style.beside(ax, place, _in_words(row))
-    style.duration_log_axis(ax, "x", float(finite.max()))
-    ax.set_xlabel("queue latency (log scale)")
+    named = name_rows(ax, _row_names(rows, names), [_in_words(row) for row in rows.itertuples(index=False)])
+    _draw_pairs(ax, rows)
+    style.duration_log_axis(ax, "x", float(finite.max()), "queue latency")
     ax.grid(axis="x", alpha=0.25)
-    style.headline(
+    headline(
         ax,
         f"Queue latency before and after{style.by_text(names)}",
         f"before: {facts(sides[0])}; after: {facts(sides[1], **rows.attrs['drawn'])}",
-        rows=named,
+        left=named.left,
     )
-    style.name_lines(ax, handles, ["before", "after"])
+    name_lines(
+        ax,
+        [
+            Entry(style.handle(style.GREY, marker="o", hollow=hollow, size=_POINT), side)
+            for side, hollow in (("before", True), ("after", False))
+        ],
+    )
     return ax
 
 
@@ -169,15 +172,14 @@ def _row_names(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
     return [f"{texts[key]}  {name}" for key, name in zip(keys, rows["quantile"], strict=True)]
 
 
-def _draw_pair(ax: Axes, place: int, row: Any) -> list[Any]:
-    color = {SLOWER: style.VERMILION, FASTER: style.GREEN}.get(row.verdict, style.GREY)
-    ends = [value if math.isfinite(value) else math.nan for value in (row.before, row.after)]
-    ax.plot(ends, [place, place], "-", color=color, linewidth=3, alpha=0.6)
-    (first,) = ax.plot(
-        ends[:1], [place], "o", color=color, markerfacecolor="white", markersize=9, linestyle="none"
-    )
-    (second,) = ax.plot(ends[1:], [place], "o", color=color, markersize=9, linestyle="none")
-    return [first, second]
+def _draw_pairs(ax: Axes, rows: pd.DataFrame) -> None:
+    """Draw a line from before, hollow, to after; its colour is the verdict."""
+    place = np.arange(len(rows))
+    colors = rows["verdict"].map({SLOWER: style.VERMILION, FASTER: style.GREEN}).fillna(style.GREY).tolist()
+    before, after = (np.where(np.isfinite(rows[side]), rows[side], np.nan) for side in ("before", "after"))
+    ax.hlines(place, before, after, colors=colors, linewidth=3, alpha=0.6)
+    for seconds, inside in ((before, "white"), (after, colors)):
+        ax.scatter(seconds, place, _POINT**2, facecolor=inside, edgecolor=colors, clip_on=False, zorder=3)
 
 
 def _in_words(row: Any) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from cosai_nb.stats.failures import error_pareto as pareto_summary
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_lines, name_rows
 from cosai_nb.views.plots.parts import NO_JOBS, facts
 from cosai_nb.views.plots.text import label
 from cosai_nb.views.wording import jobs_in_words, share
@@ -90,18 +91,20 @@ def draw_error_pareto(drawn: pd.DataFrame, histogram: DurationHistogram, *, ax: 
         return style.say(ax, _NO_FAILURE if histogram.jobs else NO_JOBS)
     every, failed = drawn.attrs["errors"], drawn.attrs["failed"]
     place = np.arange(len(drawn))
-    ax.barh(place, drawn["share"], color=style.VERMILION, height=0.6)
-    (line,) = ax.plot(drawn["cumulated_share"], place, "o-", color="#000000", linewidth=1, markersize=4)
     names = [_name(code, message) for code, message in zip(drawn["code"], drawn["message"], strict=True)]
-    style.name_rows(ax, names)
-    for row, (number, part) in enumerate(zip(drawn["jobs"], drawn["share"], strict=True)):
-        style.beside(ax, row, f"{jobs_in_words(number)}, {share(part)}")
+    notes = [
+        f"{jobs_in_words(number)}, {share(part)}"
+        for number, part in zip(drawn["jobs"], drawn["share"], strict=True)
+    ]
+    rows = name_rows(ax, names, notes)
+    ax.barh(place, drawn["share"], color=style.VERMILION, height=rows.bar)
+    (line,) = ax.plot(drawn["cumulated_share"], place, "o-", color=style.GREY, linewidth=1, markersize=4)
     ax.set_xlim(0, 1.02)
     style.percent_axis(ax.xaxis, "share of all failed jobs")
     ax.grid(axis="x", alpha=0.25)
     rest = f", the {len(drawn)} most frequent of {every:,} errors" if every > len(drawn) else ""
-    style.headline(ax, "Why jobs fail", f"{failed:,} failed of {facts(histogram)}{rest}", rows=names)
-    style.name_lines(ax, [line], ["cumulated share"])
+    headline(ax, "Why jobs fail", f"{failed:,} failed of {facts(histogram)}{rest}", left=rows.left)
+    name_lines(ax, [Entry(line, "cumulated share")])
     return ax
 
 

@@ -11,6 +11,7 @@ from cosai_nb.stats.failures import failure_rates as rate_summary
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_lines, name_rows
 from cosai_nb.views.plots.bars import count_bars
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+_HOUR = pd.Timedelta("1h")
 _MOST_ROWS = 20
 _NO_RATE = "No job here has ended in success or failure, so there is no failure rate."
 
@@ -115,7 +117,8 @@ def failure_rates(
     """
     style.zone_of(tz)
     histogram = as_histogram(jobs, group_columns(by))
-    rates = failure_rates_data(histogram if freq is None else jobs, by=by, freq=freq)
+    fine = freq is not None and pd.Timedelta(freq) % _HOUR  # what a histogram does not know
+    rates = failure_rates_data(jobs if fine else histogram, by=by, freq=freq)
     return draw_failure_rates(rates, histogram, by=by, freq=freq, tz=tz, ax=ax)
 
 
@@ -141,36 +144,33 @@ def draw_failure_rates(
         return style.say(ax, _NO_RATE)
     if freq is not None and rates["time"].isna().all():
         return style.say(ax, NO_TIMES)
-    rows: list[str] = []
+    said = facts(histogram, **rates.attrs["drawn"])
     if freq is None:
-        rows = _draw_points(ax, rates, names)
+        left = _draw_points(ax, rates, names)
+        headline(ax, f"Failure rate{style.by_text(names)}", said, left=left)
     else:
         _draw_course(ax, rates, names, pd.Timedelta(freq), tz)
-    over_time = " over time" if freq is not None else ""
-    style.headline(
-        ax,
-        f"Failure rate{over_time}{style.by_text(names)}",
-        facts(histogram, **rates.attrs["drawn"]),
-        rows=rows,
-    )
+        headline(ax, f"Failure rate over time{style.by_text(names)}", said)
     return ax
 
 
-def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> list[str]:
+def _draw_points(ax: Axes, rates: pd.DataFrame, names: Sequence[str]) -> int:
+    """Draw a rate a row; return how many letters its name takes."""
     place = np.arange(len(rates))
     low, high, rate = (rates[name].to_numpy() for name in ("low", "high", "rate"))
     ax.hlines(place, low, high, color=style.VERMILION, linewidth=5, alpha=0.35)
     ax.plot(rate, place, "o", color=style.VERMILION, markersize=8, clip_on=False, zorder=3)
     keys = list(zip(*(rates[name] for name in names), strict=True)) if names else []
     named = labels([plain(key) for key in keys], longest=30) if names else ["all jobs"]
-    style.name_rows(ax, named)
-    for row, (part, failed, ended) in enumerate(zip(rate, rates["failed"], rates["ended"], strict=True)):
-        known = share(part) if np.isfinite(part) else "not decided"
-        style.beside(ax, row, f"{known}: {failed:,} of {ended:,} ended")
+    notes = [
+        f"{share(part) if np.isfinite(part) else 'not decided'}: {failed:,} of {ended:,} ended"
+        for part, failed, ended in zip(rate, rates["failed"], rates["ended"], strict=True)
+    ]
+    rows = name_rows(ax, named, notes)
     ax.set_xlim(0, min(max(high.max() * 1.08, 0.01), 1.02))
     style.percent_axis(ax.xaxis, "jobs that fail (95 % interval)")
     ax.grid(axis="x", alpha=0.25)
-    return named
+    return rows.left
 
 
 def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.Timedelta, tz: str) -> None:
@@ -202,10 +202,9 @@ def _draw_course(ax: Axes, rates: pd.DataFrame, names: Sequence[str], width: pd.
     style.clock_axis(ax.xaxis, tz)
     ax.grid(alpha=0.25)
     named = labels([plain(key) for key, _ in groups], longest=26) if names else ["failure rate"]
-    bars_text = (
-        f"jobs created in {style.nice_duration(width.total_seconds())}, at most {created['jobs'].max():,}"
-    )
-    style.name_lines(ax, [*handles, bars], [*named, bars_text])
+    every = f"jobs per {style.nice_duration(width.total_seconds())}"
+    lines = [Entry(*pair) for pair in zip(handles, named, strict=True)]
+    name_lines(ax, [*lines, Entry(bars, every, f"at most {created['jobs'].max():,}")])
 
 
 def _without_gaps(part: pd.DataFrame, width: pd.Timedelta) -> pd.DataFrame:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import headline, name_axis
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
 from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
 from cosai_nb.views.plots.text import label
@@ -125,13 +126,15 @@ def draw_heatmap(
         cmap="cividis",
         edgecolor="white",
     )
+    slots = np.flatnonzero(np.isinf(cells[name]))
     ax.patch.set(facecolor="white", edgecolor="#BBBBBB", hatch="////", linewidth=0)
     if q is not None:
-        _mark_open_ends(ax, np.flatnonzero(np.isinf(cells[name])), norm(values))
+        _mark_open_ends(ax, slots, norm(values))
     _name_cells(ax, tz)
     _add_colorbar(ax, mesh, "jobs" if q is None else f"queue latency {name}")
     what = "Jobs created" if q is None else f"Queue latency {name}"
-    style.headline(ax, f"{what} by weekday and hour", f"{facts(histogram)}; hatched: no jobs")
+    open_ends = "; ≥: many still wait" if len(slots) else ""
+    headline(ax, f"{what} by weekday and hour", f"{facts(histogram)}; hatched: no jobs{open_ends}")
     return ax
 
 
@@ -147,9 +150,19 @@ def _log_norm(seconds: np.ndarray) -> LogNorm:
 
 
 def _mark_open_ends(ax: Axes, slots: np.ndarray, shades: np.ndarray) -> None:
-    for slot in slots:
-        ink = "#111111" if shades[slot] > 0.5 else "white"  # noqa: PLR2004 - the lighter half of the colours
-        ax.text(slot % _DAY + 0.5, slot // _DAY + 0.5, "≥", ha="center", va="center", color=ink, fontsize=13)
+    size = min(72 * ax.bbox.width / ax.figure.dpi / _DAY * 0.45, 9)
+    light = shades[slots] > 0.5  # noqa: PLR2004 - the lighter half of the colours
+    for some, ink in ((slots[light], "#111111"), (slots[~light], "white")):
+        if len(some):
+            ax.plot(
+                some % _DAY + 0.5,
+                some // _DAY + 0.5,
+                marker=r"$\geq$",
+                ls="none",
+                color=ink,
+                ms=size,
+                mew=0.3,
+            )
 
 
 def _name_cells(ax: Axes, tz: str) -> None:
@@ -158,16 +171,14 @@ def _name_cells(ax: Axes, tz: str) -> None:
     ax.set_ylim(len(WEEKDAYS), 0)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel(f"hour of creation ({label(tz)})")
+    name_axis(ax.xaxis, f"hour of creation ({label(tz)})")
 
 
 def _add_colorbar(ax: Axes, mesh: Any, text: str) -> None:
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
     bar.outline.set_visible(False)
-    bar.set_label(text)
+    name_axis(bar.ax.yaxis, text)
     if isinstance(mesh.norm, LogNorm):
-        bar.ax.yaxis.set_major_locator(FixedLocator(style.ticks_up_to(mesh.norm.vmax or 1)[1:]))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.nice_duration(value)))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+        style.duration_ticks(bar.ax.yaxis, mesh.norm.vmax or 1)
     else:
         bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))

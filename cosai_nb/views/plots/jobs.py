@@ -13,12 +13,16 @@ from cosai_nb.stats.censoring import ENDED, UNFINISHED, Measured, measure_jobs, 
 from cosai_nb.stats.frames import check_jobs
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_axis, name_lines, name_rows
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
 from cosai_nb.views.plots.text import label, labels
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     import numpy.typing as npt
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 Measure = Literal["total_time", "queue_latency", "run_time"]
 _ID_COLUMNS = 22
@@ -144,30 +148,39 @@ def draw_timeline(
     waited, ran = table["waited_s"].fillna(0).to_numpy(), table["ran_s"].fillna(0).to_numpy()
     size, unit = style.duration_unit((waited + ran).max())
     place = np.arange(len(table))
-    ax.barh(place, waited / size, color=style.ORANGE, height=0.7, hatch="///", edgecolor="white", linewidth=0)
-    ax.barh(place, ran / size, left=waited / size, color=style.BLUE, height=0.7)
-    on = table["unfinished"].to_numpy()
-    (arrows,) = ax.plot(
-        (waited + ran)[on] / size, place[on], ">", color="#000000", markersize=6, clip_on=False
-    )
     names = labels(table["job_id"].tolist(), longest=_ID_COLUMNS)
-    style.name_rows(ax, names)
-    created = table["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
-    for row, (tag, outcome, code) in enumerate(
-        zip(table["tag"], table["outcome"], table["code"], strict=True)
-    ):
-        style.beside(ax, row, f"{created[row]}, {label(tag, longest=18)}, {_fate(str(outcome), code)}")
-    ax.set_xlabel(f"time since creation ({unit})")
+    rows = name_rows(ax, names, _notes(table, zone))
+    ax.barh(
+        place, waited / size, color=style.ORANGE, height=rows.bar, hatch="///", edgecolor="white", linewidth=0
+    )
+    ax.barh(place, ran / size, left=waited / size, color=style.BLUE, height=rows.bar)
+    on = table["unfinished"].to_numpy()
+    arrows: list[Line2D] = []
+    if on.any():  # no marks at all would still claim room in the layout
+        arrows = ax.plot(
+            (waited + ran)[on] / size, place[on], ">", color=style.INK, markersize=6, clip_on=False
+        )
+    name_axis(ax.xaxis, f"time since creation ({unit})")
     ax.grid(axis="x", alpha=0.25)
     colors = [Patch(facecolor=style.ORANGE, hatch="///", edgecolor="white"), Patch(facecolor=style.BLUE)]
-    more = [arrows] if on.any() else []
-    style.name_lines(ax, [*colors, *more], ["waiting", "running", "goes on"][: 2 + len(more)])
+    marks = zip([*colors, *arrows], ("waiting", "running", "goes on"), strict=False)
+    name_lines(ax, [Entry(*mark) for mark in marks])
     order = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}[slowest]
     what = f"The {len(table)} jobs with the longest {order}" if len(table) > 1 else "One job"
-    style.headline(
-        ax, what, f"of {facts(histogram)}; beside them when they were created, in {label(tz)}", rows=names
+    headline(
+        ax, what, f"of {facts(histogram)}; beside them when they were created, in {label(tz)}", left=rows.left
     )
     return ax
+
+
+def _notes(table: pd.DataFrame, zone: ZoneInfo) -> list[str]:
+    """Say of each job when it was created, what it was and how it ended."""
+    created = table["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
+    columns = zip(created, table["tag"], table["outcome"], table["code"], strict=True)
+    return [
+        f"{moment}, {label(tag, longest=18)}, {_fate(str(outcome), code)}"
+        for moment, tag, outcome, code in columns
+    ]
 
 
 def _fate(outcome: str, code: Any) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FuncFormatter
 
 from cosai_nb.stats.curves import Curve, Floats, kaplan_meier
 from cosai_nb.stats.frames import group_columns
@@ -13,9 +14,11 @@ from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.latency import NEEDS_JOBS
 from cosai_nb.stats.latency import queue_latency as latency_summary
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_axis, name_lines
 from cosai_nb.views.plots.parts import (
     NO_JOBS,
     NO_TIMES,
+    Part,
     by_labels,
     facts,
     largest,
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
 _LEGEND_COLUMNS = 26
+_POINT, _TICK = 7, 8
+"""Points: size of a quantile's mark, and of a tick across a curve."""
+_SHARES = (0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.75)
 _EXACT_POINTS = 400
 _STEPS_OF_SHARE, _STEPS_OF_LOG = 500, 60
 
@@ -150,31 +155,41 @@ def queue_latency(
     longest = max((curve["queue_latency_s"].max() for curve in curves if len(curve)), default=None)
     if longest is None:
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
-    summary = by_labels(latency_summary(jobs, by=by, q=tuple(quantiles.values())))
-    handles, named = (
-        [],
-        labels([part.labels for part in parts], longest=_LEGEND_COLUMNS) if names else ["all jobs"],
-    )
-    for number, (part, curve) in enumerate(zip(parts, curves, strict=True)):
-        row = summary[plain(part.labels)]
-        handles.append(_draw_curve(ax, curve, row, quantiles, style.look(number)))
-        named[number] += f": {_in_words(row, quantiles)}"
+    rows = _summarise(jobs, histogram, parts, by=by, q=quantiles)
+    for number, (curve, row) in enumerate(zip(curves, rows, strict=True)):
+        _draw_curve(ax, curve, row, quantiles, style.look(number))
         longest = max(longest, *(row[name] for name in quantiles if np.isfinite(row[name])), 0)
     _finish_curves(ax, longest, max(part.jobs.jobs for part in parts), quantiles.values())
     if not any(curve["started"].any() for curve in curves):
         ax.text(0.5, 0.5, "No job has started yet.", transform=ax.transAxes, ha="center")
-    style.headline(
-        ax, f"Queue latency{style.by_text(names)}", facts(histogram, shown=len(parts), groups=groups)
-    )
-    style.name_lines(ax, handles, named)
+    headline(ax, f"Queue latency{style.by_text(names)}", facts(histogram, shown=len(parts), groups=groups))
+    named = labels([part.labels for part in parts], longest=_LEGEND_COLUMNS) if names else ["all jobs"]
+    _name_curves(ax, named, curves, rows, quantiles)
     return ax
+
+
+def _summarise(
+    jobs: pd.DataFrame | DurationHistogram,
+    histogram: DurationHistogram,
+    parts: Sequence[Part],
+    *,
+    by: str | Sequence[str] | None,
+    q: Mapping[str, float],
+) -> list[pd.Series[Any]]:
+    """Return the quantiles of each part; single jobs are counted again only where a projection needs them."""
+    shares = tuple(q.values())
+    summary = latency_summary(histogram, by=by, q=shares)
+    if not isinstance(jobs, DurationHistogram) and (summary["method"] == NEEDS_JOBS).any():
+        summary = latency_summary(jobs, by=by, q=shares)
+    rows = by_labels(summary)
+    return [rows[plain(part.labels)] for part in parts]
 
 
 def _draw_curve(
     ax: Axes, curve: pd.DataFrame, row: pd.Series[Any], q: Mapping[str, float], look: style.Look
-) -> Line2D:
+) -> None:
     seconds, started = curve["queue_latency_s"].to_numpy(), curve["started_share"].to_numpy()
-    (line,) = ax.plot(
+    ax.plot(
         np.append(0, seconds),
         np.append(0, started),
         drawstyle="steps-post",
@@ -183,13 +198,41 @@ def _draw_curve(
         linewidth=1.8,
     )
     censored = curve["not_started"].to_numpy() > 0
-    ax.plot(seconds[censored], started[censored], "|", color=look.color, markersize=6, alpha=0.5)
-    for name, part in q.items():
-        inside = "white" if is_projected(row, name) else look.color
-        ax.plot(
-            row[name], part, look.marker, color=look.color, markerfacecolor=inside, markersize=7, zorder=3
-        )
-    return line
+    if censored.any():
+        ax.plot(seconds[censored], started[censored], "|", color=look.color, markersize=_TICK, alpha=0.5)
+    projected = np.array([is_projected(row, name) for name in q])
+    known, share = row[list(q)].to_numpy(dtype=np.float64), np.array(list(q.values()))
+    for some, inside in ((~projected, look.color), (projected, "white")):
+        if (some & np.isfinite(known)).any():
+            ax.plot(
+                known[some],
+                share[some],
+                look.marker,
+                color=look.color,
+                markerfacecolor=inside,
+                markersize=_POINT,
+                zorder=3,
+            )
+
+
+def _name_curves(
+    ax: Axes,
+    named: Sequence[str],
+    curves: Sequence[pd.DataFrame],
+    rows: Sequence[pd.Series[Any]],
+    q: Mapping[str, float],
+) -> None:
+    """Put each curve into the legend, and of the other marks those that were drawn."""
+    entries = []
+    for number, (name, row) in enumerate(zip(named, rows, strict=True)):
+        look = style.look(number)
+        line = style.handle(look.color, dash=look.dash, marker=look.marker, size=_POINT)
+        entries.append(Entry(line, name, _in_words(row, q)))
+    if any(curve["not_started"].any() for curve in curves):
+        entries.append(Entry(style.handle(style.INK, marker="|", size=_TICK), "still waiting"))
+    if any(is_projected(row, name) and np.isfinite(row[name]) for row in rows for name in q):
+        entries.append(Entry(style.handle(style.INK, marker="o", hollow=True, size=_POINT), "projected"))
+    name_lines(ax, entries)
 
 
 def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
@@ -204,12 +247,11 @@ def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
 
 
 def _finish_curves(ax: Axes, longest: float, most_jobs: int, q: Iterable[float]) -> None:
-    style.duration_log_axis(ax, "x", longest)
-    ax.set_xlabel("queue latency (log scale)")
-    ax.set_ylabel("jobs that have started")
+    style.duration_log_axis(ax, "x", longest, "queue latency")
+    name_axis(ax.yaxis, "jobs that have started")
     ax.set_yscale("function", functions=(_stretch, _shrink))
-    ticks = {0: "0", 0.5: "50 %", 0.75: "75 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %"}
-    ax.set_yticks(list(ticks), labels=list(ticks.values()))
+    ax.yaxis.set_major_locator(style.RoomyLocator(_SHARES, 14))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
     ax.set_ylim(0, min(max(1 - 0.3 / most_jobs, 0.97), 0.9997))
     ax.grid(alpha=0.25)
     for part in q:

@@ -12,6 +12,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.load import queue_load as load_summary
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_lines
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, keep_largest, name_groups, plain
 from cosai_nb.views.plots.text import labels
 from cosai_nb.views.wording import count
@@ -19,7 +20,6 @@ from cosai_nb.views.wording import count
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from cosai_nb.stats.curves import Floats
@@ -28,6 +28,7 @@ _WIDTHS = ("1min", "5min", "15min", "1h", "6h", "1D")
 _MOST_BINS = 1500
 _NO_LOAD = "No job waited or ran for any time."
 _NO_LOAD_SEEN = "No job waited or ran on the hours looked at. What happened in between needs the jobs frame."
+_TOO_SHORT = "No job waited or ran at any of the moments looked at, {} apart."
 _DRAWN = ["time", "arrivals", "waiting", "running", "waiting_max", "running_max", "servers", "servers_from"]
 
 
@@ -172,18 +173,21 @@ def draw_queue_load(
     if not steps[["waiting_max", "running_max"]].to_numpy().any():
         return style.say(ax, _NO_LOAD if steps.attrs["exact"] else _NO_LOAD_SEEN)
     steps = steps.assign(moment=bin_ends(steps))
-    handles, named = _draw_lines(ax, steps, names) if names else _draw_stack(ax, steps)
+    entries = _draw_lines(ax, steps, names) if names else _draw_stack(ax, steps)
+    if not steps[["waiting", "running"]].to_numpy().any():
+        width = style.nice_duration(steps.attrs["width_s"])
+        ax.text(0.5, 0.5, _TOO_SHORT.format(width), transform=ax.transAxes, ha="center", wrap=True)
     ax.set_ylim(0, None)
     ax.margins(x=0.01)
     ax.grid(alpha=0.25)
     style.clock_axis(ax.xaxis, tz)
-    style.count_axis(ax.yaxis, "jobs waiting" if names else "jobs in the queue and in work")
-    style.headline(
+    style.count_axis(ax.yaxis, "jobs waiting" if names else "jobs waiting and running")
+    headline(
         ax,
         f"{'Waiting jobs' if names else 'Load'}{style.by_text(names)}",
         facts(histogram, **steps.attrs["drawn"]),
     )
-    style.name_lines(ax, handles, named)
+    name_lines(ax, entries)
     return ax
 
 
@@ -201,33 +205,34 @@ def _clock(steps: pd.DataFrame) -> Floats:
     return style.day_numbers(pd.concat([steps["time"].head(1), steps["moment"]]))
 
 
-def _draw_stack(ax: Axes, steps: pd.DataFrame) -> tuple[list[Artist], list[str]]:
+def _draw_stack(ax: Axes, steps: pd.DataFrame) -> list[Entry]:
+    """Draw the running and on top of them the waiting jobs."""
     time, running, waiting = _clock(steps), _course(steps, "running"), _course(steps, "waiting")
     ax.fill_between(time, 0, running, color=style.BLUE, linewidth=0)
     ax.fill_between(time, running, running + waiting, color=style.ORANGE, linewidth=0)
-    handles: list[Artist] = [Patch(color=style.BLUE), Patch(color=style.ORANGE)]
-    seen = _seen(steps)
-    named = [
-        f"running, at most {count(steps['running_max'].max())}{seen}",
-        f"waiting on top, at most {count(steps['waiting_max'].max())}{seen}",
+    entries = [
+        Entry(Patch(color=color), name, f"at most {count(steps[most].max())}{_seen(steps)}")
+        for color, name, most in (
+            (style.BLUE, "running", "running_max"),
+            (style.ORANGE, "waiting on top", "waiting_max"),
+        )
     ]
     servers = float(steps["servers"].iloc[0])
     if np.isfinite(servers):
-        handles.append(ax.axhline(servers, color="#000000", linewidth=1.2, linestyle="--"))
-        named.append(
-            f"{count(servers)} {'server' if servers == 1 else 'servers'} ({steps['servers_from'].iloc[0]})"
-        )
-    return handles, named
+        line = ax.axhline(servers, color=style.INK, linewidth=1.2, linestyle="--")
+        name = f"{count(servers)} {'server' if servers == 1 else 'servers'}"
+        entries.append(Entry(line, name, str(steps["servers_from"].iloc[0])))
+    return entries
 
 
-def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> tuple[list[Artist], list[str]]:
-    handles: list[Artist] = []
+def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> list[Entry]:
+    """Draw the waiting jobs of each group."""
+    entries = []
     groups = by_group(steps, names)
     named = labels([plain(key) for key, _ in groups])
-    seen = _seen(steps)
-    for number, (_, part) in enumerate(groups):
+    for number, (name, (_, part)) in enumerate(zip(named, groups, strict=True)):
         look = style.look(number)
         waiting = _course(part, "waiting")
-        handles += ax.plot(_clock(part), waiting, color=look.color, linestyle=look.dash, linewidth=1.5)
-        named[number] += f", at most {count(part['waiting_max'].max())}{seen}"
-    return handles, named
+        (line,) = ax.plot(_clock(part), waiting, color=look.color, linestyle=look.dash, linewidth=1.5)
+        entries.append(Entry(line, name, f"at most {count(part['waiting_max'].max())}{_seen(steps)}"))
+    return entries

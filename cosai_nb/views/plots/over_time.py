@@ -11,6 +11,7 @@ from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import DurationHistogram, as_histogram
 from cosai_nb.stats.histogram_table import hour_times
 from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, headline, name_lines
 from cosai_nb.views.plots.bars import count_bars
 from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, largest, plain, tabulate
 from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HOUR = pd.Timedelta("1h")
+_TRIANGLE = 7
 
 
 def latency_over_time_data(
@@ -140,33 +142,33 @@ def draw_latency_over_time(
     shown = [list(quantiles)[-1]] if names else list(quantiles)
     groups = by_group(known, names) if names else [((), known)]
     groups_named = labels([plain(key) for key, _ in groups], longest=26)
-    handles, named = _draw_hours(ax, [table for _, table in groups], shown, groups_named)
+    entries = _draw_hours(ax, [table for _, table in groups], shown, groups_named)
+    if np.isinf(known[shown].to_numpy()).any():
+        bound = style.handle(style.INK, marker="^", hollow=True, size=_TRIANGLE)
+        entries.append(Entry(bound, "at least", "many still wait"))
     finite = known[list(quantiles)].to_numpy()
-    style.duration_log_axis(
-        ax, "y", max(np.nanmax(top), np.max(finite, initial=0, where=np.isfinite(finite)))
-    )
-    ax.set_ylabel(f"queue latency {' and '.join(shown)} (log scale)")
+    longest = max(np.nanmax(top), np.max(finite, initial=0, where=np.isfinite(finite)))
+    style.duration_log_axis(ax, "y", longest, f"queue latency {' and '.join(shown)}")
     created = known.groupby("hour", as_index=False)["jobs"].sum()
     middle = style.day_numbers(created["hour"] + _HOUR / 2)
-    handles.append(count_bars(ax, middle, created["jobs"].to_numpy(), days=1 / 24))
-    named.append(f"jobs created per hour, at most {created['jobs'].max():,}")
+    bars = count_bars(ax, middle, created["jobs"].to_numpy(), days=1 / 24)
+    entries.append(Entry(bars, "jobs per hour", f"at most {created['jobs'].max():,}"))
     ax.grid(alpha=0.25)
     style.clock_axis(ax.xaxis, tz)
-    style.headline(
+    headline(
         ax,
         f"Queue latency over time{style.by_text(names)}",
         facts(histogram, **known.attrs["drawn"]),
     )
-    style.name_lines(ax, handles, named)
+    name_lines(ax, entries)
     return ax
 
 
 def _draw_hours(
     ax: Axes, hours: Sequence[pd.DataFrame], shown: Sequence[str], named: Sequence[str]
-) -> tuple[list[Artist], list[str]]:
+) -> list[Entry]:
     """Draw a line for each group and quantile; between the outer quantiles of a single group, a band."""
-    handles: list[Artist] = []
-    texts = []
+    entries = []
     for number, table in enumerate(hours):
         whole = _without_gaps(table)
         middle = style.day_numbers(whole["hour"] + _HOUR / 2)
@@ -175,9 +177,11 @@ def _draw_hours(
             ax.fill_between(middle, low, high, color=style.look(1).color, alpha=0.15, linewidth=0, step="mid")
         for place, name in enumerate(shown):
             look = style.look(number if len(shown) == 1 else place)
-            handles.append(_draw_line(ax, middle, whole, name, look))
-            texts.append(" ".join(filter(None, [named[number] if len(shown) == 1 else "", name])))
-    return handles, texts
+            drawn = _draw_line(ax, middle, whole, name, look)
+            if drawn is not None:
+                group = named[number] if len(shown) == 1 else ""
+                entries.append(Entry(drawn, " ".join(filter(None, [group, name]))))
+    return entries
 
 
 def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
@@ -188,20 +192,34 @@ def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index("hour").reindex(every).rename_axis("hour").reset_index()
 
 
-def _draw_line(ax: Axes, middle: np.ndarray, whole: pd.DataFrame, name: str, look: style.Look) -> Artist:
+def _draw_line(
+    ax: Axes, middle: np.ndarray, whole: pd.DataFrame, name: str, look: style.Look
+) -> Artist | None:
+    """Draw the hours of one quantile; return what stands for it in the legend, None where nothing is known of it."""
     seconds = whole[name].to_numpy()
-    (line,) = ax.plot(
-        middle,
-        np.where(np.isinf(seconds), np.nan, seconds),
-        color=look.color,
-        linestyle=look.dash,
-        linewidth=1.5,
-        drawstyle="steps-mid",
-    )
-    alone = np.isfinite(seconds) & ~np.isfinite(np.append(seconds[1:], np.nan))
-    alone &= ~np.isfinite(np.append(np.nan, seconds[:-1]))
-    ax.plot(middle[alone], seconds[alone], look.marker, color=look.color, markersize=4)
-    open_end = np.isinf(seconds)
-    bound = whole[f"{name}_lower_bound"].to_numpy()
-    ax.plot(middle[open_end], bound[open_end], "^", color=look.color, markerfacecolor="white", markersize=7)
-    return line
+    known, open_end = np.isfinite(seconds), np.isinf(seconds)
+    if known.any():
+        ax.plot(
+            middle,
+            np.where(known, seconds, np.nan),
+            color=look.color,
+            linestyle=look.dash,
+            linewidth=1.5,
+            drawstyle="steps-mid",
+        )
+    alone = known & ~np.append(known[1:], False) & ~np.append(False, known[:-1])
+    if alone.any():
+        ax.plot(middle[alone], seconds[alone], look.marker, color=look.color, markersize=4)
+    if open_end.any():
+        bound = whole[f"{name}_lower_bound"].to_numpy()
+        ax.plot(
+            middle[open_end],
+            bound[open_end],
+            "^",
+            color=look.color,
+            markerfacecolor="white",
+            markersize=_TRIANGLE,
+        )
+    if known.any():
+        return style.handle(look.color, dash=look.dash, marker=look.marker if alone.all() else "", size=4)
+    return style.handle(look.color, marker="^", hollow=True, size=_TRIANGLE) if open_end.any() else None

@@ -4,12 +4,15 @@
 
     label(value)       one value: missing ones named, control characters escaped, shortened in the middle
     labels(keys)       one text per group, no two alike
+    columns(text)      how wide a drawable text is
+    cut(text, most)    a drawable text without its end
     families()         the font families to draw outside text with
 """
 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from functools import cache
@@ -42,6 +45,8 @@ CJK_FAMILIES = (
     "Arial Unicode MS",
 )
 _MISSING = "(none)"
+_GLYPHS = re.compile(r"\\\$|.")
+"""Characters of a drawable text: a dollar goes with the backslash before it."""
 
 
 @cache
@@ -152,3 +157,25 @@ def labels(keys: Sequence[object], *, longest: int = LONGEST) -> list[str]:
         seen[text] += 1
         texts.append(text if seen[text] == 1 else f"{text} ({seen[text]})")
     return texts
+
+
+def columns(text: str) -> int:
+    r"""Return the columns that drawable text fills.
+
+    Examples
+    --------
+    >>> columns("$5 翻译".replace("$", r"\$"))
+    7
+    """
+    return sum(map(_width, _GLYPHS.findall(text)))
+
+
+def cut(text: str, longest: int) -> str:
+    """Return drawable text without what is beyond so many columns.
+
+    Examples
+    --------
+    >>> cut("SpeechRecognition", 7), cut("short", 7)
+    ('Speech…', 'short')
+    """
+    return text if columns(text) <= longest else "".join([*_fit(_GLYPHS.findall(text), longest - 1), "…"])

@@ -1,0 +1,223 @@
+"""Plots keep their room: legends, names of rows and ticks fit the sheet that there is, and name what is drawn."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.table.frame import add_timings
+from cosai_nb.views import plots
+from cosai_nb.views.plots import style
+from cosai_nb.views.plots.around import Entry, name_lines, name_rows
+from cosai_nb.views.plots.quick import quick_png
+
+ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
+HOSTILE = ["$x^$", "_q1", "翻译任务队列", "a\nb", "n" * 200, "<script>alert(1)</script>", "很长" * 20]
+PHONE = (4, 3)
+
+
+def make_jobs(number=300, *, tags=("A",), waiting=0.1, longest=4000):
+    """Jobs over two days that wait up to about an hour; the last ones still do."""
+    rng = np.random.default_rng(5)
+    created = np.sort(rng.integers(0, 172_800, number))
+    moments = {
+        "CreationTime": created,
+        "StartTime": created + rng.integers(0, longest, number),
+        "EndTime": created + longest + 60,
+    }
+    late = np.arange(number) >= number * (1 - waiting)
+    texts = {
+        name: [(ZERO + pd.Timedelta(seconds=int(second))).isoformat() for second in seconds]
+        for name, seconds in moments.items()
+    }
+    tag = list(itertools.islice(itertools.cycle(tags), number))
+    frame = pd.DataFrame(
+        {"JobId": [f"a{n:032x}" for n in range(number)], "Tag": tag, "QueueId": tag, **texts}
+    )
+    frame["State"] = np.where(late, "Submitted", np.where(rng.random(number) < 0.2, "Failed", "Success"))
+    frame["Code"] = np.where(frame["State"] == "Failed", tag, None)
+    frame.loc[late, ["StartTime", "EndTime"]] = "-"
+    return add_timings(frame, observed_at=ZERO + pd.Timedelta("50h"))
+
+
+SEVEN = make_jobs(tags=HOSTILE)
+PLOTS = {
+    "queue_latency": lambda jobs, ax: plots.queue_latency(jobs, by="tag", ax=ax),
+    "latency_over_time": lambda jobs, ax: plots.latency_over_time(jobs, by="tag", ax=ax),
+    "failure_rates": lambda jobs, ax: plots.failure_rates(jobs, by="tag", ax=ax),
+    "failure_rates over time": lambda jobs, ax: plots.failure_rates(jobs, by="tag", freq="6h", ax=ax),
+    "error_pareto": lambda jobs, ax: plots.error_pareto(jobs, ax=ax),
+    "queue_load": lambda jobs, ax: plots.queue_load(jobs, by="tag", freq="1h", ax=ax),
+    "heatmap": lambda jobs, ax: plots.heatmap(jobs, ax=ax),
+    "timeline": lambda jobs, ax: plots.timeline(jobs, most=6, ax=ax),
+    "before_after": lambda jobs, ax: plots.before_after(jobs.iloc[::2], jobs.iloc[1::2], ax=ax),
+}
+
+
+def inches_high(ax):
+    """Height of the data, once it is laid out."""
+    ax.figure.draw_without_rendering()
+    return ax.bbox.height / ax.figure.dpi
+
+
+def legend_of(ax):
+    legend = ax.get_legend()
+    return {
+        text.get_text(): mark for text, mark in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    "plot", ["queue_latency", "latency_over_time", "failure_rates over time", "queue_load"]
+)
+def test_a_figure_of_ones_own_grows_with_its_legend_and_the_data_keeps_its_height(plot):
+    one, seven = (PLOTS[plot](make_jobs(tags=tags), style.bare_sheet()) for tags in (["A"], HOSTILE))
+    assert seven.figure.get_figheight() > one.figure.get_figheight()
+    assert inches_high(seven) == pytest.approx(inches_high(one), abs=0.25)
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_the_data_keeps_a_third_of_a_small_figure_of_the_callers(plot):
+    ax = PLOTS[plot](SEVEN, Figure(figsize=PHONE, layout="constrained").subplots())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # constrained layout warns where it gives up
+        high = inches_high(ax)
+    assert ax.figure.get_size_inches() == pytest.approx(PHONE)
+    assert high > PHONE[1] / 3
+    assert ax.bbox.width / ax.figure.dpi > PHONE[0] / 2
+
+
+@pytest.mark.parametrize("size", [PHONE, (9.6, 4.6)])
+@pytest.mark.parametrize("plot", PLOTS)
+def test_names_of_ticks_do_not_run_into_each_other(plot, size):
+    ax = PLOTS[plot](SEVEN, style.bare_sheet(*size))
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.get_xticklabels() if text.get_text()]
+    inside = [box for box in boxes if ax.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= ax.bbox.x1 + 1]
+    assert len(inside) >= 3
+    for one, other in itertools.pairwise(sorted(inside, key=lambda box: box.x0)):
+        assert one.x1 < other.x0
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_the_name_of_an_axis_stands_clear_of_its_ticks(plot):
+    ax = PLOTS[plot](SEVEN, style.bare_sheet())
+    ax.figure.draw_without_rendering()
+    for axis in (ax.xaxis, ax.yaxis):
+        name = axis.label.get_window_extent()
+        for text in axis.get_ticklabels():
+            if axis.label.get_text() and text.get_text():
+                assert not name.overlaps(text.get_window_extent())
+
+
+def test_names_of_rows_stand_above_the_rows_where_the_sheet_is_narrow():
+    narrow, wide = style.bare_sheet(*PHONE), style.bare_sheet()
+    names, notes = ["SpeechRecognition", "Translation"], ["2.9 %: 157 of 5,351 ended"] * 2
+    assert name_rows(narrow, names, notes).left == 0
+    assert [text.get_text() for text in narrow.texts] == [
+        ": ".join(pair) for pair in zip(names, notes, strict=True)
+    ]
+    assert name_rows(wide, names, notes).left == len("SpeechRecognition")
+    assert [text.get_text() for text in wide.get_yticklabels()] == names
+    assert [text.get_text() for text in wide.texts] == notes
+
+
+def test_a_legend_of_the_callers_small_figure_leaves_details_away_first():
+    ax = Figure(figsize=PHONE).subplots()
+    (line,) = ax.plot([0, 1])
+    name_lines(ax, [Entry(line, "short", "at most 5")])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["short: at most 5"]
+    name_lines(ax, [Entry(line, f"g{n}", "with a detail of more than thirty letters") for n in range(7)])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"g{n}" for n in range(7)]
+
+
+def test_the_legend_names_no_line_where_all_jobs_wait():
+    jobs = make_jobs(50, waiting=1)
+    marks = legend_of(plots.latency_over_time(jobs, ax=style.bare_sheet()))
+    for name in ("p50", "p95"):
+        assert marks[name].get_linestyle() == "None"
+        assert (marks[name].get_marker(), marks[name].get_markerfacecolor()) == ("^", "white")
+    assert "at least: many still wait" in marks
+
+
+def test_the_legend_explains_the_marks_that_are_drawn_and_no_others():
+    done = legend_of(plots.queue_latency(make_jobs(waiting=0), ax=style.bare_sheet()))
+    assert len(done) == 1
+    some = legend_of(plots.queue_latency(make_jobs(), ax=style.bare_sheet()))
+    assert some["still waiting"].get_marker() == "|"
+    over_time = legend_of(plots.latency_over_time(make_jobs(waiting=0), ax=style.bare_sheet()))
+    assert [name for name in over_time if "at least" in name] == []
+
+
+def test_a_projected_quantile_is_hollow_in_the_plot_and_in_the_legend():
+    jobs = make_jobs(2000, waiting=0.02, longest=10)
+    line = jobs["creation_time"] > ZERO + pd.Timedelta("46h")
+    jobs.loc[line, ["start_time", "end_time"]] = pd.NaT
+    jobs.loc[line, ["queue_latency_s", "run_time_s", "total_time_s"]] = np.nan
+    jobs.loc[line, "outcome"] = "waiting"
+    ax = plots.queue_latency(jobs, q=(0.5, 0.99), ax=style.bare_sheet())
+    hollow = [mark for mark in ax.lines if mark.get_markerfacecolor() == "white" and len(mark.get_xdata())]
+    assert bool(hollow) == ("projected" in legend_of(ax))
+
+
+def test_before_is_hollow_and_after_is_filled():
+    marks = legend_of(PLOTS["before_after"](SEVEN, style.bare_sheet()))
+    assert marks["before"].get_markerfacecolor() == "white"
+    assert marks["after"].get_markerfacecolor() == marks["after"].get_color()
+
+
+def test_no_room_is_claimed_by_marks_that_are_not_there():
+    ax = plots.timeline(make_jobs(30, waiting=0), ax=style.bare_sheet())
+    assert not [line for line in ax.lines if not len(line.get_xdata())]
+
+
+def test_a_load_too_short_to_be_seen_says_so():
+    ax = plots.queue_load(make_jobs(3, waiting=0, longest=2), freq="1D", ax=style.bare_sheet())
+    assert any("1 d apart" in text.get_text() for text in ax.texts)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 1)])
+def test_a_sheet_too_small_for_anything_is_still_drawn(size):
+    for draw in (PLOTS["queue_latency"], PLOTS["timeline"]):
+        assert quick_png(draw(SEVEN, style.bare_sheet(*size, layout=None)).figure, dpi=50).startswith(
+            b"\x89PNG"
+        )
+
+
+@pytest.mark.parametrize(
+    "plot", [PLOTS["failure_rates over time"], PLOTS["latency_over_time"], PLOTS["failure_rates"]]
+)
+def test_a_frame_is_counted_once(plot, monkeypatch):
+    counted = []
+    count = DurationHistogram.from_measured.__func__
+    monkeypatch.setattr(
+        DurationHistogram,
+        "from_measured",
+        classmethod(lambda cls, *a, **k: counted.append(1) or count(cls, *a, **k)),
+    )
+    plot(SEVEN, style.bare_sheet())
+    assert len(counted) == 1
+
+
+def test_a_frame_without_a_growing_line_is_counted_once_for_its_latency(monkeypatch):
+    counted = []
+    count = DurationHistogram.from_measured.__func__
+    monkeypatch.setattr(
+        DurationHistogram,
+        "from_measured",
+        classmethod(lambda cls, *a, **k: counted.append(1) or count(cls, *a, **k)),
+    )
+    plots.queue_latency(make_jobs(waiting=0), by="tag", ax=style.bare_sheet())
+    assert len(counted) == 1
+
+
+@pytest.mark.parametrize("freq", ["1h", "6h", pd.Timedelta("1D"), "15min"])
+def test_rates_over_time_are_those_of_the_frame(freq):
+    ax = plots.failure_rates(SEVEN, freq=freq, ax=style.bare_sheet())
+    rates = plots.failure_rates_data(SEVEN, freq=freq)["rate"].to_numpy()
+    drawn = np.asarray(ax.lines[0].get_ydata(), dtype=float)
+    assert drawn[np.isfinite(drawn)] == pytest.approx(rates[np.isfinite(rates)])
