@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cosai_nb.stats.histogram import DurationHistogram
 
 Floats = npt.NDArray[np.float64]
+_ROUNDING = 1e-10
 
 
 def quantile_names(q: Sequence[float]) -> dict[str, float]:
@@ -69,19 +70,31 @@ def slot_quantiles(
     jobs = np.bincount(rows.cell, rows.jobs, slots).astype(np.int64)
     late = np.where(rows.kind == UNFINISHED, rows.jobs, 0)
     found = {name: np.full(slots, np.nan) for share in q for name in (share, f"{share}_lower_bound")}
+    all_ended = np.bincount(rows.cell, rows.kind != ENDED, slots) == 0
+    done = Counts(*(column[all_ended[rows.cell]] for column in rows))
+    for name, share in q.items():
+        at_once = _ended_quantile(done, slots, share)
+        found[name][done.cell] = found[f"{name}_lower_bound"][done.cell] = at_once[done.cell]
     ends = np.searchsorted(rows.cell, np.arange(slots + 1))
-    for number in np.flatnonzero(jobs):
-        curve = _curve(Counts(*(column[ends[number] : ends[number + 1]] for column in rows)))
+    for number in np.flatnonzero((jobs > 0) & ~all_ended):
+        curve = pool(Counts(*(column[ends[number] : ends[number + 1]] for column in rows)))
         for suffix, survival in _survivals(curve).items():
             for name, share in q.items():
                 found[name + suffix][number] = first_reaching(curve.seconds, survival, share)
     return {"jobs": jobs, "not_started": np.bincount(rows.cell, late, slots).astype(np.int64), **found}
 
 
-def _curve(rows: Counts) -> Curve:
-    if (rows.kind == ENDED).all():  # nothing to merge, and by far the most slots are so
-        return Curve(rows.value, rows.jobs, np.zeros_like(rows.jobs))
-    return pool(rows)
+def _ended_quantile(rows: Counts, slots: int, share: float) -> Floats:
+    """Return a quantile of each slot whose jobs have all ended: all at once, since they are by far the most."""
+    if not len(rows.cell):
+        return np.full(slots, np.nan)
+    jobs = np.bincount(rows.cell, rows.jobs, slots)
+    before = np.cumsum(jobs) - jobs
+    over = (np.cumsum(rows.jobs) - before[rows.cell]) / jobs[rows.cell]
+    not_yet = np.bincount(rows.cell, over < share - _ROUNDING, slots).astype(np.int64)
+    first = np.searchsorted(rows.cell, np.arange(slots))
+    seconds: Floats = rows.value[np.minimum(first + not_yet, len(rows.cell) - 1)].astype(np.float64)
+    return seconds
 
 
 def _survivals(curve: Curve) -> dict[str, Floats]:

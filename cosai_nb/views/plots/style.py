@@ -118,7 +118,8 @@ def sheet(ax: Axes | None, *, width: float = 8.6, height: float = 4.6) -> Axes:
         _, ax = plt.subplots(figsize=(width, height), layout=OnePass())
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
-    ax.tick_params(labelsize=text_size(ax))
+    if text_size(ax) != "medium":
+        ax.tick_params(labelsize=text_size(ax))
     return ax
 
 
