@@ -21,7 +21,6 @@ class Cell(NamedTuple):
     text: str
     value: str | None = None
     small: str = ""
-    mood: str = ""
     title: str = ""
 
 
@@ -81,9 +80,9 @@ def count_cell(jobs: float) -> Cell:
     return Cell(count(jobs))
 
 
-def share_cell(part: float, small: str = "", mood: str = "") -> Cell:
+def share_cell(part: float, small: str = "") -> Cell:
     """Return a share in percent."""
-    return Cell(share(part), number(part), small, mood)
+    return Cell(share(part), number(part), small)
 
 
 def time_cell(moment: Any, tz: str) -> Cell:
