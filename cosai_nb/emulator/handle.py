@@ -229,8 +229,8 @@ def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
         Other arguments of :class:`Emulator`.
     """
     with Emulator(seed, port=port, **settings) as emulator:
-        print(guide(emulator), flush=True)  # noqa: T201 - it is what the command is asked for
         try:
+            print(guide(emulator), flush=True)  # noqa: T201 - it is what the command is asked for
             threading.Event().wait()
         except KeyboardInterrupt:
             print(f"\nRequests answered: {len(emulator.requests):,}.")  # noqa: T201 - the same
