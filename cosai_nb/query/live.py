@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from cosai_nb.schema import Outcome
 
@@ -65,29 +65,17 @@ class Progress(NamedTuple):
         return f"<b>{html.escape(self._replace(oldest=[]).line())}</b>{oldest}"
 
 
-class View(Protocol):
-    """Something that shows how a watch goes on."""
+class View:
+    """Shows how a watch goes on; this one shows nothing."""
 
     def show(self, progress: Progress) -> None:
         """Show where it stands now."""
-        ...
 
     def close(self) -> None:
         """Leave the last state standing."""
-        ...
 
 
-class Silent:
-    """Shows nothing."""
-
-    def show(self, progress: Progress) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Line:
+class Line(View):
     """One line on stderr, rewritten in place on a terminal, a new line at each change in a log."""
 
     def __init__(self) -> None:
@@ -114,7 +102,7 @@ class Line:
 def view_of(progress: bool | None, total: int) -> View:  # noqa: FBT001 - handed through
     """Return the view for this place: ``progress=False`` shows nothing."""
     if progress is False:
-        return Silent()
+        return View()
     if _in_jupyter():
         from cosai_nb.query.widget import Widget  # noqa: PLC0415 - ipywidgets costs 0.3 s, and only notebooks need it
 

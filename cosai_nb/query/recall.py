@@ -27,20 +27,8 @@ _STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_ti
 class QueueMemory:
     """The jobs of one queue and kind in a store, as they were when a listing began.
 
-    Parameters
-    ----------
-    store : JobStore
-        Where they are.
-    scope : str
-        Under which the store remembers their windows.
-    tag, queue_id : str
-        What is listed.
-    window : Window
-        What is asked for.
-    told : list of (Window, int)
-        Windows there that were listed for good, and how many jobs each held.
-    sights : pandas.DataFrame
-        As :meth:`JobStore.created_between` returns, of all these windows.
+    ``told`` are the windows that touch ``window`` and were listed for good under ``scope``, and how many jobs each held;
+    ``sights`` is what :meth:`JobStore.created_between` returns for all of them.
     """
 
     store: JobStore

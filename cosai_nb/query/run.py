@@ -63,16 +63,7 @@ def ask_and_store(
 ) -> Brought:
     """Ask for jobs, show and store what comes; a store that fails ends the call, and what was read is kept.
 
-    Parameters
-    ----------
-    ask : callable
-        Takes ``on_records``, which it calls with records as they come; its result has a ``failure``.
-    store : JobStore or None
-        Where to keep sights.
-    shown : tqdm
-        The bar.
-    worth_storing : callable
-        Which records to store.
+    ``ask`` takes ``on_records``, which it calls with records as they come.
     """
     if store is None:
         return ask(on_records=lambda records: shown.update(len(records)))

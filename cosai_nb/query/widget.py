@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import ipywidgets
 from IPython.display import display
 
+from cosai_nb.query.live import View
+
 if TYPE_CHECKING:
     from cosai_nb.query.live import Progress
 
 
-class Widget(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets has no types
+class Widget(ipywidgets.HTML, View):  # type: ignore[misc]  # ipywidgets has no types
     """Shows counts by outcome, the time left and the jobs that wait longest.
 
     Parameters

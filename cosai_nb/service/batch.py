@@ -61,18 +61,11 @@ def fetch_records(
 
     Parameters
     ----------
-    client : Client
-        Whom to ask.
     ids : sequence of str
         Distinct IDs, already admitted.
-    batch_size : int
-        IDs a request, 1 to 10; a list that the service refuses is split in halves down to single IDs.
-    workers : int
-        Threads.
-    deadline : float, optional
-        Seconds for the whole call.
     on_records : callable
-        Called in this thread with finished records, as they come; with none twice a second while nothing comes.
+        Called in this thread with finished records, as they come, and with none twice a second while nothing comes. A
+        CosaiError of it ends the call.
 
     Returns
     -------

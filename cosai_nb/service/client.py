@@ -149,7 +149,7 @@ class Client:
         **settings
             Any other argument of the class.
         """
-        check(config=config)
+        check(config=config, bucket=bucket)
         settings = creds.wrapped(settings)
         url = config.uri(bucket=bucket, endpoint=config._endpoint_ci)  # noqa: SLF001 - as the SDK's own client does
         known = {

@@ -85,16 +85,10 @@ def list_records(
 
     Parameters
     ----------
-    client : Client
-        Whom to ask.
     windows : sequence of Window
         Disjoint stretches of creation time.
-    tag, queue_id : str
-        Both are required by the service.
     states : collection of State
         Only these; empty means all.
-    workers : int
-        Threads.
     on_records : callable
         Called in this thread with each page's records, and with none twice a second while nothing comes; a job may come
         more than once. A CosaiError of it ends the listing.

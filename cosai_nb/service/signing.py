@@ -63,21 +63,7 @@ class Signer:
         *,
         host: str | None = None,
     ) -> Headers:
-        """Return the headers of a signed GET.
-
-        Parameters
-        ----------
-        url : str
-            Where it goes; its host is signed.
-        path : str
-            The path as it is before percent-encoding.
-        params : mapping
-            Query parameters, all signed.
-        credentials : Credentials
-            What to sign with.
-        host : str, optional
-            Host header, where it is not the URL's.
-        """
+        """Return the headers of a signed GET; ``path`` is as before percent-encoding, ``host`` where it is not the URL's."""
         headers = Headers({"Accept": "application/xml", "User-Agent": "cosai_nb"})
         if host is not None:
             headers["Host"] = host

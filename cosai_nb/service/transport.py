@@ -35,17 +35,7 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 class Reply(NamedTuple):
-    """What came back.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    headers : mapping
-        Header fields; look-ups ignore case.
-    body : bytes
-        The whole body.
-    """
+    """What came back; look-ups in ``headers`` ignore case."""
 
     status: int
     headers: Mapping[str, str]

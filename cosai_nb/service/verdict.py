@@ -34,16 +34,8 @@ def error_of(
 ) -> CosaiError:
     """Return the error that a reply other than 200 stands for.
 
-    Parameters
-    ----------
-    reply : Reply
-        The reply.
-    scrub : callable
-        Takes secrets out of a text; a service may quote them.
-    retry_after : float or None
-        Seconds that the service asked to wait.
-    sent_at : float
-        Seconds since the epoch by this machine's clock, for the sentence about a skewed one.
+    ``scrub`` takes secrets out of a text, as a service may quote them; ``sent_at`` is in seconds since the epoch by this
+    machine's clock.
     """
     # scrubbed before it is shortened: of a secret that a cut goes through, the first half would stay
     fault = parse_error(scrub(reply.body.decode("latin-1")).encode("latin-1"))

@@ -67,7 +67,8 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     path = path_of(path)
     read = _by_suffix(path, {".parquet": _read_parquet, ".csv": _read_csv})
     try:
-        return conform(read(path))
+        with path.open("rb") as file:
+            return conform(read(file))
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (FrameError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -158,8 +159,8 @@ def _by_suffix(path: Path, ways: dict[str, T]) -> T:
     return ways[path.suffix.lower()]
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    table = pa.parquet.read_table(path, partitioning=None)
+def _read_parquet(file: BinaryIO) -> pd.DataFrame:
+    table = pa.parquet.read_table(file)
     if "job_level" in table.column_names:  # pandas would make floats of whole numbers with gaps
         level = table.column_names.index("job_level")
         table = table.set_column(level, "job_level", table["job_level"].cast(pa.string()))
@@ -167,9 +168,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(file: BinaryIO) -> pd.DataFrame:
     table = pa.csv.read_csv(
-        path,
+        file,
         parse_options=pa.csv.ParseOptions(newlines_in_values=True),
         convert_options=pa.csv.ConvertOptions(
             column_types=dict.fromkeys(COLUMNS, pa.large_string()),

@@ -66,7 +66,6 @@ def test_fine_settings_pass():
         ("transport", "requests"),
         ("provider", "me"),
         ("clock", 5),
-        ("config", "cos.conf"),
     ],
 )
 def test_a_wrong_setting_is_named(name, value):
@@ -119,6 +118,18 @@ def test_a_store_that_is_no_path_is_named_before_anything_is_asked(wire, call):
     client = wire.client_of(lambda *_: pytest.fail("asked"))
     with pytest.raises(SettingsError, match=r"^3 is no path"):
         CALLS[call](client=client, store=3)
+
+
+def test_a_config_with_a_bucket_that_is_none():
+    from qcloud_cos import CosConfig
+
+    config = CosConfig(Region="ap-beijing", SecretId="AKID", SecretKey="hidden")
+    for given, name in (
+        ({"config": "cos.conf", "bucket": "demo-1250000000"}, "config"),
+        ({"config": config, "bucket": 5}, "bucket"),
+    ):
+        with pytest.raises(SettingsError, match=f"^{name}=.* must be"):
+            cn.Client.from_config(**given)
 
 
 def test_a_long_value_is_shortened():
