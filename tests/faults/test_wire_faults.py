@@ -143,7 +143,7 @@ def test_01_a_documented_defect_is_repaired_with_a_warning():
 def test_what_one_id_brings_on_costs_its_own_row_only(kind):
     poisoned = Emulator(seed=3, scenario=SMALL).job_ids[57]
     with emulator_of(Fault(kind=kind, path=poisoned, status=500, code="InternalError")) as emulator:
-        slow = kind == "gzip_bomb"  # it takes the emulator half a second to make
+        slow = kind == "gzip_bomb"  # the first takes the emulator half a second to make
         jobs, failure = fetch(emulator, timeout=5.0 if slow else 0.3, patience=0.5)
         assert failure is None
         assert check(jobs, emulator) == {**ALL, "job": NUMBER - 1, "unread": 1}
