@@ -151,9 +151,8 @@ class IncompleteWarning(CosaiWarning):
     """A call ended early; the message carries the counts of what is missing."""
 
 
-warnings.simplefilter(
-    "always", IncompleteWarning, append=True
-)  # by default a loop would hear of its first hole only
+# by default a loop would hear of its first hole only
+warnings.simplefilter("always", IncompleteWarning, append=True)
 
 
 class InterruptedWarning(IncompleteWarning):

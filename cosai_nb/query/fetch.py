@@ -66,6 +66,8 @@ def fetch_jobs(
 
     Raises
     ------
+    SettingsError
+        An argument cannot be right; it is named, and nothing was asked.
     DeniedError
         401, 403 and other answers that make going on pointless; ``error.jobs`` holds what was read before.
     CredentialsError

@@ -87,7 +87,7 @@ def list_jobs(
     Raises
     ------
     SettingsError
-        Where tag, queue, times or states cannot be right.
+        An argument cannot be right; it is named, and nothing was asked.
     ServiceError, AnswerError, FileError
         Where the listing ended early; ``error.jobs`` holds what was listed.
 

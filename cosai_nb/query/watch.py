@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cosai_nb.errors import IncompleteWarning, InterruptedWarning
+from cosai_nb.errors import FileError, IncompleteWarning, InterruptedWarning
 from cosai_nb.query.live import Progress, View, view_of
 from cosai_nb.query.run import ask_and_store, assemble, bar, raise_with, warn_of_repairs
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
@@ -78,7 +78,7 @@ def watch_jobs(
 
     Raises
     ------
-    DeniedError, FileError
+    SettingsError, DeniedError, FileError
         As :func:`fetch_jobs`; ``error.jobs`` holds what was read before.
 
     Warns
@@ -107,9 +107,10 @@ def watch_jobs(
     jobs = assemble(admitted, watch.records, memory)
     warn_of_repairs(watch.repairs)
     if memory and watch.open and watch.failure is None:
-        memory.add(
-            jobs[jobs["job_id"].isin(watch.open)]
-        )  # their last sight; on the way only changes were stored
+        try:  # on the way only changes were stored
+            memory.add(jobs[jobs["job_id"].isin(watch.open)])
+        except FileError as failure:
+            watch.failure = failure
     if watch.failure is not None:
         raise_with(
             watch.failure, jobs, f"{len(jobs) - len(watch.open):,} of {len(jobs):,} jobs had ended before."

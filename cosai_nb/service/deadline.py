@@ -92,8 +92,6 @@ class DeadlineAdapter(HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Make the proxy's pool manager, with the timed pools."""
         manager = super().proxy_manager_for(*args, **kwargs)
-        if (
-            manager.proxy is not None and manager.proxy.scheme in self._POOLS
-        ):  # else SOCKS, which has its own pools
+        if manager.proxy is not None and manager.proxy.scheme in self._POOLS:  # SOCKS has pools of its own
             manager.pool_classes_by_scheme = self._POOLS
         return manager

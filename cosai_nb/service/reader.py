@@ -24,12 +24,13 @@ PLACE = {column.name: place for place, column in enumerate(WIRE)}
 
 @dataclass(slots=True, eq=False)
 class _Level:
-    """What is wanted below one element: the text of a leaf by WIRE index, and what lies deeper."""
+    """What is wanted below one element: the text of a leaf by WIRE index, and what lies deeper.
+
+    Deeper is a _Level, or the name of the Reader's list that collects the texts.
+    """
 
     leaves: dict[str, int] = field(default_factory=dict)
-    below: dict[str, Any] = field(
-        default_factory=dict
-    )  # a _Level, or the Reader's list that collects the texts
+    below: dict[str, Any] = field(default_factory=dict)
 
 
 def _level_of_job() -> _Level:
@@ -49,9 +50,8 @@ _RESPONSE = _Level(below={"JobsDetail": _JOB, "NonExistJobIds": "not_found", "Ne
 _DOCUMENT = _Level(below={"Response": _RESPONSE, "Error": "error"})
 _BLANK: Values = (None,) * len(WIRE)
 _REPEATS = tuple(column.dtype == "category" for column in WIRE)
-_known: dict[
-    str, str
-] = {}  # one object for each repeated text of all answers: a call may hold millions of jobs
+# one object for each repeated text of all answers: a call may hold millions of jobs
+_known: dict[str, str] = {}
 _MAX_KNOWN = 4096
 _MAX_KNOWN_TEXT = 64
 

@@ -17,6 +17,7 @@ _ENDPOINT = re.compile(
     r"https?://(?:\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(?:\.[\w-]{1,63})*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII
 )
 _MOST = 1e9
+_MOST_WORKERS = 1_000  # each is a thread, and machines have no more of them than some thousands
 _SHOWN = 60  # characters of a value that is refused
 
 Fits = Callable[[Any], bool]
@@ -68,7 +69,10 @@ _RULES: dict[str, tuple[Fits, str]] = {
         _number(Integral, lambda value: 1 <= value <= MAX_LIST),
         f"be a whole number from 1 to {MAX_LIST}, the most that the service documents",
     ),
-    "workers": (_number(Integral, lambda value: value >= 1), "be a whole number from 1 up"),
+    "workers": (
+        _number(Integral, lambda value: 1 <= value <= _MOST_WORKERS),
+        f"be a whole number from 1 to {_MOST_WORKERS:,}",
+    ),
     "every": (_above_0, "be seconds, a number above 0"),
     "deadline": (
         _or_none(_number(Real, lambda value: value >= 0)),
@@ -90,7 +94,7 @@ def check(**arguments: object) -> None:
     >>> check(workers=16, deadline=None)
     >>> check(workers="16")
     Traceback (most recent call last):
-    cosai_nb.errors.SettingsError: workers='16' must be a whole number from 1 up.
+    cosai_nb.errors.SettingsError: workers='16' must be a whole number from 1 to 1,000.
     """
     for name, value in arguments.items():
         fits, wanted = _RULES[name]

@@ -198,6 +198,23 @@ def test_a_store_that_fails_ends_the_watch_with_what_was_read(emulator, ids, tmp
     assert caught.value.jobs["job_id"].tolist() == ids
 
 
+def test_a_store_that_fails_at_the_last_sight_leaves_what_was_read(emulator, ids, tmp_path, monkeypatch):
+    add, added = JobStore.add, []
+
+    def refuse_later(store, jobs):
+        if added:
+            raise FileError("no room")
+        added.append(len(jobs))
+        return add(store, jobs)
+
+    monkeypatch.setattr(JobStore, "add", refuse_later)
+    client = emulator.client(clock=Pauses(emulator, interrupt_after=1).clock)
+    with pytest.raises(FileError, match="no room") as caught:
+        watch_jobs(ids, client=client, store=tmp_path, progress=False)
+    assert caught.value.jobs["job_id"].tolist() == ids
+    assert added == [len(ids)]
+
+
 @pytest.mark.parametrize("every", [0, -1, float("nan")])
 def test_a_pause_must_be_one(every):
     with pytest.raises(ValueError, match="every="):
