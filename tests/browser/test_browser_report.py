@@ -242,6 +242,34 @@ def test_it_fits_a_phone(reports, browser, name):
     one.page.close()
 
 
+@pytest.mark.parametrize("name", ["usual", "hostile", "waiting"])
+def test_on_a_phone_figures_are_read_without_scrolling_sideways(reports, browser, name):
+    one = Watched(browser, viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True)
+    page = one.open(reports / f"{name}.html")
+    drawings = page.locator(".group:not([hidden]) figure:not(.wide) .drawing")
+    assert drawings.count() >= 3
+    assert drawings.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    heights = drawings.evaluate_all(
+        "all => all.flatMap(one => [...one.querySelectorAll('text')].map(text => text.getBoundingClientRect()))"
+        ".map(box => Math.min(box.width, box.height))"
+    )
+    assert np.quantile([height for height in heights if height], 0.1) >= 6
+    one.page.close()
+
+
+def test_a_job_id_stands_in_one_line(reports, browser, tmp_path):
+    jobs = jobs_of_a_bad_day()
+    jobs["job_id"] = [f"a{number:032x}" for number in range(JOBS)]
+    write_report(jobs, tmp_path / "long.html")
+    one = Watched(browser, viewport={"width": 390, "height": 844}, is_mobile=True)
+    page = one.open(tmp_path / "long.html")
+    cell = page.locator("#errors-table tbody td.id").first
+    line = cell.evaluate("cell => parseFloat(getComputedStyle(cell).fontSize)")
+    assert len(cell.text_content().split(", ")) == 3
+    assert cell.evaluate("cell => cell.getBoundingClientRect().height") < 3 * 2 * line
+    one.page.close()
+
+
 @pytest.mark.parametrize("name", ["usual", "empty"])
 def test_it_prints_with_everything_open_and_no_controls(reports, watched, name, tmp_path):
     page = watched.open(reports / f"{name}.html")

@@ -1,5 +1,6 @@
 """``write_report``: one file, whole or not at all, that says something true for every frame, and in which nothing runs."""
 
+import gc
 import re
 from html.parser import HTMLParser
 
@@ -9,7 +10,7 @@ import pytest
 
 import cosai_nb as cn
 from cosai_nb.errors import FileError, SettingsError
-from cosai_nb.views import report
+from cosai_nb.views import report, report_figures
 from cosai_nb.views.report import write_report
 
 HOSTILE = [
@@ -148,6 +149,31 @@ def test_every_figure_has_a_text_alternative(tmp_path):
     assert len(pictures) == page.tags.count("svg")
     assert all(pictures)
     assert page.tags.count("details") >= len(pictures)
+
+
+def test_the_figures_of_a_group_show_its_own_jobs_alone():
+    answers = report.ask(jobs_of(texts()), by="tag", tz="UTC")
+    (whole, one, other), _ = report.panels(answers)
+    assert [figure.title for figure in one.figures] == ["Queue latency over time", "Failure rate over time"]
+    said = [
+        re.sub(r"<[^>]*>", " ", str(figure.svg))
+        for figure in (*whole.figures[1::2][:2], *one.figures, *other.figures)
+    ]
+    assert ["40 jobs" in text for text in said] == [True, True, False, False, False, False]
+    assert ["20 jobs" in text for text in said] == [False, False, True, True, True, True]
+    for tag, group in zip("AB", (one, other), strict=True):
+        mine = report.ask(jobs_of(texts()).query("tag == @tag"), by=None, tz="UTC")
+        (alone,), _ = report.panels(mine)
+        paths = [str(figure.svg).count("<path") for figure in (*group.figures, *alone.figures[1::2][:2])]
+        assert paths[:2] == paths[2:]  # nothing is left of what was drawn on the sheet before
+
+
+def test_the_garbage_collector_is_as_it_was_after_the_figures(monkeypatch):
+    answers = report.ask(jobs_of(texts(4)), by=None, tz="UTC")
+    monkeypatch.setattr(report_figures, "_whole", lambda answers: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report.panels(answers)
+    assert gc.isenabled()
 
 
 def test_every_id_is_unique_and_every_reference_has_its_target(tmp_path):

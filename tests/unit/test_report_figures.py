@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from cosai_nb.views.svg import inline_svg
@@ -93,6 +94,20 @@ def test_hostile_text_is_text(text):
 
 def test_the_same_figure_gives_the_same_bytes():
     assert drawn() == drawn()
+
+
+def bars(colors):
+    ax = Figure(figsize=(5, 3)).subplots()
+    corners = [[(left, 0), (left, 1), (left + 0.5, 1), (left + 0.5, 0)] for left in range(4)]
+    ax.add_collection(PolyCollection(corners, facecolors=colors))
+    ax.set_xlim(0, 4)
+    return str(inline_svg(ax.figure, name="one", title="bars"))
+
+
+def test_shapes_of_one_look_are_one_path_and_others_keep_theirs():
+    assert bars(["#0072b2"]).count("#0072b2") == 1
+    many = bars(["#0072b2", "#d55e00", "#009e73", "#cc79a7"])
+    assert all(many.count(color) == 1 for color in ("#0072b2", "#d55e00", "#009e73", "#cc79a7"))
 
 
 def test_a_figure_without_layout_engine_is_drawn_as_well():
