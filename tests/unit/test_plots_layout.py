@@ -13,6 +13,7 @@ from cosai_nb.table.frame import add_timings
 from cosai_nb.views import plots
 from cosai_nb.views.plots import style
 from cosai_nb.views.plots.around import Entry, name_lines, name_rows
+from cosai_nb.views.plots.layout import OnePass
 from cosai_nb.views.plots.quick import quick_png
 
 ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
@@ -221,3 +222,20 @@ def test_rates_over_time_are_those_of_the_frame(freq):
     rates = plots.failure_rates_data(SEVEN, freq=freq)["rate"].to_numpy()
     drawn = np.asarray(ax.lines[0].get_ydata(), dtype=float)
     assert drawn[np.isfinite(drawn)] == pytest.approx(rates[np.isfinite(rates)])
+
+
+def test_a_quick_png_is_laid_out_and_drawn_once_and_leaves_settings_alone(monkeypatch):
+    import matplotlib as mpl
+
+    calls = []
+    for owner, name in ((Figure, "draw"), (OnePass, "execute")):
+        original = getattr(owner, name)
+        monkeypatch.setattr(
+            owner,
+            name,
+            lambda *given, _name=name, _original=original: calls.append(_name) or _original(*given),
+        )
+    before = dict(mpl.rcParams)
+    quick_png(plots.queue_load(SEVEN, freq="1h", ax=style.bare_sheet()).figure, dpi=60)
+    assert sorted(calls) == ["draw", "execute"]
+    assert dict(mpl.rcParams) == before

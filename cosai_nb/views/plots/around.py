@@ -40,7 +40,7 @@ _AXIS, _HANDLE, _FEWEST = 12, 10, 16
 _NARROW_INCHES = 5.0
 _BELOW_LABEL = 0.56
 """Inches from the data down to the legend: tick labels and the axis label fit in between."""
-_LEGEND_SHARE = 0.36
+_LEGEND_SHARE = 0.42
 """Share of the height of an Axes that its legend may take where the figure does not grow with it."""
 _ROWS_SHARE = 0.7
 """Share of the sheet's width that names and notes beside the rows may take; longer ones stand above them."""
