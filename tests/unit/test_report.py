@@ -162,8 +162,8 @@ def test_the_figures_of_a_group_show_its_own_jobs_alone():
     assert ["40 jobs" in text for text in said] == [True, True, False, False, False, False]
     assert ["20 jobs" in text for text in said] == [False, False, True, True, True, True]
     for tag, group in zip("AB", (one, other), strict=True):
-        mine = report.ask(jobs_of(texts()).query("tag == @tag"), by=None, tz="UTC")
-        (alone,), _ = report.panels(mine)
+        jobs = jobs_of(texts())
+        (alone,), _ = report.panels(report.ask(jobs[jobs["tag"] == tag], by=None, tz="UTC"))
         paths = [str(figure.svg).count("<path") for figure in (*group.figures, *alone.figures[1::2][:2])]
         assert paths[:2] == paths[2:]  # nothing is left of what was drawn on the sheet before
 
