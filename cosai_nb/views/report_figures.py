@@ -13,7 +13,7 @@ from cosai_nb.views.plots.errors import draw_error_pareto, error_pareto_data
 from cosai_nb.views.plots.failures import draw_failure_rates, failure_rates_data
 from cosai_nb.views.plots.heat import draw_heatmap, heatmap_data
 from cosai_nb.views.plots.jobs import draw_timeline, timeline_data
-from cosai_nb.views.plots.latency import queue_latency, queue_latency_data
+from cosai_nb.views.plots.latency import draw_queue_latency, queue_latency_data
 from cosai_nb.views.plots.load import draw_queue_load, queue_load_data
 from cosai_nb.views.plots.over_time import draw_latency_over_time, latency_over_time_data
 from cosai_nb.views.plots.style import bare_sheet
@@ -118,14 +118,13 @@ def _panel(
 
 def _whole(answers: Answers) -> list[_Plot]:
     jobs, counts, by, tz = answers.jobs, answers.histogram, list(answers.by) or None, answers.tz
-    one_by_one = jobs if answers.latency_by["growing"].any() else counts  # a projection needs single jobs
     fine = "1h" if _FEW_HOURS < hours_of(counts) <= _MANY_HOURS else None  # as can be seen, but not finer
     latency, failures = _over_time(counts, tz)
     return [
         _Plot(
             "Queue latency",
             partial(queue_latency_data, counts, by=by),
-            lambda _, __, *, ax: queue_latency(one_by_one, by=by, ax=ax),
+            lambda _, counts, *, ax: draw_queue_latency(answers.latency_by, counts, by=by, ax=ax),
         ),
         latency,
         _Plot("Failure rate", partial(failure_rates_data, counts, by=by), partial(draw_failure_rates, by=by)),

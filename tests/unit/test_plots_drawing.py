@@ -20,6 +20,7 @@ from cosai_nb.table.frame import add_timings
 from cosai_nb.views import plots
 from cosai_nb.views.plots import style
 from cosai_nb.views.plots.around import headline
+from cosai_nb.views.plots.latency import draw_queue_latency
 from cosai_nb.views.plots.parts import NO_JOBS
 from cosai_nb.views.plots.quick import quick_png
 from cosai_nb.views.wording import duration
@@ -328,3 +329,11 @@ def test_an_arrow_of_the_timeline_is_named_where_it_occurs():
 
     assert named(FRAMES["one waiting"])[-1] == "goes on"
     assert named(FRAMES["three"]) == ["waiting", "running"]
+
+
+def test_the_points_on_the_curves_are_those_of_the_summary_that_was_handed_over():
+    histogram = DurationHistogram.from_jobs(USUAL)
+    summary = queue_latency(histogram).assign(p95=4321.0)
+    ax = draw_queue_latency(summary, histogram, ax=style.bare_sheet())
+    points = [x for line in ax.lines if line.get_linestyle() == "None" for x in line.get_xdata()]
+    assert 4321.0 in points

@@ -18,7 +18,6 @@ from cosai_nb.views.plots.around import Entry, headline, name_axis, name_lines
 from cosai_nb.views.plots.parts import (
     NO_JOBS,
     NO_TIMES,
-    Part,
     by_labels,
     facts,
     largest,
@@ -147,15 +146,29 @@ def queue_latency(
     --------
     queue_latency_data : the curves as a frame.
     """
+    histogram = as_histogram(jobs, group_columns(by))
+    summary = _summarise(jobs, histogram, by=by, q=tuple(quantile_names(q).values()))
+    return draw_queue_latency(summary, histogram, by=by, q=q, ax=ax)
+
+
+def draw_queue_latency(
+    summary: pd.DataFrame,
+    histogram: DurationHistogram,
+    *,
+    by: str | Sequence[str] | None = None,
+    q: Sequence[float] = (0.5, 0.95),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what :func:`cosai_nb.queue_latency` returned of the jobs of a histogram, and their curves."""
     names, quantiles = group_columns(by), quantile_names(q)
-    histogram = as_histogram(jobs, names)
     ax = style.sheet(ax)
     parts, groups = largest(histogram, names, most=style.MOST_GROUPS)
     curves = [_thinned(part.jobs.curve("queue_latency")) for part in parts]
     longest = max((curve["queue_latency_s"].max() for curve in curves if len(curve)), default=None)
     if longest is None:
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
-    rows = _summarise(jobs, histogram, parts, by=by, q=quantiles)
+    of_labels = by_labels(summary)
+    rows = [of_labels[plain(part.labels)] for part in parts]
     for number, (curve, row) in enumerate(zip(curves, rows, strict=True)):
         _draw_curve(ax, curve, row, quantiles, style.look(number))
         longest = max(longest, *(row[name] for name in quantiles if np.isfinite(row[name])), 0)
@@ -171,18 +184,15 @@ def queue_latency(
 def _summarise(
     jobs: pd.DataFrame | DurationHistogram,
     histogram: DurationHistogram,
-    parts: Sequence[Part],
     *,
     by: str | Sequence[str] | None,
-    q: Mapping[str, float],
-) -> list[pd.Series[Any]]:
-    """Return the quantiles of each part; single jobs are counted again only where a projection needs them."""
-    shares = tuple(q.values())
-    summary = latency_summary(histogram, by=by, q=shares)
+    q: tuple[float, ...],
+) -> pd.DataFrame:
+    """Return the quantiles; single jobs are counted again only where a projection needs them."""
+    summary = latency_summary(histogram, by=by, q=q)
     if not isinstance(jobs, DurationHistogram) and (summary["method"] == NEEDS_JOBS).any():
-        summary = latency_summary(jobs, by=by, q=shares)
-    rows = by_labels(summary)
-    return [rows[plain(part.labels)] for part in parts]
+        return latency_summary(jobs, by=by, q=q)
+    return summary
 
 
 def _draw_curve(
