@@ -154,15 +154,31 @@ def test_the_legend_explains_the_marks_that_are_drawn_and_no_others():
     assert [name for name in over_time if "at least" in name] == []
 
 
+def growing_line():
+    """One server that a job takes 50 s of, a job a minute, and at the end one every 10 s."""
+    created = np.r_[np.arange(0, 144_000, 60), np.arange(144_000, 150_000, 10)]
+    begun = np.maximum.accumulate(created - 50 * np.arange(len(created))) + 50 * np.arange(len(created))
+
+    def iso(seconds):
+        return [(ZERO + pd.Timedelta(seconds=int(second))).isoformat() for second in seconds]
+
+    started, ended = begun < 150_000, begun + 50 < 150_000
+    texts = {
+        "JobId": [f"a{number}" for number in range(len(created))],
+        "State": np.where(ended, "Success", np.where(started, "Running", "Submitted")),
+        "CreationTime": iso(created),
+        "StartTime": np.where(started, iso(begun), "-"),
+        "EndTime": np.where(ended, iso(begun + 50), "-"),
+    }
+    frame = pd.DataFrame(texts).assign(Tag="A", QueueId="q1")
+    return add_timings(frame, observed_at=ZERO + pd.Timedelta(seconds=150_000))
+
+
 def test_a_projected_quantile_is_hollow_in_the_plot_and_in_the_legend():
-    jobs = make_jobs(2000, waiting=0.02, longest=10)
-    line = jobs["creation_time"] > ZERO + pd.Timedelta("46h")
-    jobs.loc[line, ["start_time", "end_time"]] = pd.NaT
-    jobs.loc[line, ["queue_latency_s", "run_time_s", "total_time_s"]] = np.nan
-    jobs.loc[line, "outcome"] = "waiting"
-    ax = plots.queue_latency(jobs, q=(0.5, 0.99), ax=style.bare_sheet())
-    hollow = [mark for mark in ax.lines if mark.get_markerfacecolor() == "white" and len(mark.get_xdata())]
-    assert bool(hollow) == ("projected" in legend_of(ax))
+    ax = plots.queue_latency(growing_line(), ax=style.bare_sheet())
+    (hollow,) = [mark for mark in ax.lines if mark.get_markerfacecolor() == "white"]
+    assert list(hollow.get_ydata()) == [0.95]
+    assert legend_of(ax)["projected"].get_markerfacecolor() == "white"
 
 
 def test_before_is_hollow_and_after_is_filled():
