@@ -124,7 +124,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
     def _refresh(self, _change: Any = None) -> None:
         selection = self.selection
         page = self._pages[TABS.index(selection.tab)]
-        ax = bare_sheet(*_SIZES.get(selection.tab, (9.2, 4.6)), layout=None)
+        ax = bare_sheet(*_SIZES.get(selection.tab, (9.2, 4.6)))
         summary = pd.DataFrame({"job_id": []})
         try:
             jobs, selected = self._sources.of(selection), self._sources.histogram_of(selection)

@@ -298,7 +298,7 @@ def test_one_server_is_one():
 
 
 def test_long_facts_are_wrapped_and_the_title_stands_above_them():
-    ax = style.bare_sheet(layout=None)
+    ax = style.bare_sheet()
     headline(ax, "What", "some facts, " * 20)
     quick_png(ax.figure, dpi=60)
     facts, title = ax._right_title, ax._left_title
@@ -308,7 +308,7 @@ def test_long_facts_are_wrapped_and_the_title_stands_above_them():
 
 @pytest.mark.parametrize("plot", ["timeline", "heatmap", "error_pareto", "queue_latency"])
 def test_margins_hold_what_stands_around_the_data(plot):
-    ax = PLOTS[plot](FRAMES["hostile"], style.bare_sheet(9.2, 6.4, layout=None))
+    ax = PLOTS[plot](FRAMES["hostile"], style.bare_sheet(9.2, 6.4))
     assert quick_png(ax.figure, dpi=60).startswith(b"\x89PNG")
     whole = Bbox.union([part.get_tightbbox() for part in ax.figure.axes])
     assert whole.x0 >= -1

@@ -200,9 +200,7 @@ def test_a_load_too_short_to_be_seen_says_so():
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 1)])
 def test_a_sheet_too_small_for_anything_is_still_drawn(size):
     for draw in (PLOTS["queue_latency"], PLOTS["timeline"]):
-        assert quick_png(draw(SEVEN, style.bare_sheet(*size, layout=None)).figure, dpi=50).startswith(
-            b"\x89PNG"
-        )
+        assert quick_png(draw(SEVEN, style.bare_sheet(*size)).figure, dpi=50).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

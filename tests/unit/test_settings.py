@@ -93,7 +93,10 @@ CALLS = {
     [
         ("fetch_jobs", "batch_size", [2.5, "3", 0, 11, None, True]),
         ("fetch_jobs", "strict", ["no", None]),
-        *((call, "workers", ["3", 2.5, 0, None, True, 100_000]) for call in ("fetch_jobs", "list_jobs", "watch_jobs")),
+        *(
+            (call, "workers", ["3", 2.5, 0, None, True, 100_000])
+            for call in ("fetch_jobs", "list_jobs", "watch_jobs")
+        ),
         *((call, "deadline", ["x", -1, float("nan"), True]) for call in ("fetch_jobs", "watch_jobs")),
         *((call, "progress", ["yes", 1]) for call in ("fetch_jobs", "list_jobs", "watch_jobs")),
         *((call, "client", ["me", cn.Client, {}]) for call in CALLS),

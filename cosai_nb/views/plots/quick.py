@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from cosai_nb.views.plots.layout import OnePass
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -18,12 +16,10 @@ _FAST = 1
 
 def quick_png(figure: Figure, *, dpi: int) -> bytes:
     """Return a figure as PNG, laid out and drawn once; ``savefig`` draws every figure that has a layout engine twice."""
-    figure.set_layout_engine(OnePass())
     figure.set_dpi(dpi)
     canvas: Any = FigureCanvasAgg(figure)
     written = io.BytesIO()
-    with mpl.rc_context(
-        {"text.hinting": "none"}
-    ):  # letters fitted to pixels take a third longer, and look the same
+    # fitting letters to pixels takes a third longer, and looks the same
+    with mpl.rc_context({"text.hinting": "none"}):
         canvas.print_png(written, pil_kwargs={"compress_level": _FAST})
     return written.getvalue()

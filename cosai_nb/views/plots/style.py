@@ -103,11 +103,9 @@ def handle(
     )
 
 
-def bare_sheet(
-    width: float = 8.6, height: float = 4.6, *, layout: Literal["fitted"] | None = "fitted"
-) -> Axes:
-    """Return Axes in a figure (inches) that pyplot does not keep; without ``layout`` it keeps its height and its margins."""
-    return Figure(figsize=(width, height), layout=layout and OnePass()).subplots()
+def bare_sheet(width: float = 8.6, height: float = 4.6) -> Axes:
+    """Return Axes in a figure (inches) that pyplot does not keep."""
+    return Figure(figsize=(width, height), layout=OnePass()).subplots()
 
 
 def sheet(ax: Axes | None, *, width: float = 8.6, height: float = 4.6) -> Axes:
