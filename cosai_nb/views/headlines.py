@@ -15,6 +15,7 @@ from cosai_nb.views.wording import (
     between,
     count,
     duration,
+    is_projected,
     jobs_in_words,
     label,
     printable,
@@ -121,7 +122,7 @@ def _key(queue: Any) -> Any:
 
 
 def _method(row: pd.Series[Any]) -> str:
-    return ", projected from each job's place in line" if row["method"] == "projection" else ""
+    return ", projected from each job's place in line" if is_projected(row, "p95") else ""
 
 
 def _remark(row: pd.Series[Any]) -> str:

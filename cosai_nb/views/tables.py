@@ -13,6 +13,7 @@ from cosai_nb.views.wording import UNKNOWN, count, duration, printable, share, w
 MOST_TWIN_ROWS = 100
 _LONGEST_ID = 20
 _WHOLE = 99.95
+_LARGE = 10_000
 
 
 class Cell(NamedTuple):
@@ -158,6 +159,7 @@ def _twin_cell(value: Any, tz: str) -> Cell:
         return Cell(UNKNOWN)
     if isinstance(value, pd.Timestamp):
         return Cell(when(value, tz) if value.tzinfo else f"{value:%Y-%m-%d %H:%M}")
-    if isinstance(value, float):
-        return Cell("not reached", number(value)) if math.isinf(value) else Cell(f"{value:.4g}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        shown = f"{value:,.0f}" if isinstance(value, int) or abs(value) >= _LARGE else f"{value:.4g}"
+        return Cell("not reached" if math.isinf(value) else shown, number(value))
     return Cell(printable(value))

@@ -76,6 +76,13 @@ def test_a_twin_keeps_named_indexes_and_says_what_it_leaves_out():
     assert [cell.text for cell in table.rows[1]] == ["1", "1", "2026-11-01 08:00", "–"]
 
 
+def test_a_twin_groups_the_digits_of_large_numbers_and_sorts_by_the_whole_ones():
+    summary = pd.DataFrame({"n": [1234567, 3], "x": [20395.5, 0.03456]})
+    rows = twin_table(summary, "c", "UTC").rows
+    assert [[cell.text for cell in row] for row in rows] == [["1,234,567", "20,396"], ["3", "0.03456"]]
+    assert rows[0][1].value == "20395.5"
+
+
 def test_the_policy_admits_our_script_and_style_and_nothing_else():
     said = policy(script=asset("page.js"), style=asset("page.css"))
     assert "unsafe" not in said

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 _FAINT = 0.7
 _LETTER, _LINE, _LEGEND_LINE = 0.58, 1.25, 1.5
@@ -168,12 +169,14 @@ def _name_above(ax: Axes, names: Sequence[str], notes: Sequence[str], size: floa
     room = _room(ax) - 4
     for row, (name, note) in enumerate(zip(names, notes, strict=True)):
         kept = max(room - columns(note) - 2, room // 3)
-        _write(ax, row - 0.36, cut(f"{cut(name, kept)}: {note}", room), (0, 2), size)
+        text = _write(ax, row - 0.36, cut(f"{cut(name, kept)}: {note}", room), (0, 2), size)
+        behind = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1}  # a line may pass there
+        text.set_bbox(behind)
 
 
-def _write(ax: Axes, row: float, text: str, place: tuple[float, float], size: float) -> None:
+def _write(ax: Axes, row: float, text: str, place: tuple[float, float], size: float) -> Text:
     """Write at the height of a row, so many points from a share of the width of the data."""
-    ax.annotate(
+    return ax.annotate(
         text,
         xy=(place[0], row),
         xycoords=("axes fraction", "data"),
