@@ -30,6 +30,7 @@ import pandas as pd
 
 from cosai_nb.errors import FrameError
 from cosai_nb.stats import histogram_table as tables
+from cosai_nb.stats import slices
 from cosai_nb.stats.censoring import KEYS, MEASURES, Measured, measure_jobs, only_jobs, text_keys
 from cosai_nb.stats.coding import (
     Coded,
@@ -42,17 +43,6 @@ from cosai_nb.stats.coding import (
 )
 from cosai_nb.stats.curves import Curve, pool
 from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.slices import (
-    build,
-    created_within,
-    labelled,
-    merge,
-    newest,
-    rows_by_group,
-    rows_of,
-    same,
-    split_by,
-)
 
 __all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
 
@@ -133,7 +123,9 @@ class DurationHistogram:
     ) -> DurationHistogram:
         """Count measures that are worked out already, row by row of what :func:`only_jobs` returns."""
         coded = {"hour": code_hours(jobs["creation_time"])}
-        columns, counts = build(coded | {key: code_labels(jobs[key]) for key in text_keys(keys)}, measured)
+        columns, counts = slices.build(
+            coded | {key: code_labels(jobs[key]) for key in text_keys(keys)}, measured
+        )
         seen = jobs["observed_at"].max()
         as_of = pd.NaT if pd.isna(seen) else pd.Timestamp(seen).tz_convert("UTC").as_unit("ms")
         return cls(columns, counts, as_of, left_out or {})
@@ -168,13 +160,13 @@ class DurationHistogram:
                 f"A histogram by {', '.join(self.keys)} cannot be added to one by {', '.join(other.keys)}; "
                 "build both with the same keys=."
             )
-        columns, counts = merge(
+        columns, counts = slices.merge(
             (self._columns, {key: other.coded(key) for key in self.keys}),
             (self._counts, {name: other.counts(name) for name in MEASURES}),
         )
         outcomes = sorted({*self.left_out, *other.left_out})
         left_out = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in outcomes}
-        return DurationHistogram(columns, counts, newest(self.as_of, other.as_of), left_out)
+        return DurationHistogram(columns, counts, slices.newest(self.as_of, other.as_of), left_out)
 
     def __radd__(self, other: object) -> DurationHistogram:
         return self if other == 0 else NotImplemented  # sum() begins with 0
@@ -186,8 +178,8 @@ class DurationHistogram:
             self.keys == other.keys
             and self.left_out == other.left_out
             and str(self.as_of) == str(other.as_of)  # NaT is not equal to itself
-            and all(same(self._columns[key], other.coded(key)) for key in self.keys)
-            and all(same(self._counts[name], other.counts(name)) for name in MEASURES)
+            and all(slices.same(self._columns[key], other.coded(key)) for key in self.keys)
+            and all(slices.same(self._counts[name], other.counts(name)) for name in MEASURES)
         )
 
     __hash__ = None  # type: ignore[assignment]  # it compares by content, which is large
@@ -223,10 +215,10 @@ class DurationHistogram:
         self.check_keys(tuple(labels))
         if "hour" in labels:
             raise FrameError("Hours are chosen by start= and end=, not by hour=.")
-        kept = created_within(self._columns["hour"], start, end)
+        kept = slices.created_within(self._columns["hour"], start, end)
         for key, wanted in labels.items():
-            kept &= labelled(self._columns[key], wanted)
-        rows = {name: rows_of(counts, kept) for name, counts in self._counts.items()}
+            kept &= slices.labelled(self._columns[key], wanted)
+        rows = {name: slices.rows_of(counts, kept) for name, counts in self._counts.items()}
         return self._take(np.flatnonzero(kept), rows)
 
     def groups(
@@ -241,17 +233,14 @@ class DurationHistogram:
         columns = [self._columns[name] for name in names]
         distinct, group = number_cells(columns)
         size = len(distinct[0])
-        cells = split_by(group, size)
-        parts = {name: rows_by_group(self._counts[name], group, cells) for name in measures}
+        cells = slices.split_by(group, size)
+        parts = {name: slices.rows_by_group(self._counts[name], group, cells) for name in measures}
         for number in range(size):
             labels = tuple(
                 tables.shown(name, column.labels, int(codes[number]))
                 for name, column, codes in zip(names, columns, distinct, strict=True)
             )
-            yield (
-                labels,
-                self._take(cells[number], {name: parts[name][number] for name in measures}),
-            )
+            yield labels, self._take(cells[number], {name: parts[name][number] for name in measures})
 
     def _take(self, cells: Ints, counts: Mapping[str, Counts]) -> DurationHistogram:
         columns = {
