@@ -160,6 +160,9 @@ def _twin_cell(value: Any, tz: str) -> Cell:
     if isinstance(value, pd.Timestamp):
         return Cell(when(value, tz) if value.tzinfo else f"{value:%Y-%m-%d %H:%M}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        shown = f"{value:,.0f}" if isinstance(value, int) or abs(value) >= _LARGE else f"{value:.4g}"
-        return Cell("not reached" if math.isinf(value) else shown, number(value))
+        if math.isinf(value):
+            return Cell("not reached", number(value))
+        if isinstance(value, int) or abs(value) >= _LARGE:
+            return Cell(f"{value:,.0f}", number(value) if abs(value) >= 1000 else None)  # noqa: PLR2004 - a comma
+        return Cell(f"{value:.4g}")
     return Cell(printable(value))
