@@ -162,11 +162,9 @@ def _over_time(counts: DurationHistogram, tz: str) -> list[_Plot]:
 
 
 def _show(identity: str, plot: _Plot, counts: DurationHistogram, tz: str, sheets: dict[str, Axes]) -> Shown:
-    """Draw a plot; the same plot of a group is drawn on the sheet that the one of all jobs was laid out on."""
     try:
         data = plot.data()
-        ax = _emptied(sheets[plot.title]) if plot.title in sheets else bare_sheet(*plot.size)
-        plot.draw(data, counts, ax=ax)
+        ax = _drawn(plot, data, counts, sheets.get(plot.title))
     except CosaiError as error:
         return Shown(identity, plot.title, None, None, str(error))
     if not ax.axison:  # nothing to draw: the plot says why
@@ -179,9 +177,27 @@ def _show(identity: str, plot: _Plot, counts: DurationHistogram, tz: str, sheets
     return Shown(f"{identity}-numbers", plot.title, svg, twin, wide=plot.size == WIDE_IN)
 
 
+def _drawn(plot: _Plot, data: pd.DataFrame, counts: DurationHistogram, sheet: Axes | None) -> Axes:
+    """Draw a plot; that of a group on the sheet that the one of all jobs was laid out on, where it has the room."""
+    if sheet is not None:
+        room = _texts(sheet)
+        ax = plot.draw(data, counts, ax=_emptied(sheet))
+        if ax.axison and all(now <= before for now, before in zip(_texts(ax), room, strict=True)):
+            return ax
+    return plot.draw(data, counts, ax=bare_sheet(*plot.size))
+
+
+def _texts(ax: Axes) -> tuple[int, int]:
+    """Return how many lines stand above the data, and how many entries the legend has."""
+    legend = ax.get_legend()
+    return ax.get_title(loc="left").count("\n"), len(legend.get_texts()) if legend else 0
+
+
 def _emptied(ax: Axes) -> Axes:
     """Take what was drawn off a sheet, and leave its margins, and its axes with their ticks: these take longest."""
     for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts):
         artist.remove()
+    if legend := ax.get_legend():
+        legend.remove()
     cast("Figure", ax.figure).set_layout_engine("none")
     return ax

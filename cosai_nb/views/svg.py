@@ -100,9 +100,8 @@ class _Renderer(RendererSVG):
         self, gc: Any, x: float, y: float, s: str, prop: FontProperties, *place: Any, **more: Any
     ) -> None:
         plain = prop.copy()
-        plain.set_family(
-            "DejaVu Sans"
-        )  # the page's style names the fonts; to look for each takes longer than to write
+        # the page's style names the fonts; to look for each takes longer than to write
+        plain.set_family("DejaVu Sans")
         super().draw_text(gc, x, y, s, plain, *place, **more)  # type: ignore[no-untyped-call]  # matplotlib's
 
     def draw_path_collection(

@@ -168,6 +168,27 @@ def test_the_figures_of_a_group_show_its_own_jobs_alone():
         assert paths[:2] == paths[2:]  # nothing is left of what was drawn on the sheet before
 
 
+def test_a_group_that_needs_more_room_than_the_sheet_of_all_jobs_has_gets_its_own():
+    created = pd.Timestamp("2026-11-01T00:00:00Z") + pd.to_timedelta(np.arange(480) * 60, unit="s")
+    rare = np.arange(480) % 30 == 0  # one in thirty, so the p95 of all jobs is reached
+    started = pd.Series(created + pd.Timedelta("5s")).mask(rare)
+    jobs = jobs_of(
+        pd.DataFrame(
+            {
+                "JobId": [f"job{n}" for n in range(480)], "State": np.where(rare, "Submitted", "Success"),
+                "Tag": np.where(rare, "B", "A"), "QueueId": "q1", "CreationTime": created, "StartTime": started, "EndTime": started,
+            }
+        )
+    )  # fmt: skip
+    (_, _, group), _ = report.panels(report.ask(jobs, by="tag", tz="UTC"))
+    (alone,), _ = report.panels(report.ask(jobs[rare], by=None, tz="UTC"))
+    boxes = [
+        re.search(r'viewBox="[^"]*"', str(figure.svg))[0] for figure in (group.figures[0], alone.figures[1])
+    ]
+    assert "at least" in str(group.figures[0].svg)
+    assert boxes[0] == boxes[1]
+
+
 def test_the_garbage_collector_is_as_it_was_after_the_figures(monkeypatch):
     answers = report.ask(jobs_of(texts(4)), by=None, tz="UTC")
     monkeypatch.setattr(report_figures, "_whole", lambda answers: 1 / 0)
