@@ -20,8 +20,7 @@ import pyarrow.parquet
 
 from cosai_nb.errors import FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS
-from cosai_nb.table.dtypes import TEXT
-from cosai_nb.table.frame import conform
+from cosai_nb.table.frame import TEXT, conform
 
 if TYPE_CHECKING:
     from typing import BinaryIO

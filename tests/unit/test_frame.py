@@ -9,8 +9,7 @@ import pytest
 
 from cosai_nb.errors import FrameError, UnknownStateWarning
 from cosai_nb.schema import COLUMNS, WIRE, Outcome, Record
-from cosai_nb.table.dtypes import OUTCOME, TEXT
-from cosai_nb.table.frame import add_timings, conform, frame_of
+from cosai_nb.table.frame import OUTCOME, TEXT, add_timings, conform, frame_of
 
 NAIVE = pd.Timestamp("2024-03-05").to_pydatetime()
 SUBMITTED = "2024-03-05T10:00:00+0800"
