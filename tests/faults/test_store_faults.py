@@ -16,7 +16,7 @@ from cosai_nb.errors import FileError
 from cosai_nb.query import fetch_jobs, watch_jobs
 from cosai_nb.schema import ENDED
 from cosai_nb.service.client import Client
-from cosai_nb.table.store import JobStore, SightWriter
+from cosai_nb.table.store import JobStore, RecordWriter
 
 FORKED = multiprocessing.get_context(
     "forkserver"
@@ -28,7 +28,7 @@ FORKED.set_forkserver_preload(
 
 def fetch_all(folder, ids, rows, environment):
     os.environ.update(environment)
-    SightWriter.__init__.__kwdefaults__["rows"] = rows
+    RecordWriter.__init__.__kwdefaults__["rows"] = rows
     fetch_jobs(ids, client=Client.from_env(), store=folder, progress=False, workers=2)
 
 
