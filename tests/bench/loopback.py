@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import random
-import re
 import selectors
 import signal
 import socket
@@ -143,7 +142,8 @@ KINDS = {
     "HTML": lambda _: Reply(http(b"<!doctype html><html><body>Please sign in.</body></html>")),
     "JSON": lambda _: Reply(http(b'{"code": "InternalError"}')),
     "empty": lambda _: Reply(http(b"")),
-    "other job": lambda body: Reply(http(re.sub(rb"<JobId>a(\w)", rb"<JobId>b\1", body))),
+    "one job left out": lambda body: Reply(http(body[: body.rindex(b"  <JobsDetail>")] + LAST)),
+    "other jobs": lambda body: Reply(http(body.replace(b"<JobId>a", b"<JobId>b").replace(b"ticket ", b"ticket of another "))),
     "DOCTYPE": lambda body: Reply(http(body.replace(b"<Response>", b"<!DOCTYPE Response []><Response>", 1))),
     "close": lambda body: Reply(http(body), then="close"),
     "late": lambda body: Reply(http(body), wait_s=0.5),
