@@ -83,7 +83,7 @@ def run(case: Case, engine: str) -> bool:
         stop(process)
         counts = server.counts()
     if not line:
-        raise SystemExit("The client ended early; its own words are above.")
+        raise SystemExit("The client ended early; its traceback is above.")
     result = json.loads(line)
     requests = counts["requests"] / (case.jobs / SIZE)
     hit = sum(counts["broken"].values())

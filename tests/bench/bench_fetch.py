@@ -160,7 +160,7 @@ class Contestant:
         print(json.dumps((server.url, size, jobs)), file=self._process.stdin, flush=True)
         run = json.loads(self._process.stdout.readline() or "null")
         if run is None:
-            raise SystemExit("A contestant ended early; its own words are above.")
+            raise SystemExit("A contestant ended early; its traceback is above.")
         return run | {"server_s": server.counts()["cpu_s"] - before}
 
     def median(self, case: tuple[int, int], top: str, bottom: str) -> float:
@@ -196,7 +196,7 @@ def ratio(ours: Contestant, theirs: Contestant, case: tuple[int, int]) -> float:
 
 
 def show(running: dict[str, Contestant]) -> None:
-    """Print the README's table, and what says whether it may be believed."""
+    """Print the README's table, and how busy the server was while each contestant ran."""
     print(f"| | {' | '.join(HEADS)} | CPU a job (10 / 1 ID) | peak memory |\n|---|{'--:|' * 6}")
     for name, contestant in running.items():
         cells = [cell(contestant, running["notebook"], case) for case in CASES]

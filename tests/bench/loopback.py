@@ -8,6 +8,7 @@ late without answering fewer at a time; and it breaks answers by a seeded plan. 
 from __future__ import annotations
 
 import heapq
+import importlib.util
 import inspect
 import itertools
 import json
@@ -93,7 +94,7 @@ class Plan(NamedTuple):
     """How a server answers.
 
     ``delay_s`` each answer; ``share`` of them broken by one of ``kinds``; all throttled for ``throttled_s`` from ``throttled_after_s``
-    behind the first request; each connection dropped, without a word, at the request after ``answers`` good ones.
+    behind the first request; each connection closed without an answer at the request after ``answers`` others.
     """
 
     delay_s: float = 0.0
@@ -299,10 +300,12 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def engines() -> list[str]:
-    """Return the engines that can be asked for; one, called ``default``, while Client takes no ``engine=``."""
+    """Return the engines that are here; one, called ``default``, while Client takes no ``engine=``."""
     from cosai_nb import Client
 
-    return ["requests", "curl"] if "engine" in inspect.signature(Client).parameters else ["default"]
+    if "engine" not in inspect.signature(Client).parameters:
+        return ["default"]
+    return ["requests", "curl"] if importlib.util.find_spec("pycurl") else ["requests"]
 
 
 def client(url: str, engine: str, **settings: Any) -> Any:
