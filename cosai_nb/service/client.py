@@ -355,11 +355,11 @@ class Client:
         engine = self._take_engine()
         try:
             with interrupts() as noted:
-                try:
-                    self._loop(scheduler, engine, noted, on_tick)
-                except KeyboardInterrupt:  # of a handler or callback of the user's
-                    scheduler.stop(INTERRUPTED)
-                self._collect_the_last(scheduler, engine, noted, on_tick)
+                for stage in (self._loop, self._collect_the_last):
+                    try:
+                        stage(scheduler, engine, noted, on_tick)
+                    except KeyboardInterrupt:  # of a handler or callback of the user's
+                        scheduler.stop(INTERRUPTED)
         except BaseException as error:
             # frames below held signed headers, which verbose tracebacks print
             engine.close()
