@@ -340,7 +340,7 @@ def _write_csv(table: pa.Table, file: BinaryIO) -> None:
 def _read_csv(file: io.BufferedReader) -> pd.DataFrame:
     source: Any = file
     if b"\0" in file.peek(200)[:200]:
-        source = io.BufferedReader(io.BytesIO(decoded(file.read()).encode()))  # type: ignore[arg-type]  # typeshed's
+        source = io.BufferedReader(io.BytesIO(decoded(file.read()).encode()))
     header = source.peek(10_000).partition(b"\n")[0].decode(errors="replace")
     separator = max(_SEPARATORS, key=header.count)
     table = pa.csv.read_csv(
@@ -379,7 +379,7 @@ def _from_spreadsheet(texts: pd.DataFrame) -> pd.DataFrame:
             for name in ("creation_time", "start_time", "end_time", "observed_at")
         )
         creation, start, end = (Times(values, np.zeros(len(jobs), bool)) for values in times)
-        outcome = jobs["outcome"].cat.codes.to_numpy()
+        outcome: Any = jobs["outcome"].cat.codes.to_numpy()
         again = measure(outcome, creation=creation, start=start, end=end, observed_at=observed)
         jobs["timing_ok"] = np.where(empty, again.timing_ok, jobs["timing_ok"])
     return jobs
