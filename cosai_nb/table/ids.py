@@ -120,7 +120,10 @@ def _ids_of_parquet(content: bytes) -> list[str]:
 
 
 def _ids_of_text(text: str) -> list[str]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    text = re.sub(
+        "\r\n?", "\n", text
+    )  # str.splitlines knows further line ends, which old code pages use as letters
+    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         return []
     if lines[0].lstrip().startswith(("[", "{")):
