@@ -169,7 +169,7 @@ def _ids_in(value: Any, *, here: bool = True) -> Iterator[str]:
 
 
 def _names_ids(name: str) -> bool:
-    return re.sub(r"[^a-z]", "", name.lower()) == "jobid"
+    return re.sub(r"[\s_-]", "", re.split("[./]", name.lower())[-1]) == "jobid"
 
 
 def _bare(cell: str) -> str:

@@ -43,6 +43,7 @@ FORMS = {
     "tabs": "#\tjob_id\n".replace("#", "No") + "".join(f"{n}\t{one}\n" for n, one in enumerate(IDS)),
     "spreadsheet with an apostrophe": "JOBID;x\n" + "".join(f"'{one};1\n" for one in IDS) + ";\n",
     "comments before the header": "# JobId,n is the header\njobId,n\n" + "".join(f"{one},1\n" for one in IDS),
+    "a flattened answer": "JobsDetail.State,JobsDetail.JobId\n" + "".join(f"Failed,{one}\n" for one in IDS),
     "JSON list": json.dumps(IDS),
     "JSON objects": json.dumps(objects("JobId"), indent=1),
     "JSON below other keys": json.dumps({"Response": {"JobsDetail": objects("JobId"), "RequestId": ["r"]}}),
