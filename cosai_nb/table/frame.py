@@ -571,7 +571,7 @@ def _exact(column: pd.Series[Any], spec: Column) -> Any:
         ) from error
 
 
-def _exact_category(column: pd.Series[Any]) -> pd.Categorical[Any]:
+def _exact_category(column: pd.Series[Any]) -> Any:
     if column.name != "outcome":
         known: Any = column.array if isinstance(column.dtype, pd.CategoricalDtype) else None
         if known is not None and known.categories.dtype == TEXT and known.categories.is_monotonic_increasing:

@@ -98,7 +98,7 @@ def write_report(
     ...     "StartTime": ["2026-11-01T10:00:07+0800", "-"], "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
     >>> jobs = cn.add_timings(texts, observed_at="2026-11-01T02:01:00Z")
     >>> folder = tempfile.TemporaryDirectory()
-    >>> report = write_report(jobs, Path(folder.name) / "report.html", title="Two jobs")
+    >>> report = write_report(jobs, f"{folder.name}/report.html", title="Two jobs")
     >>> "<h1>Two jobs</h1>" in report.read_text(encoding="utf-8")
     True
     """
