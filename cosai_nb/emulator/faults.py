@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
 from cosai_nb.emulator import wire
-from cosai_nb.emulator.routes import Answer
+from cosai_nb.emulator.api import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +140,7 @@ def _same_token(answer: Answer, query: str) -> Answer:
     asked = dict(parse_qsl(query)).get("nextToken")
     if asked is None:
         return answer
-    node = wire.xml(("NextToken", asked)).encode()
+    node = wire.xml("NextToken", asked).encode()
     return replace(answer, body=_NEXT_TOKEN.sub(lambda _: node, answer.body))
 
 
