@@ -140,7 +140,7 @@ def _same_token(answer: Answer, query: str) -> Answer:
     asked = dict(parse_qsl(query)).get("nextToken")
     if asked is None:
         return answer
-    node = wire.xml("NextToken", asked).encode()
+    node = wire.leaf("NextToken", asked).encode()
     return replace(answer, body=_NEXT_TOKEN.sub(lambda _: node, answer.body))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -119,100 +120,48 @@ class Family(NamedTuple):
     queues: tuple[QueueSpec, ...]
 
 
-_TILL_THE_END = (167.5, FOREVER)
-_SPEECH = TagSpec("SpeechRecognition", mean_s=260.0, sigma=0.7, failure_rate=0.025)
+def _pair(name: str, servers: int, **mix: float) -> tuple[QueueSpec, QueueSpec]:
+    """Return a large queue, and a small one that serves by priority and stands still at the end of the week."""
+    large, small = (tuple((tag, share * part) for tag, share in mix.items()) for part in (0.85, 0.15))
+    few = max(1, servers // 5)
+    return QueueSpec(f"{name}-1", servers, large), QueueSpec(f"{name}-2", few, small, "priority", _PAUSE)
+
+
+_PAUSE = (167.5, FOREVER)
+_SPEECH = TagSpec("SpeechRecognition", 260.0, 0.7, 0.025)
+_AI = (TagSpec("Translation", 260.0, 0.9, 0.035), _SPEECH, TagSpec("WordsGeneralize", 12.0, 0.5, 0.015))
+_AI_QUEUES = (
+    QueueSpec("queue-ai-process-1", 10, (("Translation", 0.44), ("WordsGeneralize", 0.16))),
+    QueueSpec("queue-speeching-1", 6, (("SpeechRecognition", 0.27),)),
+    QueueSpec(
+        "queue-ai-process-2", 2, (("Translation", 0.08), ("WordsGeneralize", 0.05)), "priority", _PAUSE
+    ),
+)
+_MEDIA = (
+    TagSpec("Transcode", 200.0, 0.9),
+    TagSpec("Animation", 40.0, 0.8, 0.02),
+    TagSpec("Snapshot", 15.0, 0.6, 0.015),
+    TagSpec("MediaInfo", 5.0, 0.4, 0.01),
+)
+_MEDIA_QUEUES = _pair("queue-transcode", 10, Transcode=0.5, Animation=0.15, Snapshot=0.2, MediaInfo=0.15)
+_SPEECH_QUEUES = _pair("queue-speeching", 18, SpeechRecognition=1.0)
+_DOC = (TagSpec("DocProcess", 45.0, 1.0, 0.04),)
+_DOC_QUEUES = _pair("queue-doc-process", 3, DocProcess=1.0)
+_PIC = (TagSpec("PicProcess", 12.0, 0.6, 0.02),)
+_PIC_QUEUES = _pair("queue-pic-process", 1, PicProcess=1.0)
+_FILE = (
+    TagSpec("FileHashCode", 10.0, 0.6, 0.01),
+    TagSpec("FileUncompress", 60.0, 0.8, 0.04),
+    TagSpec("FileCompress", 90.0),
+)
+_FILE_QUEUES = _pair("queue-file-process", 4, FileHashCode=0.5, FileUncompress=0.3, FileCompress=0.2)
 FAMILIES = {
-    "ai": Family(
-        "/ai_jobs",
-        "/ai_queue",
-        "a",
-        "AIProcess",
-        (
-            TagSpec("Translation", mean_s=260.0, sigma=0.9, failure_rate=0.035),
-            _SPEECH,
-            TagSpec("WordsGeneralize", mean_s=12.0, sigma=0.5, failure_rate=0.015),
-        ),
-        (
-            QueueSpec("queue-ai-process-1", 10, (("Translation", 0.44), ("WordsGeneralize", 0.16))),
-            QueueSpec("queue-speeching-1", 6, (("SpeechRecognition", 0.27),)),
-            QueueSpec(
-                "queue-ai-process-2",
-                2,
-                (("Translation", 0.08), ("WordsGeneralize", 0.05)),
-                order="priority",
-                paused_h=_TILL_THE_END,
-            ),
-        ),
-    ),
-    "media": Family(
-        "/jobs",
-        "/queue",
-        "j",
-        "Transcoding",
-        (
-            TagSpec("Transcode", mean_s=200.0, sigma=0.9, failure_rate=0.03),
-            TagSpec("Animation", mean_s=40.0, failure_rate=0.02),
-            TagSpec("Snapshot", mean_s=15.0, sigma=0.6, failure_rate=0.015),
-            TagSpec("MediaInfo", mean_s=5.0, sigma=0.4, failure_rate=0.01),
-        ),
-        (
-            QueueSpec("queue-transcode-1", 10, (("Transcode", 0.5), ("Animation", 0.1))),
-            QueueSpec("queue-snapshot-1", 1, (("Snapshot", 0.2), ("Animation", 0.04), ("MediaInfo", 0.12))),
-            QueueSpec("queue-transcode-2", 1, (("Transcode", 0.04),), "priority", _TILL_THE_END),
-        ),
-    ),
-    "asr": Family(
-        "/asr_jobs",
-        "/asrqueue",
-        "s",
-        "Speeching",
-        (_SPEECH,),
-        (
-            QueueSpec("queue-speeching-1", 18, (("SpeechRecognition", 0.85),)),
-            QueueSpec("queue-speeching-2", 4, (("SpeechRecognition", 0.15),), "priority", _TILL_THE_END),
-        ),
-    ),
-    "doc": Family(
-        "/doc_jobs",
-        "/docqueue",
-        "d",
-        "DocProcess",
-        (TagSpec("DocProcess", mean_s=45.0, sigma=1.0, failure_rate=0.04),),
-        (
-            QueueSpec("queue-doc-process-1", 3, (("DocProcess", 0.85),)),
-            QueueSpec("queue-doc-process-2", 1, (("DocProcess", 0.15),), "priority", _TILL_THE_END),
-        ),
-    ),
-    "pic": Family(
-        "/pic_jobs",
-        "/picqueue",
-        "c",
-        "PicProcess",
-        (TagSpec("PicProcess", mean_s=12.0, sigma=0.6, failure_rate=0.02),),
-        (
-            QueueSpec("queue-pic-process-1", 1, (("PicProcess", 0.85),)),
-            QueueSpec("queue-pic-process-2", 1, (("PicProcess", 0.15),), "priority", _TILL_THE_END),
-        ),
-    ),
-    "file": Family(
-        "/file_jobs",
-        "/file_queue",
-        "f",
-        "FileProcess",
-        (
-            TagSpec("FileHashCode", mean_s=10.0, sigma=0.6, failure_rate=0.01),
-            TagSpec("FileUncompress", mean_s=60.0, failure_rate=0.04),
-            TagSpec("FileCompress", mean_s=90.0, failure_rate=0.03),
-        ),
-        (
-            QueueSpec(
-                "queue-file-process-1",
-                4,
-                (("FileHashCode", 0.45), ("FileUncompress", 0.25), ("FileCompress", 0.2)),
-            ),
-            QueueSpec("queue-file-process-2", 1, (("FileHashCode", 0.1),), "priority", _TILL_THE_END),
-        ),
-    ),
+    "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
+    "media": Family("/jobs", "/queue", "j", "Transcoding", _MEDIA, _MEDIA_QUEUES),
+    "asr": Family("/asr_jobs", "/asrqueue", "s", "Speeching", (_SPEECH,), _SPEECH_QUEUES),
+    "doc": Family("/doc_jobs", "/docqueue", "d", "DocProcess", _DOC, _DOC_QUEUES),
+    "pic": Family("/pic_jobs", "/picqueue", "c", "PicProcess", _PIC, _PIC_QUEUES),
+    "file": Family("/file_jobs", "/file_queue", "f", "FileProcess", _FILE, _FILE_QUEUES),
 }
 """By name. ``ai`` stands first: a tag of two families, SpeechRecognition, is the later one's own."""
 _OWNER = {tag.name: family for family in FAMILIES.values() for tag in family.tags}
@@ -249,8 +198,8 @@ class Scenario:
     jobs: int = 20_000
     start: datetime = datetime(2026, 11, 2, tzinfo=WIRE_ZONE)
     duration_h: float = 168.0
-    tags: tuple[TagSpec, ...] = FAMILIES["ai"].tags
-    queues: tuple[QueueSpec, ...] = FAMILIES["ai"].queues
+    tags: tuple[TagSpec, ...] = _AI
+    queues: tuple[QueueSpec, ...] = _AI_QUEUES
     incident: Incident | None = Incident(queue=0, start_h=2 * 24 + 10, end_h=2 * 24 + 13)
     profile: tuple[float, ...] = OFFICE_HOURS
     weekend: float = 0.75
@@ -346,7 +295,7 @@ class Workload:
             raise ValueError(f"family={family!r} is none of {', '.join(FAMILIES)}.")
         self.family, self.seed = FAMILIES[family], seed
         scenario = scenario or Scenario()
-        if scenario.tags is FAMILIES["ai"].tags and scenario.queues is FAMILIES["ai"].queues:
+        if scenario.tags is _AI and scenario.queues is _AI_QUEUES:
             scenario = replace(scenario, tags=self.family.tags, queues=self.family.queues)
         self.scenario = scenario
         rng = np.random.default_rng(seed)
@@ -476,6 +425,14 @@ class Workload:
         """Return whether a queue is paused at ``now``."""
         return bool(self._paused(now)[position])
 
+    def progress(self, snapshot: Snapshot, number: int) -> int:
+        """Return the per cent of a job that are done at a snapshot."""
+        state = STATES[snapshot.state[number]]
+        if state != "Running":
+            return 100 if state == "Success" else 0
+        begin = self.start_time[number]
+        return int(100 * (snapshot.now - begin) / (self.end_time[number] - begin))
+
     def queue_category(self, position: int) -> str:
         """Return the Category of a queue: that of its tags' family where all are of one."""
         owners = {_OWNER.get(tag, self.family) for tag, _ in self.scenario.queues[position].mix}
@@ -484,19 +441,17 @@ class Workload:
     def details(self, number: int) -> Details:
         """Return what job ``number`` in submission order is about."""
         tag = self.scenario.tags[self.tag[number]].name
-        return details_of(tag, number, int(self._variant[number]), float(self.audio_s[number]))
+        return details_of(tag, number, int(self._variant[number]))
 
     @cached_property
     def truth(self) -> Mapping[str, NDArray[Any]]:
         """Columns of exact values in submission order, with what will become of jobs that are unfinished now.
 
         ``job_id, tag, queue_id, job_level, creation_time, start_time, end_time`` (seconds since the epoch, not
-        rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and from :class:`Details` its ``size`` and texts.
+        rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and what :class:`Details` holds.
         """
         last = self.as_of(FOREVER).state
         details = [self.details(number) for number in range(self.scenario.jobs)]
-        texts = ("input_object", "output_object", "user_data", "input_lang", "input_type")
-        options = ("target_lang", "target_type", "engine_model", "size")
         return {
             "job_id": np.array(self.job_ids),
             "tag": np.array([tag.name for tag in self.scenario.tags])[self.tag],
@@ -508,7 +463,7 @@ class Workload:
             "fate": np.array(STATES)[last],
             "code": np.array(CODES)[self.code],
             "audio_s": self.audio_s,
-            **{name: np.array([getattr(detail, name) for detail in details]) for name in (*texts, *options)},
+            **dict(zip(Details._fields, map(np.array, zip(*details, strict=True)), strict=True)),
         }
 
 
@@ -638,8 +593,7 @@ _FILES = {
 """By tag: suffixes of inputs, and the output's name after the input's title; Translation has its own rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(NamedTuple):
     """What one job is about; empty text where its kind has no such thing.
 
     ``size`` is what the file is measured in: pages of a document, files of an archive, megabytes of anything else.
@@ -652,15 +606,23 @@ class Details:
     input_type: str = ""
     target_lang: str = ""
     target_type: str = ""
-    basic_type: str = ""
     engine_model: str = ""
     res_text_format: str = "0"
     flash: bool = False
-    audio_s: float = 0.0
     size: int = 1
 
+    @property
+    def suffix(self) -> str:
+        """What the input's name ends with."""
+        return self.input_object.rpartition(".")[2]
 
-def details_of(tag: str, number: int, variant: int, audio_s: float = 0.0) -> Details:
+    @property
+    def md5(self) -> str:
+        """Something of a file's digest's form that differs from job to job."""
+        return hashlib.md5(self.input_object.encode(), usedforsecurity=False).hexdigest()
+
+
+def details_of(tag: str, number: int, variant: int) -> Details:
     """Return what job ``number`` is about; ``variant`` is its share of chance, a number below 2**32."""
     title = f"{TITLES[variant % len(TITLES)]}-{number:06d}"
     user_data = TICKETS[(variant >> 3) % len(TICKETS)].format(number)
@@ -675,7 +637,6 @@ def details_of(tag: str, number: int, variant: int, audio_s: float = 0.0) -> Det
         engine_model=ENGINES[(variant >> 9) % len(ENGINES)] if speech else "",
         res_text_format="1" if (variant >> 12) % 4 == 0 else "0",
         flash=(variant >> 14) % 16 == 0,
-        audio_s=audio_s,
         size=1 + (variant >> 18) % 80,
     )
 
@@ -695,5 +656,4 @@ def _translation(title: str, user_data: str, variant: int) -> Details:
         input_type=kind,
         target_lang=LANGUAGES[target],
         target_type=becomes,
-        basic_type="docx" if kind == "pdf" else "",
     )

@@ -23,6 +23,7 @@ def tree(details, *, tag="Translation", state="Success", times=(1709604002, 1709
     workload.queue_ids = ["p1d0f6a3c5b2e4f7a9c8d7e6f5a4b3c21"]
     workload.tag = workload.queue = workload.level = np.array([0])
     workload.creation_time = np.array([1709604001.0])
+    workload.audio_s = np.array([2.64])
     workload.details = lambda _: details
     snapshot = Snapshot(0.0, *(np.array([value]) for value in (STATES.index(state), *times)))
     return ET.fromstring(wire.job_xml(workload, snapshot, 0, bucket="demo-1250000000", region="ap-chongqing"))
@@ -70,10 +71,10 @@ def test_the_translation_of_the_document():
 
 
 def test_options_of_a_translation():
-    about = Details("in/x.png", "out/x.png", "", "en", "png", "zh", "png", "")
+    about = Details("in/x.png", "out/x.png", "", "en", "png", "zh", "png")
     assert tree(about).findtext("Operation/AITranslateResult/Result")
     assert tree(about, state="Running").find("Operation/AITranslateResult") is None
-    pdf = Details("in/x.pdf", "out/x.docx", "", "en", "pdf", "zh", "docx", "docx")
+    pdf = Details("in/x.pdf", "out/x.docx", "", "en", "pdf", "zh", "docx")
     assert tree(pdf).findtext("Input/BasicType") == "docx"
 
 
