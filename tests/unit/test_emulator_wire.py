@@ -91,9 +91,7 @@ def test_the_word_segmentation_of_the_document():
 
 
 def test_the_speech_recognition_of_the_document():
-    about = Details(
-        "in/a.mp3", "out/a.txt", "", engine_model="16k_zh", res_text_format="1", flash=True, audio_s=2.64
-    )
+    about = Details("in/a.mp3", "out/a.txt", "", engine_model="16k_zh", res_text_format="1", flash=True)
     seen = tree(about, tag="SpeechRecognition")
     result = "Operation/SpeechRecognitionResult"
     assert seen.findtext(f"{result}/AudioTime") == "2.64"
