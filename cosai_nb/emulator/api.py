@@ -218,23 +218,18 @@ class Api:
         if len(asked) > _MAX_QUEUES:
             raise invalid(f"At most {_MAX_QUEUES} queue IDs may be queried at once.")
         known = workload.queue_ids if path == workload.family.queue_path else []
-        shown = [
-            position
-            for position in range(len(known))
-            if state in {"All", "Paused" if workload.queue_is_paused(position, now) else "Active"}
-        ]
-        missing, paging = [], None
+        paused, missing, paging = workload.paused(now), [], None
+        shown = [n for n in range(len(known)) if state in {"All", "Paused" if paused[n] else "Active"}]
         if asked:
             missing = [queue_id for queue_id in asked if queue_id not in known]
-            shown = [position for position in shown if known[position] in asked]
+            shown = [n for n in shown if known[n] in asked]
         else:
             number = _whole(params, "pageNumber", default=1)
             size = _whole(params, "pageSize", default=10, largest=_MAX_PAGE)
             paging = (len(shown), number, size)
             shown = shown[(number - 1) * size : number * size]
-        return wire.queues_xml(
-            workload, shown, missing, now=now, request_id=request_id, bucket=self.bucket, paging=paging
-        )
+        answer = {"positions": shown, "missing": missing, "paging": paging, "paused": paused}
+        return wire.queues_xml(workload, request_id=request_id, bucket=self.bucket, **answer)
 
 
 def _in_states(snapshot: Snapshot, text: str) -> Mask:

@@ -14,13 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FIELDS = (
-    "q-sign-algorithm",
-    "q-ak",
-    "q-sign-time",
-    "q-key-time",
-    "q-header-list",
-    "q-url-param-list",
-    "q-signature",
+    *("q-sign-algorithm", "q-ak", "q-sign-time", "q-key-time"),
+    *("q-header-list", "q-url-param-list", "q-signature"),
 )
 TOKEN_HEADERS = ("x-ci-security-token", "x-cos-security-token")
 """Both are accepted (api.md §5.3); the first is the documented one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import jinja2
@@ -113,28 +113,14 @@ def response(jobs: Iterable[bytes], missing: Sequence[str] = (), next_token: str
     return DECLARATION + b"<Response>" + b"".join(jobs) + tail.encode() + b"</Response>"
 
 
-def queues_xml(
-    workload: Workload,
-    positions: Sequence[int],
-    missing: Sequence[str],
-    *,
-    now: float,
-    request_id: str,
-    bucket: str,
-    paging: tuple[int, int, int] | None,
-) -> bytes:
-    """Return the answer of a queue path; ``paging`` (total, number, size) is left out when IDs were asked."""
-    text = _QUEUES.render(
-        workload=workload,
-        positions=positions,
-        missing=missing,
-        now=now,
-        request_id=request_id,
-        bucket=bucket,
-        paging=paging,
-        created=wire_time(int(workload.scenario.start.timestamp()) - 86_400),
-    )
-    return DECLARATION + text.encode()
+def queues_xml(workload: Workload, **shown: Any) -> bytes:
+    """Return the answer of a queue path.
+
+    ``shown`` are positions of queues, ``missing`` IDs, ``paused`` queues, request_id, bucket, and ``paging``: (total,
+    number, size), or None where IDs were asked.
+    """
+    created = wire_time(int(workload.scenario.start.timestamp()) - 86_400)
+    return DECLARATION + _QUEUES.render(workload=workload, created=created, **shown).encode()
 
 
 def error_xml(code: str, message: str, *, request_id: str, trace_id: str) -> bytes:

@@ -226,14 +226,14 @@ STATES = ("Submitted", "Running", "Success", "Failed", "Pause", "Cancel")
 NOT_YET = -1
 """In a Snapshot: the job does not exist yet, or the time is not reached."""
 
-QUICK_FAILURES = (
+_OUTCOMES = (
+    ("Success", ""),
     ("InvalidArgument", "The file type does not match the Type of the Input."),
     ("ResourceNotFound", "The input object does not exist."),
     ("ResourceDownloadFailed", "The input object could not be read <timeout & reset>."),
+    ("InternalError", "We encountered an internal error. Please try again."),
 )
-SLOW_FAILURE = ("InternalError", "We encountered an internal error. Please try again.")
-CODES = ("Success", *(code for code, _ in QUICK_FAILURES), SLOW_FAILURE[0])
-MESSAGES = ("", *(message for _, message in QUICK_FAILURES), SLOW_FAILURE[1])
+CODES, MESSAGES = zip(*_OUTCOMES, strict=True)
 _SLOW = len(CODES) - 1
 _UUID_EPOCH_S = 12_219_292_800  # from 1582-10-15, where UUIDv1 counts from, to 1970
 _HOUR_S = 3600.0
@@ -340,7 +340,7 @@ class Workload:
         speech = np.array([tag.name == "SpeechRecognition" for tag in scenario.tags])[self.tag]
         self.audio_s = np.where(speech, np.clip(np.round(run * rng.uniform(5, 8, n), 2), 0.5, 18_000), np.nan)
         fails_at, slow_at, quick_run = rng.random(n), rng.random(n), rng.uniform(0.3, 4.0, n)
-        quick_code = 1 + rng.choice(len(QUICK_FAILURES), size=n, p=(0.4, 0.35, 0.25))
+        quick_code = 1 + rng.choice(3, size=n, p=(0.4, 0.35, 0.25))
 
         def regime(rate: Any, slow_share: Any, slowdown: float) -> tuple[Floats, NDArray[np.int_]]:
             fails, slow = fails_at < rate, slow_at < slow_share
@@ -356,17 +356,13 @@ class Workload:
         self._hit = regime(incident.failure_rate, 1.0, incident.slowdown / 2) if incident else self._quiet
 
     def _run_queues(self, rng: np.random.Generator) -> None:
-        scenario = self.scenario
-        zero = scenario.start.timestamp()
+        scenario, incident = self.scenario, self.scenario.incident
         self.start_time = np.full(scenario.jobs, np.nan)
         in_incident = np.zeros(scenario.jobs, dtype=bool)
         for position, spec in enumerate(scenario.queues):
             members = np.flatnonzero(self.queue == position)
-            incident = (
-                scenario.incident if scenario.incident and scenario.incident.queue == position else None
-            )
-            hit = (zero + incident.start_h * _HOUR_S, zero + incident.end_h * _HOUR_S) if incident else None
-            paused = spec.paused_h or NEVER
+            here = incident is not None and incident.queue == position
+            hit = self._seconds((incident.start_h, incident.end_h) if incident and here else NEVER)
             starts = start_times(
                 self.creation_time[members].tolist(),
                 _run_time(self._quiet[0][members].tolist(), self._hit[0][members].tolist(), hit),
@@ -374,17 +370,21 @@ class Workload:
                 order=spec.order,
                 levels=self.level[members].tolist(),
                 cancel_at=self._cancel_at[members].tolist(),
-                paused=(zero + paused[0] * _HOUR_S, zero + paused[1] * _HOUR_S),
+                paused=self._seconds(spec.paused_h or NEVER),
                 rng=rng,
             )
             self.start_time[members] = starts
-            if hit:
-                in_incident[members] = (starts >= hit[0]) & (starts < hit[1])
+            in_incident[members] = (starts >= hit[0]) & (starts < hit[1])
         run = np.where(in_incident, self._hit[0], self._quiet[0])
         self.code = np.where(in_incident, self._hit[1], self._quiet[1])
         never = np.isnan(self.start_time)
         cancelled = np.where(np.isfinite(self._cancel_at), self._cancel_at, np.nan)
         self.end_time = np.where(never, cancelled, self.start_time + run)
+
+    def _seconds(self, hours: tuple[float, float]) -> tuple[float, float]:
+        """Return a window in seconds since the epoch of one in hours after the start."""
+        zero = self.scenario.start.timestamp()
+        return zero + hours[0] * _HOUR_S, zero + hours[1] * _HOUR_S
 
     def _name(self, rng: np.random.Generator) -> None:
         """Name jobs by the UUIDv1 of their creation, as the service was seen to do."""
@@ -404,7 +404,7 @@ class Workload:
     def as_of(self, now: float) -> Snapshot:
         """Return every job as it is shown at ``now``, seconds since the epoch."""
         started, ended = self.start_time <= now, self.end_time <= now
-        state = np.where(self._paused(now)[self.queue], STATES.index("Pause"), STATES.index("Submitted"))
+        state = np.where(self.paused(now)[self.queue], STATES.index("Pause"), STATES.index("Submitted"))
         state[started] = STATES.index("Running")
         state[ended] = np.where(self.code[ended] == 0, STATES.index("Success"), STATES.index("Failed"))
         state[ended & ~started] = STATES.index("Cancel")
@@ -416,14 +416,11 @@ class Workload:
             end_time=_whole_seconds(self.end_time, ended),
         )
 
-    def _paused(self, now: float) -> NDArray[np.bool_]:
+    def paused(self, now: float) -> NDArray[np.bool_]:
+        """Return which queues are paused at ``now``."""
         hour = (now - self.scenario.start.timestamp()) / _HOUR_S
         windows = [spec.paused_h or NEVER for spec in self.scenario.queues]
         return np.array([low <= hour and (hour < high or high == FOREVER) for low, high in windows])
-
-    def queue_is_paused(self, position: int, now: float) -> bool:
-        """Return whether a queue is paused at ``now``."""
-        return bool(self._paused(now)[position])
 
     def progress(self, snapshot: Snapshot, number: int) -> int:
         """Return the per cent of a job that are done at a snapshot."""
@@ -448,7 +445,8 @@ class Workload:
         """Columns of exact values in submission order, with what will become of jobs that are unfinished now.
 
         ``job_id, tag, queue_id, job_level, creation_time, start_time, end_time`` (seconds since the epoch, not
-        rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and what :class:`Details` holds.
+        rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and what
+        :class:`Details` holds.
         """
         last = self.as_of(FOREVER).state
         details = [self.details(number) for number in range(self.scenario.jobs)]
@@ -467,9 +465,9 @@ class Workload:
         }
 
 
-def _run_time(quiet: list[float], hit: list[float], window: tuple[float, float] | None) -> Any:
-    if window is None:
-        return lambda job, _now: quiet[job]
+def _run_time(
+    quiet: list[float], hit: list[float], window: tuple[float, float]
+) -> Callable[[int, float], float]:
     low, high = window
     return lambda job, now: hit[job] if low <= now < high else quiet[job]
 
@@ -484,15 +482,11 @@ def _arrivals(scenario: Scenario, rng: np.random.Generator) -> Floats:
     """Draw ascending arrival times [s after the start] from the piecewise constant rate of the profile."""
     edges = np.unique(np.append(np.arange(0.0, scenario.duration_h), scenario.duration_h))
     clock = [scenario.start.astimezone(WIRE_ZONE) + timedelta(hours=float(hour)) for hour in edges[:-1]]
-    rate = np.array([scenario.profile[at.hour] * _day(at, scenario) for at in clock])
+    day = [scenario.weekend if at.isoweekday() in {6, 7} else 1.0 for at in clock]
+    rate = np.array([scenario.profile[at.hour] * factor for at, factor in zip(clock, day, strict=True)])
     cumulated = np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))])
     hours = np.interp(np.sort(rng.random(scenario.jobs)) * cumulated[-1], cumulated, edges)
     return np.asarray(hours * _HOUR_S)
-
-
-def _day(at: datetime, scenario: Scenario) -> float:
-    saturday = 5
-    return scenario.weekend if at.weekday() >= saturday else 1.0
 
 
 def start_times(

@@ -162,11 +162,11 @@ def test_an_error_has_the_four_nodes_of_ci_and_no_resource():
 
 def test_queues_with_and_without_paging():
     week = Workload(Scenario(jobs=5, queues=(QueueSpec("q & co", 10, (("Translation", 1.0),)),)), seed=3)
-    asked = {"now": week.observed_at, "request_id": "r", "bucket": "b-1"}
-    seen = ET.fromstring(wire.queues_xml(week, [0], ["p2", "p3"], **asked, paging=None))
+    asked = {"paused": [False], "request_id": "r", "bucket": "b-1"}
+    seen = ET.fromstring(wire.queues_xml(week, positions=[0], missing=["p2", "p3"], **asked, paging=None))
     assert seen.find("TotalCount") is None
     assert [node.text for node in seen.findall("NonExistPIDs")] == ["p2", "p3"]
     assert seen.findtext("QueueList/MaxConcurrent") == "10"
     assert seen.findtext("QueueList/Name") == "q & co"
-    paged = ET.fromstring(wire.queues_xml(week, [], [], **asked, paging=(3, 2, 1)))
+    paged = ET.fromstring(wire.queues_xml(week, positions=[], missing=[], **asked, paging=(3, 2, 1)))
     assert [node.text for node in paged] == ["r", "3", "2", "1"]
