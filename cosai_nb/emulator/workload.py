@@ -143,7 +143,7 @@ _MEDIA = (
     TagSpec("Snapshot", 15.0, 0.6, 0.015),
     TagSpec("MediaInfo", 5.0, 0.4, 0.01),
 )
-_MEDIA_QUEUES = _pair("queue-transcode", 10, Transcode=0.5, Animation=0.15, Snapshot=0.2, MediaInfo=0.15)
+_MEDIA_QUEUES = _pair("queue-transcode", 8, Transcode=0.5, Animation=0.15, Snapshot=0.2, MediaInfo=0.15)
 _SPEECH_QUEUES = _pair("queue-speeching", 18, SpeechRecognition=1.0)
 _DOC = (TagSpec("DocProcess", 45.0, 1.0, 0.04),)
 _DOC_QUEUES = _pair("queue-doc-process", 3, DocProcess=1.0)
@@ -154,7 +154,7 @@ _FILE = (
     TagSpec("FileUncompress", 60.0, 0.8, 0.04),
     TagSpec("FileCompress", 90.0),
 )
-_FILE_QUEUES = _pair("queue-file-process", 4, FileHashCode=0.5, FileUncompress=0.3, FileCompress=0.2)
+_FILE_QUEUES = _pair("queue-file-process", 3, FileHashCode=0.5, FileUncompress=0.3, FileCompress=0.2)
 FAMILIES = {
     "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
     "media": Family("/jobs", "/queue", "j", "Transcoding", _MEDIA, _MEDIA_QUEUES),
