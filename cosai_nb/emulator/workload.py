@@ -295,7 +295,7 @@ class Workload:
             raise ValueError(f"family={family!r} is none of {', '.join(FAMILIES)}.")
         self.family, self.seed = FAMILIES[family], seed
         scenario = scenario or Scenario()
-        if scenario.tags is _AI and scenario.queues is _AI_QUEUES:
+        if (scenario.tags, scenario.queues) == (_AI, _AI_QUEUES):
             scenario = replace(scenario, tags=self.family.tags, queues=self.family.queues)
         self.scenario = scenario
         rng = np.random.default_rng(seed)
@@ -500,34 +500,11 @@ def start_times(
     paused: tuple[float, float] = NEVER,
     rng: np.random.Generator | None = None,
 ) -> NDArray[np.float64]:
-    """Simulate one queue without preemption.
+    """Return start times [s] of one queue without preemption, NaN for jobs that never start.
 
-    Parameters
-    ----------
-    arrivals : sequence of float
-        Arrival times [s], ascending.
-    run_time : callable
-        Of position and start time: how long the job runs [s].
-    servers : int
-        Jobs that run at the same time.
-    order : {"fifo", "priority", "random"}
-        Priority is first by level, larger first, then by arrival; random picks any waiting job.
-    levels : sequence of int, optional
-        Needed for ``priority``.
-    cancel_at : sequence of float, optional
-        A job that still waits then is cancelled and never starts.
-    paused : (float, float)
-        Nothing starts from the first to before the second.
-    rng : numpy.random.Generator, optional
-        Needed for ``random``.
+    ``run_time`` takes position and start time. Priority is first by level, larger first, then by arrival; random
+    picks any waiting job. A job that still waits at its ``cancel_at`` never starts; nothing starts while ``paused``.
 
-    Returns
-    -------
-    ndarray of float64
-        Start times [s], NaN for jobs that never start.
-
-    Examples
-    --------
     Two servers, three jobs of ten seconds: the third waits for the first.
 
     >>> start_times([0.0, 1.0, 2.0], lambda job, now: 10.0, servers=2)
