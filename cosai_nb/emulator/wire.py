@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -57,6 +58,7 @@ def leaf(name: str, text: str) -> str:
     return f"<{name}>{escape(text)}</{name}>" if text else f"<{name}/>"
 
 
+@lru_cache(1000)  # most jobs start in the second in which they are created
 def wire_time(seconds: int) -> str:
     """Write a time in +0800, and ``-`` for one that is not reached.
 
