@@ -314,7 +314,7 @@ class Emulator:
             "secret_key": self._keys.secret_key,
             "token": self._keys.token,
             "endpoint": self.url,
-            "path": self.workload.family.path,
+            "family": self.family,
         }
         return Client(**{**own, **settings})
 
