@@ -96,7 +96,9 @@ class Engine(Protocol):
     errors of :mod:`cosai_nb.errors` (``retryable`` where another try may help), with no headers in them.
     """
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; ``url`` is percent-encoded already."""
         ...
 

@@ -133,7 +133,9 @@ class CurlEngine:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; see :class:`~cosai_nb.service.engine.Engine`."""
         transfer = self._free.pop() if self._free else _Transfer(self._new_handle())
         transfer.start(key, url, {**headers, "Accept-Encoding": "identity"}, timeout, max_bytes)

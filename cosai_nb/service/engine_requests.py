@@ -63,7 +63,9 @@ class _Task:
 
     __slots__ = ("connection", "fresh", "headers", "key", "left", "max_bytes", "target", "timeout", "until")
 
-    def __init__(self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
+    def __init__(
+        self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int
+    ) -> None:
         self.key, self.target, self.headers, self.max_bytes = key, target, headers, max_bytes
         self.timeout, self.until = timeout, time.monotonic() + timeout
         self.left = max_bytes + _MAX_HEADER_BYTES
@@ -111,7 +113,9 @@ class RequestsEngine:
         self._lock = threading.Lock()
         self._threads = self._busy = 0
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; see :class:`Engine`."""
         target = self._prefix + url.removeprefix(self._route.url)
         task = _Task(key, target, headers, timeout, max_bytes)
