@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cosai_nb.arguments import MAX_LIST, check
 from cosai_nb.errors import InvalidIdError
 from cosai_nb.query.run import ask_and_store, assemble, bar, tell, warn_of_repairs
 from cosai_nb.service.batch import Fetched, fetch_records
@@ -12,7 +13,6 @@ from cosai_nb.service.client import Client
 from cosai_nb.service.crew import parse_answer_to
 from cosai_nb.service.ids import admit, why_invalid
 from cosai_nb.service.parsing import parse_tree
-from cosai_nb.service.settings import MAX_LIST, check
 from cosai_nb.table.store import as_store
 
 if TYPE_CHECKING:

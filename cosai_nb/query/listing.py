@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cosai_nb.arguments import check
 from cosai_nb.errors import FileError, InterruptedWarning
 from cosai_nb.query.recall import QueueMemory
 from cosai_nb.query.run import ask_and_store, bar, raise_with, warn_of_repairs
@@ -17,7 +18,6 @@ from cosai_nb.schema import State
 from cosai_nb.service.client import Client
 from cosai_nb.service.listing import Listed, list_records
 from cosai_nb.service.parsing import parse_queues
-from cosai_nb.service.settings import check
 from cosai_nb.service.spans import SERVICE_ZONE, Window
 from cosai_nb.table.dtypes import arrow_text, category_array, integer_array, text_array, time_array
 from cosai_nb.table.frame import conform, frame_of

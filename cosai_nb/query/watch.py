@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cosai_nb.arguments import check
 from cosai_nb.errors import FileError, IncompleteWarning, InterruptedWarning
 from cosai_nb.query.live import Progress, View, view_of
 from cosai_nb.query.run import ask_and_store, assemble, bar, raise_with, warn_of_repairs
@@ -17,7 +18,6 @@ from cosai_nb.service.batch import DEADLINE_OVER, fetch_records
 from cosai_nb.service.client import Client
 from cosai_nb.service.ids import admit
 from cosai_nb.service.reader import PLACE
-from cosai_nb.service.settings import check
 from cosai_nb.service.spans import seconds
 from cosai_nb.table.store import as_store
 

@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cosai_nb.arguments import MAX_LIST
 from cosai_nb.errors import CosaiError, UnavailableError
 from cosai_nb.schema import Record
 from cosai_nb.service.crew import Crew
-from cosai_nb.service.settings import MAX_LIST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

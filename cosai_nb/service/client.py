@@ -7,11 +7,11 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlencode
 
+from cosai_nb.arguments import base_url, check
 from cosai_nb.errors import AnswerError, CosaiError, SettingsError, UnavailableError
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, http_date, retry_after
 from cosai_nb.service.reader import MAX_BYTES
-from cosai_nb.service.settings import base_url, check
 from cosai_nb.service.signing import Signer
 from cosai_nb.service.transport import Reply, RequestsTransport, Transport
 from cosai_nb.service.verdict import EXPIRED_CODES, SkewedError, error_of

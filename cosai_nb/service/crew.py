@@ -7,6 +7,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cosai_nb.arguments import MAX_LIST
 from cosai_nb.errors import (
     AnswerError,
     CosaiError,
@@ -18,7 +19,6 @@ from cosai_nb.errors import (
 from cosai_nb.schema import Record
 from cosai_nb.service.parsing import Answer, parse_jobs
 from cosai_nb.service.reader import MAX_BYTES
-from cosai_nb.service.settings import MAX_LIST
 from cosai_nb.service.workers import Workers
 
 if TYPE_CHECKING:

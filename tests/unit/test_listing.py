@@ -313,7 +313,7 @@ def test_only_states_that_jobs_do_not_leave_are_sent(wire, states, sent):
         ({"end": "9999-12-31T23:59:59.5"}, "9998"),
         ({"end": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-8)))}, "9998"),
         ({"tag": "a&b"}, "tag='a&b' must be"),
-        ({"queue_id": None}, "queue_id=None must be"),
+        ({"queue_id": ""}, "queue_id='' must be"),
         ({"states": "Failed"}, "must be a list of states"),
         ({"states": ["Broken"]}, "each one of Submitted"),
     ],

@@ -1,0 +1,388 @@
+"""What a caller may say, read in one place: functions and the command line share every rule, grammar and sentence.
+
+::
+
+    duration = number | (number unit)+      unit = "d" | "h" | "m" | "min" | "s"; a bare number is seconds
+    share    = number | number "%"          from 0 to 1, or 0 % to 100 %
+    limit    = duration ":" share           95 % of the jobs within ten minutes: "10m:95%"
+    zone     = IANA name | "UTC" | ("+" | "-") hh [":"] mm
+    moment   = ISO date or time | duration with a unit, which is that long before now
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cosai_nb.errors import SettingsError
+from cosai_nb.schema import COLUMNS, State
+
+MAX_LIST = 10
+"""IDs a request, the most that the service documents."""
+SERVICE_ZONE = timezone(timedelta(hours=8))
+"""The service's own time, which texts and dates without a zone are in."""
+
+_MOST = 1e9
+_MOST_WORKERS = 1_000  # the requests engine has a thread for each, and machines have some thousands at most
+_SHOWN = 60  # characters of a value that is refused
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # a bound of year 1 or 9999 has no neighbour, or none in another zone
+
+_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+_DURATION = re.compile("".join(rf"(?:({_NUMBER})\s*{unit}\s*)?" for unit in ("d", "h", "m(?:in)?", "s")))
+_UNITS_S = (86_400, 3_600, 60, 1)
+_SHARE = re.compile(rf"({_NUMBER})\s*(%?)")
+_OFFSET = re.compile(r"(?:UTC)?([+-])((?:[01][0-9]|2[0-3])):?([0-5][0-9])")
+_WIRE_TIME = re.compile(
+    r"((?:19[7-9]|2[01][0-9])[0-9]-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.[0-9]+)?"
+    r"(Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+)
+_ENDPOINT = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(?:\.[\w-]{1,63})*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+)
+_NODE_PATH = re.compile(r"[A-Za-z_][\w.-]*(?:/[A-Za-z_][\w.-]*)*", re.ASCII)
+
+
+def _is_number(value: Any, kind: Any = Real) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_above_0(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= _MOST
+
+
+def _is_duration(value: Any) -> bool:
+    return _seconds_of(value) is not None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str)
+
+
+def _are_states(value: Any) -> bool:
+    return _is_list(value) and set(map(str, value)) <= {*State}
+
+
+def _are_nodes(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and name.strip() and isinstance(path, str) and _NODE_PATH.fullmatch(path)
+        for name, path in value.items()
+    )
+
+
+def _one_or_many(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: all(
+        isinstance(text, str) and re.fullmatch(pattern, text)
+        for text in (value if _is_list(value) and len(value) else [value])
+    )
+
+
+_Rule = str | range | type | set[str] | Callable[[Any], bool]
+# What fits: a text of this pattern, a whole number of this range, a value of this type, an object with these methods, or
+# what the function says. A sentence that ends in "or None" admits None.
+_RULES: dict[str, tuple[_Rule, str]] = {
+    # a bucket is a label of a host name, which has at most 63 characters
+    "bucket": (
+        r"(?=.{3,63}\Z)[a-z0-9][a-z0-9-]*-[0-9]{1,20}",
+        "be of the form BucketName-APPID, such as demo-1250000000",
+    ),
+    "region": (r"[a-z0-9][a-z0-9-]{0,60}", "be a region such as ap-beijing"),
+    "endpoint": (str, "be a host, host:port or URL, or None"),
+    "scheme": ("https?", "be 'https' or 'http'"),
+    "family": ("ai|media|asr|doc|pic|file", "be one of ai, media, asr, doc, pic and file"),
+    "path": (r"(/[A-Za-z0-9_-]+)+", "be /ai_jobs, /jobs or a sibling of them"),
+    "engine": ("requests|curl", "be 'requests', 'curl' or None"),
+    "rate": (_is_above_0, "be requests a second, a number above 0, or None"),
+    "timeout": (_is_above_0, "be seconds, a number above 0"),
+    "patience": (_is_above_0, "be seconds, a number above 0"),
+    "transport": ({"get", "close"}, "have the methods of a Transport, or be None"),
+    "provider": (callable, "be a function that returns Credentials, or None"),
+    "clock": ({"backoff"}, "be a Clock, or None"),
+    "config": (lambda value: hasattr(value, "_endpoint_ci"), "be a qcloud_cos.CosConfig"),
+    "client": ({"ask"}, "be a cosai_nb.Client, or None for Client.from_env()"),
+    "batch_size": (
+        range(1, MAX_LIST + 1),
+        f"be a whole number from 1 to {MAX_LIST}, the most that the service documents",
+    ),
+    "workers": (range(1, _MOST_WORKERS + 1), f"be a whole number from 1 to {_MOST_WORKERS:,}"),
+    "every": (lambda value: bool(_seconds_of(value)), "be seconds above 0, or a duration such as '30s'"),
+    "deadline": (
+        _is_duration,
+        "be seconds, a number from 0 up, a duration such as '90s' or '1m30s', or None",
+    ),
+    "progress": (bool, "be True, False or None"),
+    "strict": (bool, "be True or False"),
+    "tag": (
+        _one_or_many(r"[A-Za-z0-9_-]{1,128}"),
+        "be a kind of job (letters, digits, - and _), a list of them, or None",
+    ),
+    "queue_id": (
+        _one_or_many(r"[\w*-]{1,128}"),
+        "be a queue's ID or name (letters, digits, -, _ and *), a list of them, or None",
+    ),
+    "states": (_are_states, f"be a list of states, each one of {', '.join(State)}, or None"),
+    "columns": (
+        _are_nodes,
+        "map new columns to paths below JobsDetail, as in {'bitrate': 'Operation/MediaInfo/Format/Bitrate'}, or be None",
+    ),
+}
+_NAMES_TAKEN = frozenset({*COLUMNS, "queue_name"})
+
+
+def check(**arguments: object) -> None:
+    """Raise SettingsError at the first argument that breaks the rule of its name.
+
+    Examples
+    --------
+    >>> check(workers=16, deadline="1m30s")
+    >>> check(workers="16")
+    Traceback (most recent call last):
+    cosai_nb.errors.SettingsError: workers='16' must be a whole number from 1 to 1,000.
+    """
+    for name, value in arguments.items():
+        rule, wanted = _RULES[name]
+        if not (_fits(rule, value) or (value is None and wanted.endswith("None"))):
+            raise _refusal(name, value, f"must {wanted}.")
+        if name == "columns" and isinstance(value, Mapping):
+            for taken in _NAMES_TAKEN.intersection(value):
+                raise SettingsError(f"columns: {taken!r} hides a promised column; choose another name.")
+
+
+def _fits(rule: _Rule, value: Any) -> bool:
+    if isinstance(rule, str):
+        return isinstance(value, str) and re.fullmatch(rule, value) is not None
+    if isinstance(rule, range):
+        return _is_number(value, Integral) and int(value) in rule
+    if isinstance(rule, type):
+        return isinstance(value, rule)
+    if isinstance(rule, set):
+        return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in rule)
+    return rule(value)
+
+
+def _refusal(name: str, value: object, wanted: str) -> SettingsError:
+    shown = repr(value)
+    return SettingsError(f"{name}={shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}…'} {wanted}")
+
+
+def duration(value: object, name: str) -> float:
+    """Return the seconds of a duration: a number of seconds, a timedelta or a text.
+
+    Examples
+    --------
+    >>> [duration(value, "deadline") for value in (90, "90", "1m30s", "2h", "7d", timedelta(minutes=1))]
+    [90.0, 90.0, 90.0, 7200.0, 604800.0, 60.0]
+    >>> duration("soon", "deadline")
+    Traceback (most recent call last):
+    cosai_nb.errors.SettingsError: deadline='soon' must be a duration: seconds, or a text such as 90s, 1m30s, 2h or 7d.
+    """
+    seconds = _seconds_of(value)
+    if seconds is None:
+        raise _refusal(name, value, "must be a duration: seconds, or a text such as 90s, 1m30s, 2h or 7d.")
+    return seconds
+
+
+def _seconds_of(value: Any) -> float | None:
+    """Return the seconds of a duration, None where it is none."""
+    if isinstance(value, str):
+        value = value.strip()
+        if re.fullmatch(_NUMBER, value):
+            seconds = float(value)
+        elif value and (found := _DURATION.fullmatch(value)):
+            seconds = sum(
+                float(number or 0) * unit for number, unit in zip(found.groups(), _UNITS_S, strict=True)
+            )
+        else:
+            return None
+    elif isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif _is_number(value):
+        seconds = float(value)
+    else:
+        return None
+    return seconds if 0 <= seconds <= _MOST else None
+
+
+def share(value: object, name: str) -> float:
+    """Return a share from 0 to 1, given as such or in percent.
+
+    Examples
+    --------
+    >>> share(0.02, "target"), share("0.02", "target"), share("2%", "target")
+    (0.02, 0.02, 0.02)
+    >>> share(2, "target")
+    Traceback (most recent call last):
+    cosai_nb.errors.SettingsError: target=2 must be a share from 0 to 1: write 2 % as 0.02 or '2%'.
+    """
+    part = _part_of(value)
+    if part is None:
+        raise _refusal(name, value, "must be a share from 0 to 1: write 2 % as 0.02 or '2%'.")
+    return part
+
+
+def _part_of(value: Any) -> float | None:
+    """Return a share, None where it is none."""
+    part = math.nan
+    if isinstance(value, str):
+        if found := _SHARE.fullmatch(value.strip()):
+            part = float(found[1]) / (100 if found[2] else 1)
+    elif _is_number(value):
+        part = float(value)
+    return part if 0 <= part <= 1 else None
+
+
+def limit(value: object, name: str) -> tuple[float, float]:
+    """Return seconds and share of a limit: this share of the jobs within these seconds.
+
+    Examples
+    --------
+    >>> limit("10m:95%", "slo"), limit("600:0.95", "slo"), limit((600, 0.95), "slo")
+    ((600.0, 0.95), (600.0, 0.95), (600.0, 0.95))
+    """
+    parts: Any = value.split(":") if isinstance(value, str) else value
+    if isinstance(parts, list | tuple) and len(parts) == 2:  # noqa: PLR2004 - a pair
+        seconds, part = _seconds_of(parts[0]), _part_of(parts[1])
+        if seconds is not None and part:
+            return seconds, part
+    raise _refusal(name, value, "must be DURATION:SHARE, as in 10m:95% or 600:0.95.")
+
+
+def zone(value: object, name: str = "tz") -> tzinfo:
+    """Return a time zone given by its IANA name, as an offset or as a tzinfo.
+
+    Examples
+    --------
+    >>> zone("Asia/Shanghai"), zone("+08:00") == zone("UTC+0800") == SERVICE_ZONE
+    (zoneinfo.ZoneInfo(key='Asia/Shanghai'), True)
+    """
+    if isinstance(value, tzinfo):
+        return value
+    if value == "UTC":
+        return UTC
+    if isinstance(value, str) and (found := _OFFSET.fullmatch(value)):
+        offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
+        return timezone(-offset if found[1] == "-" else offset)
+    try:
+        return ZoneInfo(value)  # type: ignore[arg-type]  # what is no text is refused below
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise _refusal(
+            name,
+            value,
+            "is no time zone that this machine knows; write a name like 'Asia/Shanghai' or 'UTC', or '+08:00'.",
+        ) from None
+
+
+def moment(value: object, name: str, *, now: float) -> int:
+    """Return whole seconds since the epoch, rounded up: creation times have no fractions.
+
+    Parameters
+    ----------
+    value : str, date, datetime or timedelta
+        Texts and dates without a zone are in the service's own time (+0800); a datetime needs a zone. A duration with its
+        unit (``"36h"``, ``"7d"``) or a timedelta is that long before ``now``.
+    name : str
+        The argument's name.
+    now : float
+        Seconds since the epoch.
+
+    Examples
+    --------
+    >>> moment("1970-01-02", "start", now=0), moment("36h", "start", now=200_000.5)
+    (57600, 70401)
+    >>> moment("yesterday", "start", now=0)
+    Traceback (most recent call last):
+    cosai_nb.errors.SettingsError: start='yesterday' is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800', or as '36h' or '7d' for that long ago.
+    """
+    is_span = isinstance(value, timedelta) or (isinstance(value, str) and not re.fullmatch(_NUMBER, value))
+    ago = _seconds_of(value) if is_span else None
+    if ago is not None:
+        when = datetime.fromtimestamp(0, UTC) + timedelta(seconds=max(now - ago, -1))
+    else:
+        try:
+            when = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value)  # type: ignore[arg-type]  # refused
+        except (ValueError, TypeError):
+            raise _refusal(
+                name,
+                value,
+                "is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800', "
+                "or as '36h' or '7d' for that long ago.",
+            ) from None
+        if when.tzinfo is None and isinstance(value, datetime):
+            raise SettingsError(
+                f"{name}={value!r} has no time zone: write {name}={value.isoformat()!r} as a text for the service's "
+                "time (+0800), or give the datetime a tzinfo."
+            )
+        when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
+    if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
+        raise SettingsError(
+            f"{name}={value!s} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}: no job was created then."
+        )
+    return -int(-when.timestamp() // 1)
+
+
+def wire_seconds(text: str | None) -> int | None:
+    """Return whole seconds since the epoch of a time as the service writes it, rounded down; None where it is none.
+
+    The grammar is that of :mod:`cosai_nb.table.times`, which reads whole columns.
+
+    Examples
+    --------
+    >>> wire_seconds("1970-01-01T08:00:07.9+0800"), wire_seconds("-"), wire_seconds("1970-01-01T00:00:00")
+    (7, None, None)
+    """
+    found = _WIRE_TIME.fullmatch(text or "")
+    if not found:
+        return None
+    try:
+        return int(datetime.fromisoformat(found[1] + found[2]).timestamp())
+    except ValueError:  # 30 February
+        return None
+
+
+def path(value: object) -> Path:
+    """Return the path that a user named; ``~`` is home.
+
+    Examples
+    --------
+    >>> path("jobs.csv")
+    PosixPath('jobs.csv')
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise SettingsError(f"{value!r} is no path: name a file or folder by a text or a pathlib.Path.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f"{value!r} is no path here: this user has no home folder; name the whole path."
+        ) from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was most likely meant, in any case; None where none is near.
+
+    Examples
+    --------
+    >>> nearest("translaton", ["Translation", "SpeechRecognition"]), nearest("x", ["Translation"])
+    ('Translation', None)
+    """
+    folded = {name.casefold(): name for name in known}
+    return next((folded[name] for name in difflib.get_close_matches(word.casefold(), folded, 1)), None)
+
+
+def base_url(endpoint: str, scheme: str) -> str:
+    """Return scheme and host of an endpoint given as host, host:port or URL."""
+    if "@" in endpoint:
+        raise SettingsError("endpoint holds a login before '@': give the host alone; requests are signed.")
+    url = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
+    found = _ENDPOINT.fullmatch(url.rstrip("/"))
+    if not found or int(found["port"] or 1) not in range(1, 65536):
+        raise SettingsError(f"endpoint={endpoint!r} must be a host, host:port or http(s) URL without a path.")
+    return found[0]
