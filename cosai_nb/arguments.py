@@ -112,7 +112,10 @@ _RULES: dict[str, tuple[_Rule, str]] = {
         f"be a whole number from 1 to {MAX_LIST}, the most that the service documents",
     ),
     "workers": (range(1, _MOST_WORKERS + 1), f"be a whole number from 1 to {_MOST_WORKERS:,}"),
-    "every": (lambda value: bool(_seconds_of(value)), "be seconds above 0, or a duration such as '30s'"),
+    "every": (
+        lambda value: _is_above_0(_seconds_of(value)),
+        "be seconds above 0, or a duration such as '30s'",
+    ),
     "deadline": (
         _is_duration,
         "be seconds, a number from 0 up, a duration such as '90s' or '1m30s', or None",
@@ -181,11 +184,11 @@ def duration(value: object, name: str) -> float:
     [90.0, 90.0, 90.0, 7200.0, 604800.0, 60.0]
     >>> duration("soon", "deadline")
     Traceback (most recent call last):
-    cosai_nb.errors.SettingsError: deadline='soon' must be a duration: seconds, or a text such as 90s, 1m30s, 2h or 7d.
+    cosai_nb.errors.SettingsError: deadline='soon' must be seconds from 0 up, or a duration such as 90s, 1m30s, 2h or 7d.
     """
     seconds = _seconds_of(value)
     if seconds is None:
-        raise _refusal(name, value, "must be a duration: seconds, or a text such as 90s, 1m30s, 2h or 7d.")
+        raise _refusal(name, value, "must be seconds from 0 up, or a duration such as 90s, 1m30s, 2h or 7d.")
     return seconds
 
 
@@ -207,11 +210,11 @@ def _seconds_of(value: Any) -> float | None:
         seconds = float(value)
     else:
         return None
-    return seconds if 0 <= seconds <= _MOST else None
+    return seconds if 0 <= seconds < math.inf else None
 
 
-def share(value: object, name: str) -> float:
-    """Return a share from 0 to 1, given as such or in percent.
+def share(value: object, name: str, *, above_0: bool = False) -> float:
+    """Return a share from 0 (or above it) to 1, given as such or in percent.
 
     Examples
     --------
@@ -219,11 +222,12 @@ def share(value: object, name: str) -> float:
     (0.02, 0.02, 0.02)
     >>> share(2, "target")
     Traceback (most recent call last):
-    cosai_nb.errors.SettingsError: target=2 must be a share from 0 to 1: write 2 % as 0.02 or '2%'.
+    cosai_nb.errors.SettingsError: target=2 must be a share from 0 to 1: write 95 % as target=0.95 or target='95%'.
     """
     part = _part_of(value)
-    if part is None:
-        raise _refusal(name, value, "must be a share from 0 to 1: write 2 % as 0.02 or '2%'.")
+    if part is None or (above_0 and not part):
+        span = "above 0 and at most 1" if above_0 else "from 0 to 1"
+        raise _refusal(name, value, f"must be a share {span}: write 95 % as {name}=0.95 or {name}='95%'.")
     return part
 
 

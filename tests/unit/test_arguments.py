@@ -240,7 +240,7 @@ def test_a_duration_is_said_in_one_grammar(value, seconds):
 )  # fmt: skip
 def test_what_is_no_duration_is_refused_by_name(value):
     with pytest.raises(
-        SettingsError, match=r"^deadline=.* must be a duration: seconds, or a text such as 90s"
+        SettingsError, match=r"^deadline=.* must be seconds from 0 up, or a duration such as 90s"
     ):
         arguments.duration(value, "deadline")
 
@@ -253,7 +253,8 @@ def test_a_share_is_said_in_one_grammar(value):
 @pytest.mark.parametrize("value", [2, "2", "200%", "-1%", "", "%", None, True, float("nan"), "2 %%", "1e-2"])
 def test_what_is_no_share_is_refused_by_name(value):
     with pytest.raises(
-        SettingsError, match=r"^target=.* must be a share from 0 to 1: write 2 % as 0.02 or '2%'"
+        SettingsError,
+        match=r"^target=.* must be a share from 0 to 1: write 95 % as target=0.95 or target='95%'",
     ):
         arguments.share(value, "target")
 
