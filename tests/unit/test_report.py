@@ -415,5 +415,5 @@ def test_limits_may_be_said_as_on_the_command_line_and_a_tilde_is_home(monkeypat
     numbers = write_report(jobs, tmp_path / "b.html", slo=(600, 0.95), max_failure_rate=0.02)
     assert said.read_bytes() == numbers.read_bytes()
     for wrong in ("10m", (600, 2), 5):
-        with pytest.raises(SettingsError, match="^slo=.* must be DURATION:SHARE"):
+        with pytest.raises(SettingsError, match=r"^slo=.* must be DURATION:SHARE"):
             write_report(jobs, tmp_path / "c.html", slo=wrong)
