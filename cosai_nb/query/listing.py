@@ -19,8 +19,15 @@ from cosai_nb.service.client import Client
 from cosai_nb.service.listing import Listed, list_records
 from cosai_nb.service.parsing import parse_queues
 from cosai_nb.service.spans import SERVICE_ZONE, Window
-from cosai_nb.table.dtypes import arrow_text, category_array, integer_array, text_array, time_array
-from cosai_nb.table.frame import conform, frame_of
+from cosai_nb.table.frame import (
+    arrow_text,
+    category_array,
+    conform,
+    frame_of,
+    integer_array,
+    text_array,
+    time_array,
+)
 from cosai_nb.table.store import as_store
 from cosai_nb.table.times import parse_times
 

@@ -10,7 +10,7 @@ from cosai_nb.schema import COLUMNS, ENDED, Record
 from cosai_nb.service.listing import ENDED_STATES
 from cosai_nb.service.reader import PLACE
 from cosai_nb.service.spans import Window, seconds
-from cosai_nb.table.store_windows import listed_windows, mark_listed
+from cosai_nb.table.store import listed_windows, mark_listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection

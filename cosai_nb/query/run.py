@@ -20,7 +20,7 @@ from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.batch import Fetched
 from cosai_nb.service.listing import Listed
 from cosai_nb.table.frame import frame_of
-from cosai_nb.table.store_parts import stack
+from cosai_nb.table.store import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The ``jobs`` frame in one file, Parquet or CSV, and back without a change.
+"""The ``jobs`` frame in one file and back without a change, and the one way in which this package writes a file.
 
 In the CSV every text stands in quotes and nothing stands where nothing is, so ``"NA"``, ``""`` and a missing value stay
 three things. Times are UTC with a ``Z``.
@@ -7,12 +7,19 @@ three things. Times are UTC with a ``Z``.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import json
 import os
 import re
+import stat
 import uuid
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -20,18 +27,22 @@ import pyarrow.parquet
 
 from cosai_nb.errors import FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS
-from cosai_nb.table.dtypes import TEXT
-from cosai_nb.table.frame import conform
+from cosai_nb.table.frame import conform, frame_of, from_arrow
+from cosai_nb.table.times import Times, measure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
-    import pandas as pd
-
-T = TypeVar("T")
+Format = Literal["parquet", "csv", "jsonl", "xlsx"]
 
 _FORMULA = r"\A([=+\-@\t\r])"  # what a spreadsheet takes for a formula, or skips to find one
-_TEXT_TYPES = {pa.string(): TEXT, pa.large_string(): TEXT}
+_NOT_IN_XML = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
+_SHEET_ROWS = 1_048_575
+_JSON_ROWS = 10_000
+_REFUSED = {errno.EINVAL, errno.ENOTSUP}  # by file systems that know no fsync
+_SEPARATORS = ",;\t"
+_YEAR_LAST = re.compile(r"(\d\d?)[-/.](\d\d?)[-/.]\d{4} ")
 
 
 def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -40,18 +51,20 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     path : str or path
-        Ends in ``.parquet`` or ``.csv``.
+        Ends in ``.parquet``, ``.csv`` or ``.jsonl``; ``~`` is your home. A CSV that a spreadsheet has saved since is read
+        where that is unambiguous: semicolons or tabs, UTF-16, times without a zone (which were UTC), and an empty
+        ``timing_ok``, which is worked out again.
 
     Returns
     -------
     pandas.DataFrame
-        Columns and dtypes of :data:`cosai_nb.schema.COLUMNS`, then any columns of your own (a CSV does not say their
-        dtypes, so those are inferred); a fresh RangeIndex.
+        Columns and dtypes of :data:`cosai_nb.schema.COLUMNS`, then any columns of your own (CSV and JSON do not say their
+        dtypes, so those are inferred; a timedelta stands there as text, which ``pd.to_timedelta`` reads); a fresh RangeIndex.
 
     Raises
     ------
     FileError
-        The file cannot be read or holds no jobs frame; names it.
+        The file cannot be read or holds no jobs frame; names it, and the column and row where one value is wrong.
 
     Examples
     --------
@@ -65,134 +78,237 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     True
     """
     path = path_of(path)
-    read = _by_suffix(path, {".parquet": _read_parquet, ".csv": _read_csv})
+    read = _way_of(path).read
+    if read is None:
+        raise FileError(
+            f"{path} is a workbook, which is only written; a jobs frame is kept in .parquet or .csv."
+        )
     try:
         with path.open("rb") as file:
-            return conform(read(file))
+            return read(file)
+    except FrameError as error:
+        raise FileError(f"{path} holds no jobs frame: {error}") from error
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (FrameError, pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, ValueError, RecursionError) as error:
         raise FileError(f"{path} holds no jobs frame: {error}") from error
 
 
-def write_jobs(jobs: pd.DataFrame, path: str | os.PathLike[str], *, excel_safe: bool = False) -> None:
+def write_jobs(
+    jobs: pd.DataFrame,
+    path_or_stream: str | os.PathLike[str] | IO[Any],
+    *,
+    format: Format | None = None,  # noqa: A002 - the name that pandas and pyarrow give it
+    excel_safe: bool = False,
+) -> None:
     """Write a frame to one file, whole or not at all: where it fails, a file that was there stays as it was.
 
     Parameters
     ----------
     jobs : pandas.DataFrame
-        The ``jobs`` frame; columns of your own after it are kept, the index is not.
-    path : str or path
-        Ends in ``.parquet`` (zstd) or ``.csv``.
+        The ``jobs`` frame; columns of your own after it are kept, the index is not. A timedelta of yours is kept by
+        Parquet, and stands as text (``0 days 01:00:00``) in the others.
+    path_or_stream : str, path or open stream
+        Ends in ``.parquet`` (zstd), ``.csv``, ``.jsonl`` (an object a line; times as ISO 8601 in UTC with ``Z``, null
+        where nothing is) or ``.xlsx`` (times in UTC; needs openpyxl). ``~`` is your home; a link is followed, a pipe or
+        device written into, the mode of a file that was there is kept. Or a stream, which is left open.
+    format : {"parquet", "csv", "jsonl", "xlsx"}, optional
+        Needed for a stream; for a path it wins over the suffix.
     excel_safe : bool
         Put ``'`` before text that a spreadsheet would run as a formula (begins with ``=``, ``+``, ``-``, ``@``, tab or CR).
-        For eyes only: what is read back keeps the ``'``. CSV only.
+        For eyes only: what is read back keeps the ``'``. CSV only; in ``.xlsx`` text is always text.
 
     Raises
     ------
     FileError
-        The file cannot be written; names it.
+        The file cannot be written; names it. What a stream itself raises comes out as it is.
     FrameError
         ``jobs`` is no jobs frame.
+    SettingsError
+        ``format`` is none of the four, or missing for a stream.
     """
-    path = path_of(path)
-    write = _by_suffix(path, {".parquet": _write_parquet, ".csv": _write_csv})
-    if excel_safe and write is not _write_csv:
+    stream = path_or_stream if hasattr(path_or_stream, "write") else None
+    path = path_of(path_or_stream) if stream is None else Path("The stream")  # type: ignore[arg-type]  # no stream here
+    if stream is not None and format is None:
+        raise SettingsError('A stream has no suffix: say format="csv" or format="jsonl".')
+    way = _way_of(path, format)
+    if excel_safe and way is not _WAYS["csv"]:
         raise FileError(
             f"{path} is no CSV, which is the one thing that excel_safe=True changes; leave it out."
         )
     exact = conform(jobs)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        table = pa.Table.from_pandas(exact, preserve_index=False)
+        table = way.prepare(exact)
         if excel_safe:
             table = _without_formulas(table)
-        with temporary.open("xb") as file:
-            write(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        if stream is None:
+            write_whole(path, lambda file: way.write(table, file))
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise FileError(f"{path} cannot be written: a column holds what no such file can: {error}") from error
-    finally:
+    if stream is not None:
+        _pour(way, table, stream)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that a reader, or a power cut, sees the old one or the new one, never half of it.
+
+    A link is followed and the mode of a file that was there is kept; into a pipe or a device is written straight.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    write : callable
+        Is given a binary file to write to.
+
+    Raises
+    ------
+    OSError
+        Where that is not possible, for the caller to word; what was there is as it was.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        content = io.BytesIO()  # Parquet asks where it stands, and a pipe cannot tell
+        write(content)
+        with path.open("wb") as device:
+            device.write(content.getbuffer())
+        return
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:60]}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
+            _sync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+    if os.name != "nt":  # which cannot open a folder, and needs no such thing
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            _sync(folder)
+        finally:
+            os.close(folder)
 
 
-def check_destination(path: Path) -> None:
-    """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
-    _by_suffix(path, {".parquet": None, ".csv": None})
-    check_folder(path)
+def _sync(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path that a user named.
+    """Return the path that a user named; ``~`` is the home folder.
 
     Raises
     ------
     SettingsError
         Where it is none, or an empty text, which would be the current folder.
     """
-    if isinstance(path, str | os.PathLike) and os.fspath(path):
-        return Path(path)
-    raise SettingsError(f"{path!r} is no path: name a file or folder by a text or a pathlib.Path.")
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not text or not isinstance(text, str):
+        raise SettingsError(f"{path!r} is no path: name a file or folder by a text or a pathlib.Path.")
+    try:
+        if b"\0" in os.fsencode(text):
+            raise SettingsError(f"{text!r} is no path: it holds a NUL character.")
+        return Path(text).expanduser()
+    except (UnicodeEncodeError, RuntimeError) as error:
+        raise SettingsError(f"{text!r} is no path that this machine knows: {error}") from None
+
+
+def check_destination(path: Path, format: Format | None = None) -> None:  # noqa: A002 - as write_jobs
+    """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
+    _way_of(path, format)
+    check_folder(path)
 
 
 def check_folder(path: Path) -> None:
     """Raise FileError where a file cannot be put at ``path``, because its folder is missing or may not be written."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise FileError(f"{path} cannot be written: there is no folder {folder}.")
+    folder = Path(os.path.realpath(path)).parent
     if path.is_dir():
         raise FileError(f"{path} cannot be written: it is a folder.")
+    if path.exists() and not path.is_file():
+        return  # a pipe or a device
+    if not folder.is_dir():
+        raise FileError(f"{path} cannot be written: there is no folder {folder}.")
     if not os.access(folder, os.W_OK):
         raise FileError(f"{path} cannot be written: the folder {folder} may not be written.")
 
 
-def _by_suffix(path: Path, ways: dict[str, T]) -> T:
-    if path.suffix.lower() not in ways:
+def decoded(content: bytes) -> str:
+    """Decode text as programs save it: UTF-8 or UTF-16, with a byte order mark or without.
+
+    Examples
+    --------
+    >>> decoded("a1".encode("utf-16")), decoded("a1".encode("utf-16-be")), decoded(b"a1")
+    ('a1', 'a1', 'a1')
+    """
+    head = content[:200]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    if head[::2].count(0) * 4 > len(head):
+        return content.decode("utf-16-be")
+    if head[1::2].count(0) * 4 > len(head):
+        return content.decode("utf-16-le")
+    return content.decode("utf-8-sig")
+
+
+# --- the four formats ---
+
+
+class _Way(NamedTuple):
+    """How one format is read, what is made of a frame before the file is opened, and how that is written."""
+
+    read: Callable[[Any], pd.DataFrame] | None
+    prepare: Callable[[pd.DataFrame], pa.Table]
+    write: Callable[[pa.Table, Any], object]
+
+
+def _way_of(path: Path, format: str | None = None) -> _Way:  # noqa: A002 - as write_jobs
+    if format is not None and format not in _WAYS:
+        raise SettingsError(f"format={format!r} is none of {', '.join(_WAYS)}.")
+    said = format or path.suffix.lower().removeprefix(".")
+    if said not in _WAYS:
         raise FileError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; a jobs frame is kept in .parquet or .csv."
+            f"{path} ends in {path.suffix or 'nothing'!r}; a jobs frame is kept in .parquet or .csv, or in .jsonl, and "
+            "written to .xlsx."
         )
-    return ways[path.suffix.lower()]
+    return _WAYS[said]
 
 
-def _read_parquet(file: BinaryIO) -> pd.DataFrame:
-    table = pa.parquet.read_table(file)
-    if "job_level" in table.column_names:  # pandas would make floats of whole numbers with gaps
-        level = table.column_names.index("job_level")
-        table = table.set_column(level, "job_level", table["job_level"].cast(pa.string()))
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=_TEXT_TYPES.get)
-    return frame
+def _pour(way: _Way, table: pa.Table, stream: Any) -> None:
+    """Write to an open stream; a text stream that has bytes below it, such as sys.stdout, gets UTF-8 there."""
+    if isinstance(stream, io.TextIOBase) and not hasattr(stream, "buffer"):
+        content = io.BytesIO()
+        way.write(table, content)
+        stream.write(content.getvalue().decode())
+        return
+    stream.flush()
+    way.write(table, getattr(stream, "buffer", stream))
+    stream.flush()
 
 
-def _read_csv(file: BinaryIO) -> pd.DataFrame:
-    table = pa.csv.read_csv(
-        file,
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(COLUMNS, pa.large_string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_TEXT_TYPES.get)
-    return frame
+def _table_of(jobs: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(jobs, preserve_index=False)
 
 
-def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    pa.parquet.write_table(table, file, compression="zstd")
-
-
-def _write_csv(table: pa.Table, file: BinaryIO) -> None:
-    pa.csv.write_csv(_plain(table), file)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Decode categories, which the CSV writer does not know."""
+def _plain_table_of(jobs: pd.DataFrame) -> pa.Table:
+    """Return a table without what text formats do not know: categories are text, and so are timedeltas."""
+    spans = {
+        name: jobs[name].map(str, na_action="ignore") for name in jobs.select_dtypes("timedelta").columns
+    }
+    table = _table_of(jobs.assign(**spans))
     for position, column in enumerate(table.schema):
         if pa.types.is_dictionary(column.type):
             table = table.set_column(position, column.name, table[position].cast(column.type.value_type))
@@ -200,7 +316,6 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 def _without_formulas(table: pa.Table) -> pa.Table:
-    table = _plain(table)
     for position, column in enumerate(table.schema):
         if pa.types.is_large_string(column.type) or pa.types.is_string(column.type):
             safe = pc.replace_substring_regex(table[position], _FORMULA, r"'\1")
@@ -208,3 +323,150 @@ def _without_formulas(table: pa.Table) -> pa.Table:
     return table.rename_columns(
         [f"'{name}" if re.match(_FORMULA, name) else name for name in table.column_names]
     )
+
+
+def _read_parquet(file: BinaryIO) -> pd.DataFrame:
+    return conform(from_arrow(pa.parquet.read_table(file)))
+
+
+def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
+    pa.parquet.write_table(table, file, compression="zstd")
+
+
+def _write_csv(table: pa.Table, file: BinaryIO) -> None:
+    pa.csv.write_csv(table, file)
+
+
+def _read_csv(file: io.BufferedReader) -> pd.DataFrame:
+    source: Any = file
+    if b"\0" in file.peek(200)[:200]:
+        source = io.BufferedReader(io.BytesIO(decoded(file.read()).encode()))  # type: ignore[arg-type]  # typeshed's
+    header = source.peek(10_000).partition(b"\n")[0].decode(errors="replace")
+    separator = max(_SEPARATORS, key=header.count)
+    table = pa.csv.read_csv(
+        source,
+        parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(COLUMNS, pa.large_string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            decimal_point="," if separator == ";" else ".",
+        ),
+    )
+    frame = from_arrow(table)
+    try:
+        return conform(frame)
+    except FrameError:
+        if not COLUMNS.keys() <= set(frame.columns):
+            raise
+        return _from_spreadsheet(frame)
+
+
+def _from_spreadsheet(texts: pd.DataFrame) -> pd.DataFrame:
+    """Read the columns of a CSV that a spreadsheet has changed; what is ambiguous is left, and refused by ``conform``."""
+    texts = texts.copy()
+    for name, column in COLUMNS.items():
+        if column.dtype == "float64":
+            texts[name] = texts[name].str.replace(",", ".")
+        elif column.dtype == "datetime64[ms, UTC]":
+            texts[name] = _times_from_spreadsheet(texts[name])
+    empty = texts["timing_ok"].isna().to_numpy()
+    jobs = conform(texts.assign(timing_ok=texts["timing_ok"].fillna("false")))
+    if empty.any():
+        *times, observed = (
+            jobs[name].dt.tz_convert(None).to_numpy()
+            for name in ("creation_time", "start_time", "end_time", "observed_at")
+        )
+        creation, start, end = (Times(values, np.zeros(len(jobs), bool)) for values in times)
+        outcome = jobs["outcome"].cat.codes.to_numpy()
+        again = measure(outcome, creation=creation, start=start, end=end, observed_at=observed)
+        jobs["timing_ok"] = np.where(empty, again.timing_ok, jobs["timing_ok"])
+    return jobs
+
+
+def _times_from_spreadsheet(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Bring local forms of the UTC times that were written back to ISO, where day and month cannot be mistaken."""
+    dates = [found.groups() for found in map(_YEAR_LAST.match, texts.dropna()) if found]
+    day_first, month_first = (any(int(date[place]) > 12 for date in dates) for place in (0, 1))  # noqa: PLR2004 - months
+    orders = ["%Y/%m/%d", *(["%d/%m/%Y"] if day_first else []), *(["%m/%d/%Y"] if month_first else [])]
+    if day_first and month_first:
+        orders = orders[:1]
+
+    def read(text: str) -> str:
+        date, _, clock = text.replace("T", " ").partition(" ")
+        moment = f"{re.sub('[-.]', '/', date)} {clock}"
+        for order in orders:
+            for shape in ("%H:%M:%S", "%H:%M:%S.%f", "%I:%M:%S %p"):
+                with contextlib.suppress(ValueError):
+                    return datetime.strptime(moment, f"{order} {shape}").isoformat() + "Z"  # noqa: DTZ007 - it was UTC
+        return text
+
+    return texts.map(read, na_action="ignore")
+
+
+def _read_jsonl(file: BinaryIO) -> pd.DataFrame:
+    rows = [json.loads(line) for line in file if line.strip()]
+    if not rows:
+        return frame_of([])
+    jobs = conform(
+        pd.DataFrame(rows, dtype=object)
+    )  # as objects, for pandas makes floats of whole numbers with gaps
+    return jobs.infer_objects()
+
+
+def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
+    for position, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
+            table = table.set_column(position, column.name, _iso(table[position]))
+    for batch in table.to_batches(max_chunksize=_JSON_ROWS):
+        lines = [
+            json.dumps(row, ensure_ascii=False, allow_nan=False, default=str) for row in batch.to_pylist()
+        ]
+        file.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write times in ISO 8601, to the second where that is all that they hold."""
+    naive = times.cast(pa.timestamp(times.type.unit))
+    with contextlib.suppress(pa.ArrowInvalid):
+        naive = naive.cast(pa.timestamp("s"))
+    texts = pc.strftime(naive, format="%Y-%m-%dT%H:%M:%S")
+    return pc.binary_join_element_wise(texts, "Z", "") if times.type.tz else texts
+
+
+def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
+    try:
+        from openpyxl import Workbook  # noqa: PLC0415 - an extra
+        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
+    except ImportError:
+        raise OSError(
+            None, "openpyxl is missing; install it with pip install 'cosai_nb[excel]', or write a .csv"
+        ) from None
+    if len(table) > _SHEET_ROWS:
+        raise OSError(
+            None, f"a sheet holds {_SHEET_ROWS:,} rows, and these are {len(table):,}; write a .parquet"
+        )
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("jobs")
+
+    def cell(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+        written = WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
+        written.data_type = "s"  # a text that begins with = is no formula
+        return written
+
+    sheet.append([cell(name) for name in table.column_names])
+    for batch in table.to_batches(max_chunksize=_JSON_ROWS):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            sheet.append([cell(value) for value in row])
+    book.save(file)
+
+
+_WAYS = {
+    "parquet": _Way(_read_parquet, _table_of, _write_parquet),
+    "csv": _Way(_read_csv, _plain_table_of, _write_csv),
+    "jsonl": _Way(_read_jsonl, _plain_table_of, _write_jsonl),
+    "xlsx": _Way(None, _plain_table_of, _write_xlsx),
+}

@@ -1,40 +1,92 @@
-"""A folder of Parquet parts: what has ended is never asked again.
+"""A folder of Parquet parts: a job that has ended is never queried again.
 
-A store holds *sights*: what the service said of a job at one moment. Parts are only ever added, so any number of
-notebooks may fill one store; which sight of a job counts is decided when it is read:
+::
 
-1. a sight of a job that has ended beats one of a job that has not, for an ended job never changes;
+    folder/
+    ├── jobs-<BLAKE2 of the bytes>.parquet   observations: the columns of ``jobs``, version in the Parquet metadata
+    ├── .jobs-….<random>.tmp                 being written; left behind by a writer that was killed
+    ├── _listed/<BLAKE2>.json                windows of creation time whose jobs have all ended and are stored
+    └── _set-aside/                          files that are no valid part, moved here and never deleted
+
+A store holds *observations*: what the service said of a job at one moment. Which one of a job counts is decided when they
+are read:
+
+1. one of a job that has ended beats one of a job that has not, for an ended job never changes;
 2. then the newer one (``observed_at``) wins;
-3. that the service no longer knows an ID is a sight too, and never hides what was seen before.
+3. that the service no longer knows an ID is an observation too, and never hides what was seen before.
+
+A text that was queried on top (``columns=``) is told by the last observation that was queried with it. A part has the
+columns that its observations were queried with, which is how "absent from the answer" differs from "not queried".
+
+A name that follows from the content makes every other rule simple. A part is never changed; one that was cut or
+overwritten no longer fits its name; two writers can only collide on equal bytes; and a part may be unlinked
+without any lock as soon as another durable part holds the same observations. Names that begin with ``.`` or ``_`` are
+skipped by pandas, pyarrow and DuckDB alike.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import re
+import threading
+import time
+import uuid
+import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from cosai_nb.errors import FileError, SettingsError
-from cosai_nb.schema import ENDED, Outcome
-from cosai_nb.table.files import path_of
-from cosai_nb.table.frame import conform
-from cosai_nb.table.store_parts import holds_foreign_only, part_names, write_part
-from cosai_nb.table.store_reading import Where, read_parts
-from cosai_nb.table.store_sights import newest_of, with_last_seen
-from cosai_nb.table.store_writer import SightWriter
+from cosai_nb.errors import CosaiWarning, FileError, SettingsError
+from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
+from cosai_nb.table.files import path_of, write_whole
+from cosai_nb.table.frame import ENDED_PROGRESS, TEXT, conform, frame_of, from_arrow, progress_of, text_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
 
     import pandas as pd
+    from numpy.typing import NDArray
+
+    from cosai_nb.schema import Record
 
 T = TypeVar("T")
 
+FORMAT = 1
+PART_NAME = re.compile(r"jobs-([0-9a-f]{32})\.parquet")
 PART_ROWS = 1_000_000
+FLUSH_ROWS = 5_000
+FLUSH_S = 10.0
+
+_FORMAT_KEY = b"cosai_nb.store"
+_SET_ASIDE, _LISTED = "_set-aside", "_listed"
+_ABANDONED_AFTER_S = 3600.0
+_GROUP_ROWS = (
+    65_536  # a question to a compacted store reads the row groups that answer it, not a million rows
+)
 _READ_TRIES = 20
+_NEEDED = ("job_id", "outcome", "observed_at")
+_PART = "_part"
+_ARROW = {
+    "str": pa.string(),
+    "category": pa.dictionary(pa.int32(), pa.string()),
+    "datetime64[ms, UTC]": pa.timestamp("ms", "UTC"),
+    "float64": pa.float64(),
+    "Int64": pa.int64(),
+    "bool": pa.bool_(),
+}
+_SCHEMA = pa.schema(
+    [(column.name, _ARROW[column.dtype]) for column in COLUMNS.values()],
+    metadata={_FORMAT_KEY: str(FORMAT).encode()},
+)
 
 
 class JobStore:
@@ -47,7 +99,7 @@ class JobStore:
     Parameters
     ----------
     folder : str or path
-        Where the parts are.
+        Where the parts are; ``~`` is your home.
 
     Raises
     ------
@@ -71,17 +123,19 @@ class JobStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = path_of(folder)
-        self._sound: set[str] = set()
+        self._texts_of: dict[
+            str, tuple[str, ...]
+        ] = {}  # of each part that was checked: the texts beyond COLUMNS
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            foreign = holds_foreign_only(self.folder)
+            files = sorted(path.name for path in self.folder.glob("*.parquet") if _is_seen(path))
         except OSError as error:
             raise FileError(
                 f"{self.folder} cannot be a store ({error.strerror}): name a folder that is new or holds a store."
             ) from None
-        if foreign:
+        if files and not any(map(PART_NAME.fullmatch, files)):
             raise FileError(
-                f"{self.folder} is no store: it holds {foreign} and no part of a store. Name a folder of its own, so that "
+                f"{self.folder} is no store: it holds {files[0]} and no part of a store. Name a folder of its own, so that "
                 "nobody else's files are moved."
             )
 
@@ -99,9 +153,9 @@ class JobStore:
         Returns
         -------
         pandas.DataFrame
-            The columns of ``cosai_nb.COLUMNS`` and two more: ``last_seen`` (datetime64[ms, UTC]), when the service last
-            showed the job (NaT for an ID that it never knew), and ``forgotten`` (bool), True where the service has since said
-            that it does not know the ID.
+            The columns of ``cosai_nb.COLUMNS``, the texts that were queried on top (``str``), and two more: ``last_seen``
+            (datetime64[ms, UTC]), when the service last showed the job (NaT for an ID that it never knew), and ``forgotten``
+            (bool), True where the service has since said that it does not know the ID.
 
         Raises
         ------
@@ -111,19 +165,37 @@ class JobStore:
         Warns
         -----
         CosaiWarning
-            Where a file is no sound part; it is moved to ``_set-aside/`` and named, never deleted.
+            Where a file is no valid part; it is moved to ``_set-aside/`` and named, never deleted.
         """
         where = _among(job_ids)
-        return with_last_seen(newest_of(self._read(lambda names: self._sights(names, where))))
+        newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, where=where)))
+        return _one_row_an_id(newest)
 
-    def ended_ids(self, job_ids: Iterable[str] | None = None) -> set[str]:
-        """Return the IDs, or those of ``job_ids``, whose jobs the store has seen ended: they need not be asked again."""
-        where, columns = _among(job_ids), ("job_id", "outcome")
-        sights = self._read(lambda names: read_parts(self.folder, names, columns, where))
-        return set(sights.filter(_is_ended(sights))["job_id"].to_pylist())
+    def ended_ids(self, job_ids: Iterable[str] | None = None, columns: Collection[str] = ()) -> set[str]:
+        """Return the IDs, or those of ``job_ids``, whose jobs need not be queried again.
+
+        Parameters
+        ----------
+        job_ids : iterable of str, optional
+            Only these; default all.
+        columns : collection of str
+            Texts beyond ``cosai_nb.COLUMNS`` that are needed too: a job counts only where it was seen ended and queried
+            with each of them.
+        """
+        where = _among(job_ids)
+
+        def read(parts: Mapping[str, tuple[str, ...]]) -> set[str]:
+            ended: set[str] | None = None
+            for holding in [[*parts], *([name for name in parts if text in parts[name]] for text in columns)]:
+                seen = read_parts(self.folder, dict.fromkeys(holding, ()), ("job_id", "outcome"), where)
+                ids = set(seen.filter(_is_ended(seen))["job_id"].to_pylist())
+                ended = ids if ended is None else ended & ids
+            return ended or set()
+
+        return self._read(read)
 
     def created_between(self, start: int, end: int) -> pd.DataFrame:
-        """Return in short the sights of jobs that were created in a window, and of ended ones without a creation time.
+        """Return in short the observations of jobs created in a window, and of ended ones without a creation time.
 
         Parameters
         ----------
@@ -133,29 +205,27 @@ class JobStore:
         Returns
         -------
         pandas.DataFrame
-            job_id, tag, queue_id, outcome and creation_time; one row a sight, in no order.
+            job_id, tag, queue_id, outcome and creation_time; one row an observation, in no order.
         """
         first, last = (pa.scalar(moment * 1000, pa.timestamp("ms", "UTC")) for moment in (start, end))
 
-        def here(sights: pa.Table) -> Any:
-            created = sights["creation_time"]
+        def here(seen: pa.Table) -> Any:
+            created = seen["creation_time"]
             inside = pc.and_(pc.greater_equal(created, first), pc.less(created, last))
-            return pc.if_else(created.is_null(), _is_ended(sights), inside)
+            return pc.if_else(created.is_null(), _is_ended(seen), inside)
 
-        where = Where(("creation_time", "outcome"), here)
+        where = _Where(("creation_time", "outcome"), here)
         columns = ("job_id", "tag", "queue_id", "outcome", "creation_time")
-        sights: pd.DataFrame = self._read(
-            lambda names: read_parts(self.folder, names, columns, where)
-        ).to_pandas()
-        return sights
+        return from_arrow(self._read(lambda parts: read_parts(self.folder, parts, columns, where)))
 
     def add(self, jobs: pd.DataFrame) -> int:
-        """Store the sights in a ``jobs`` frame as one part, durably; rows that tell of no job are left out.
+        """Store the observations in a ``jobs`` frame as one part, durably; rows that tell of no job are left out.
 
         Parameters
         ----------
         jobs : pandas.DataFrame
-            As ``fetch_jobs`` returns; ``invalid_id`` and ``unread`` rows say nothing of a job.
+            As ``fetch_jobs`` returns, with the texts that were queried on top; other columns of your own are not kept.
+            ``invalid_id`` and ``unread`` rows say nothing of a job.
 
         Returns
         -------
@@ -169,12 +239,11 @@ class JobStore:
         FrameError
             Where ``jobs`` is no jobs frame.
         """
-        sights = conform(jobs)
-        told = ~sights["outcome"].isin([Outcome.INVALID_ID, Outcome.UNREAD])
-        sights = sights[told.to_numpy()]
-        if len(sights):
-            self._sound.add(write_part(self.folder, sights))
-        return len(sights)
+        seen = conform(jobs)
+        seen = seen[(~seen["outcome"].isin([Outcome.INVALID_ID, Outcome.UNREAD])).to_numpy()]
+        if len(seen):
+            self._texts_of[write_part(self.folder, seen)] = _texts_in(seen)
+        return len(seen)
 
     def compact(self) -> int:
         """Rewrite the store as few large parts with one row a job; safe beside readers and writers, and when killed.
@@ -191,16 +260,20 @@ class JobStore:
 
         Notes
         -----
-        No lock is needed: a part is unlinked only after parts that hold its sights are durable, and its name says what
-        was in it. The worst that two compactions at once can do is to write the same sights twice.
+        No lock is needed: a part is unlinked only after parts that hold its observations are durable, and its name says
+        what was in it. The worst that two compactions at once can do is to write the same observations twice.
         """
-        old, sights = self._read(lambda names: (names, self._sights(names, None)))
-        newest = newest_of(sights)
-        new = {
-            write_part(self.folder, newest.iloc[first : first + PART_ROWS])
-            for first in range(0, len(newest), PART_ROWS)
-        }
-        self._sound |= new
+        old, (newest, queried) = self._read(
+            lambda parts: (parts, _newest(parts, read_parts(self.folder, parts)))
+        )
+        new = set()
+        for texts in dict.fromkeys(queried):
+            alike = newest[np.fromiter((each == texts for each in queried), bool, len(newest))]
+            for first in range(0, len(alike), PART_ROWS):
+                part = alike.iloc[first : first + PART_ROWS][[*COLUMNS, *texts]]
+                name = write_part(self.folder, part)
+                self._texts_of[name] = texts
+                new.add(name)
         replaced = [name for name in old if name not in new]
         try:
             for name in replaced:
@@ -212,27 +285,23 @@ class JobStore:
             ) from None
         return len(replaced)
 
-    def writer(self) -> SightWriter:
-        """Return a writer that collects records and stores them in parts; use it in ``with``."""
-        return SightWriter(self.add)
+    def writer(self, columns: Sequence[str] = ()) -> RecordWriter:
+        """Return a writer that collects records, with further texts as :func:`frame_of`, and stores them; use it in ``with``."""
+        return RecordWriter(self.add, columns)
 
-    def _sights(self, names: Sequence[str], where: Where | None) -> pd.DataFrame:
-        frame: pd.DataFrame = read_parts(self.folder, names, where=where).to_pandas()
-        return frame
-
-    def _read(self, read: Callable[[list[str]], T]) -> T:
+    def _read(self, read: Callable[[dict[str, tuple[str, ...]]], T]) -> T:
         """Read parts; again where one was compacted away in between, or damaged since it was checked."""
         checked_again = False
         for _ in range(_READ_TRIES):
             try:
-                return read(part_names(self.folder, self._sound))
+                return read(valid_parts(self.folder, self._texts_of))
             except FileNotFoundError:
                 continue
             except pa.ArrowInvalid as error:
                 if checked_again:
                     raise FileError(f"The store {self.folder} cannot be read: {error}") from error
                 checked_again = True
-                self._sound.clear()
+                self._texts_of.clear()
         raise FileError(f"The store {self.folder} is rewritten faster than it can be read: try again.")
 
 
@@ -241,19 +310,430 @@ def as_store(store: JobStore | str | os.PathLike[str] | None) -> JobStore | None
     return store if store is None or isinstance(store, JobStore) else JobStore(store)
 
 
-def _among(job_ids: Iterable[str] | None) -> Where | None:
-    """Return what reads only the sights of some jobs."""
+class RecordWriter:
+    """Collects records for a store; a kill loses at most ``rows`` records or ``seconds`` of them.
+
+    The clock runs in a timer of its own: when the service stalls, what came before is stored all the same.
+
+    Parameters
+    ----------
+    store : callable
+        Takes the ``jobs`` frame of one part.
+    columns : sequence of str
+        Further texts of the records, as in :func:`~cosai_nb.table.frame.frame_of`.
+    rows, seconds : int, float
+        A part is written when so many records wait, or the oldest has waited so long.
+
+    Raises
+    ------
+    FileError
+        From :meth:`add` or :meth:`close`, where a part could not be written; the records are still held.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[pd.DataFrame], object],
+        columns: Sequence[str] = (),
+        *,
+        rows: int = FLUSH_ROWS,
+        seconds: float = FLUSH_S,
+    ) -> None:
+        self._store, self._columns, self._rows, self._seconds = store, columns, rows, seconds
+        self._waiting: list[Record] = []
+        self._timer: threading.Timer | None = None
+        self._failure: FileError | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, records: Collection[Record]) -> None:
+        """Take finished records; those that tell of no job are passed over."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            self._waiting += [record for record in records if record.fate in {"job", "not_found"}]
+            if len(self._waiting) >= self._rows:
+                self.close()
+            elif self._waiting and self._timer is None:
+                self._timer = threading.Timer(self._seconds, self._on_time)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def close(self) -> None:
+        """Store what waits."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._waiting:
+                self._store(frame_of(self._waiting, self._columns))
+                self._waiting = []  # only now: an interrupt in the middle must not lose them
+
+    def _on_time(self) -> None:
+        with self._lock:
+            try:
+                self.close()
+            except FileError as failure:
+                self._failure = failure
+
+
+# --- which observation counts ---
+
+
+def _newest(
+    parts: Mapping[str, tuple[str, ...]], table: pa.Table
+) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+    """Return the observations that count, of each ID at most one of a job and, where newer, one of its absence.
+
+    Beside them, for each, the further texts that its job was queried with at any time.
+    """
+    queried = [parts[name] for name in parts]
+    part = table[_PART].to_numpy()
+    seen = from_arrow(table.drop_columns([_PART]))
+    progress = progress_of(seen)
+    observed = seen["observed_at"].astype("int64").to_numpy()
+    width = np.array([len(texts) for texts in queried], np.int64)[part]
+    ordered = seen.iloc[np.lexsort((width, progress, observed, progress == ENDED_PROGRESS))]
+    is_job = ~ordered["outcome"].isin(NOT_A_JOB).to_numpy()
+    jobs = ordered[is_job].drop_duplicates("job_id", keep="last")
+    absent = ordered[~is_job].drop_duplicates("job_id", keep="last")
+    last = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
+    absent = absent[~(last >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
+    both = seen.loc[jobs.index.append(absent.index)]
+    both = both.sort_values(["creation_time", "job_id", "observed_at"])
+    held: list[tuple[str, ...]] = [()] * len(both)
+    for text in dict.fromkeys(text for texts in queried for text in texts):
+        holds = np.array([text in texts for texts in queried])[part]
+        told = ordered[is_job & holds[ordered.index]].drop_duplicates("job_id", keep="last")
+        place = told.reset_index().set_index("job_id").index.get_indexer(both["job_id"])
+        place = np.where(both["outcome"].isin(NOT_A_JOB), -1, place)
+        both[text] = told[text].array.take(place, allow_fill=True)
+        held = [(*texts, text) if there else texts for texts, there in zip(held, place >= 0, strict=True)]
+    return both.reset_index(drop=True), held
+
+
+def _one_row_an_id(newest: pd.DataFrame) -> pd.DataFrame:
+    """Fold the observations of absence into columns."""
+    is_job = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
+    jobs, absent = newest[is_job], newest[~is_job]
+    never_seen = absent[~_is_in(absent["job_id"], jobs["job_id"])]
+    one_each = conform(newest.loc[jobs.index.append(never_seen.index)].reset_index(drop=True))
+    known = ~one_each["outcome"].isin(NOT_A_JOB)
+    one_each["last_seen"] = one_each["observed_at"].where(known)
+    one_each["forgotten"] = known & _is_in(one_each["job_id"], absent["job_id"])
+    return one_each
+
+
+def _is_in(ids: pd.Series[Any], others: pd.Series[Any]) -> NDArray[np.bool_]:
+    """Return which IDs are among others; pandas' own ``isin`` takes ten times as long on this dtype."""
+    found: NDArray[np.bool_] = pc.is_in(text_of(ids), value_set=text_of(others)).to_numpy(
+        zero_copy_only=False
+    )
+    return found
+
+
+def _is_ended(seen: pa.Table) -> Any:
+    return pc.is_in(seen["outcome"].cast("string"), value_set=pa.array([*ENDED], pa.string()))
+
+
+# --- reading parts: all of them, or only the rows that a question is about ---
+
+
+class _Where(NamedTuple):
+    """Which rows to read: the columns that decide, and how; all other columns are read only where a row is kept."""
+
+    columns: tuple[str, ...]
+    mask: Callable[[pa.Table], Any]
+
+
+def _among(job_ids: Iterable[str] | None) -> _Where | None:
+    """Return what reads only the observations of some jobs."""
     if job_ids is None:
         return None
     if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
         raise SettingsError(f"job_ids is {type(job_ids).__name__}: pass a list of IDs, such as [job_id].")
-    wanted = _text(job_ids)
-    return Where(("job_id",), lambda sights: pc.is_in(sights["job_id"], value_set=wanted))
+    wanted = pa.array([str(job_id) for job_id in job_ids], pa.string())
+    return _Where(("job_id",), lambda seen: pc.is_in(seen["job_id"], value_set=wanted))
 
 
-def _is_ended(sights: pa.Table) -> Any:
-    return pc.is_in(sights["outcome"].cast("string"), value_set=_text(ENDED))
+def read_parts(
+    folder: Path,
+    parts: Mapping[str, tuple[str, ...]],
+    columns: Sequence[str] | None = None,
+    where: _Where | None = None,
+) -> pa.Table:
+    """Read parts, or those of their rows that are asked for, as one table; a column that a part lacks is null there.
+
+    Without ``columns`` all are read, the parts' further texts with them, and ``_part`` says from which part a row is.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where another process has compacted a part away: list the names again.
+    FileError
+        Where a part cannot be read now; names it and the reason.
+    pyarrow.ArrowInvalid
+        Where a part was damaged since it was checked; names it.
+    """
+    schema = _only(_SCHEMA.names if columns is None else columns)
+    if columns is None:
+        for text in dict.fromkeys(text for texts in parts.values() for text in texts):
+            schema = schema.append(pa.field(text, pa.string()))
+        schema = schema.append(pa.field(_PART, pa.int32()))
+    paths = [folder / name for name in parts]
+    if where is None:
+        return _concat(schema, [_read_part(path, schema, number) for number, path in enumerate(paths)])
+    deciding = _only(where.columns)
+    decisive = [_read_part(path, deciding) for path in paths]
+    # once for all parts: pyarrow would build the set of IDs that are looked for again at each call
+    mask = where.mask(_concat(deciding, decisive))
+    tables, first = [], 0
+    for number, (path, rows) in enumerate(zip(paths, decisive, strict=True)):
+        here = mask.slice(first, len(rows))
+        first += len(rows)
+        if pc.any(here).as_py():
+            tables.append(_read_part(path, schema, number, here))
+    return _concat(schema, tables)
 
 
-def _text(values: Iterable[str]) -> Any:
-    return pa.array([str(value) for value in values], pa.string())
+def _only(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([_SCHEMA.field(name) for name in names])
+
+
+def _concat(schema: pa.Schema, tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def _read_part(path: Path, schema: pa.Schema, number: int = 0, mask: Any = None) -> pa.Table:
+    """Read the columns of one part; with a mask only the row groups that it leaves something of."""
+    try:
+        with path.open("rb") as file:
+            part = pq.ParquetFile(file)
+            if mask is None:
+                return _fitted(part.read(columns=schema.names), schema, number)
+            tables, first = [], 0
+            for group in range(part.num_row_groups):
+                here = mask.slice(first, part.metadata.row_group(group).num_rows)
+                first += len(here)
+                if pc.any(here).as_py():
+                    rows = part.read_row_group(group, columns=schema.names)
+                    tables.append(_fitted(rows, schema, number).filter(here))
+            return _concat(schema, tables)
+    except (FileNotFoundError, MemoryError):
+        raise
+    except OSError as error:
+        if not error.errno:  # pyarrow says so, of what it read
+            raise pa.ArrowInvalid(f"{path.name}: {error}") from None
+        raise _unreadable(path, error) from None
+    except pa.ArrowException as error:
+        raise pa.ArrowInvalid(f"{path.name}: {error}") from None
+
+
+def _fitted(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
+    def column(field: pa.Field) -> Any:
+        if field.name == _PART:
+            return pa.repeat(pa.scalar(number, field.type), len(table))
+        if field.name in table.column_names:
+            return table[field.name].cast(field.type)
+        return pa.nulls(len(table), field.type)
+
+    return pa.table([column(field) for field in schema], schema=schema)
+
+
+# --- one part ---
+
+
+def write_part(folder: Path, seen: pd.DataFrame) -> str:
+    """Write observations as one part and return its name; when this returns, they survive a power cut.
+
+    Raises
+    ------
+    FileError
+        Where the folder cannot be written; what was there is as it was.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(_table_of(seen), sink, compression="zstd", row_group_size=_GROUP_ROWS)
+    content = sink.getvalue()
+    name = f"jobs-{_digest(content)}.parquet"
+    _place(folder, folder / name, content)
+    return name
+
+
+def stack(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Put ``jobs`` frames below each other; pandas 2 would warn of every column in which one of them has nothing."""
+    tables = pa.concat_tables([_table_of(jobs) for jobs in frames], promote_options="default")
+    return conform(from_arrow(tables))
+
+
+def _texts_in(jobs: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of the texts of a frame that are no columns of the schema."""
+    return tuple(name for name in jobs.columns if name not in COLUMNS and jobs[name].dtype == TEXT)
+
+
+def _table_of(jobs: pd.DataFrame) -> pa.Table:
+    texts = _texts_in(jobs)
+    fields = [*_SCHEMA, *(pa.field(name, pa.string()) for name in texts)]
+    schema = pa.schema(fields, metadata=_SCHEMA.metadata)
+    return pa.Table.from_pandas(jobs[[*COLUMNS, *texts]], schema=schema, preserve_index=False)
+
+
+def _place(store: Path, target: Path, content: Any) -> None:
+    if target.exists():
+        return
+    try:
+        write_whole(target, lambda file: file.write(content))
+    except OSError as error:
+        raise FileError(
+            f"The store {store} could not be written ({error.strerror or error}): what it held is unchanged. "
+            "Check that the folder still exists, that it may be written and that the disk has room."
+        ) from None
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _is_seen(path: Path) -> bool:
+    return not path.name.startswith((".", "_"))
+
+
+def valid_parts(folder: Path, checked: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the names of all valid parts in order, each with its further texts; move aside what is none, and warn of it.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    checked : dict
+        Parts that were checked before; grows. A part never changes, so each is checked once.
+
+    Raises
+    ------
+    FileError
+        Where the folder, or a part that was not checked yet, cannot be read; then nothing is moved.
+    """
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
+    except OSError as error:
+        raise FileError(f"The store {folder} cannot be read ({error.strerror}).") from None
+    parts = {}
+    for entry in entries:
+        with contextlib.suppress(FileNotFoundError):  # compacted away since the folder was listed
+            if entry.suffix == ".parquet" and _is_seen(entry):
+                if entry.name not in checked:
+                    flaw, texts = _flaw(entry)
+                    if flaw:
+                        _set_aside(entry, flaw)
+                        continue
+                    checked[entry.name] = texts
+                parts[entry.name] = checked[entry.name]
+            elif entry.name.startswith(".jobs-") and entry.suffix == ".tmp" and _is_abandoned(entry):
+                _set_aside(entry, "was left half-written when its writer was killed")
+    return parts
+
+
+def _is_abandoned(entry: Path) -> bool:  # a younger one may still be growing
+    return time.time() - entry.stat().st_mtime > _ABANDONED_AFTER_S
+
+
+def _flaw(entry: Path) -> tuple[str, tuple[str, ...]]:
+    """Return why a file is no valid part of this store, "" where it is one, and the texts beyond the schema in it."""
+    match = PART_NAME.fullmatch(entry.name)
+    if match is None:
+        return "is no part of this store", ()
+    try:
+        with entry.open("rb") as file:
+            if hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() != match[1]:
+                return "is cut or was changed after it was written", ()
+            schema = pq.ParquetFile(file).schema_arrow
+    except (FileNotFoundError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno:
+            raise _unreadable(entry, error) from None
+        return f"cannot be read ({error})", ()
+    except (pa.ArrowException, ValueError) as error:
+        return f"cannot be read ({type(error).__name__})", ()
+    written = (schema.metadata or {}).get(_FORMAT_KEY, b"")
+    if not written.isdigit() or any(name not in schema.names for name in _NEEDED):
+        return "is no part of this store", ()
+    if int(written) > FORMAT:
+        return f"was written by a newer cosai_nb (store format {int(written)}); upgrade and move it back", ()
+    return "", tuple(
+        field.name for field in schema if field.name not in COLUMNS and field.type == pa.string()
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> FileError:
+    """Say that a part cannot be read now: no right to it, too many open files, a disk that stumbles. It may be valid."""
+    return FileError(
+        f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
+        "See to that and try again."
+    )
+
+
+def _set_aside(entry: Path, flaw: str) -> None:
+    """Move a file out of the way, under a name that is still free, and warn; where it cannot be moved, only warn."""
+    shelf = entry.parent / _SET_ASIDE
+    kept = shelf / entry.name
+    try:
+        shelf.mkdir(exist_ok=True)
+        if kept.exists():
+            kept = shelf / f"{entry.name}.{uuid.uuid4().hex[:8]}"
+        entry.rename(kept)
+    except FileNotFoundError:
+        return  # another process moved it at the same moment, and warned
+    except OSError as error:
+        where = f"it could not be moved to {_SET_ASIDE}/ ({error.strerror}) and is passed over"
+    else:
+        where = f"it was moved to {kept}"
+    warnings.warn(f"{entry.name} in the store {entry.parent} {flaw}: {where}.", CosaiWarning, stacklevel=2)
+
+
+# --- what was listed for good ---
+# Each call adds one small file named after its content, as parts are. A window that is forgotten costs a listing; one that
+# is wrongly remembered would lose jobs. So each window says how many jobs it held, and whatever cannot be read or says no
+# number is passed over.
+
+
+def listed_windows(folder: Path, scope: str) -> list[tuple[int, int, int]]:
+    """Return the windows remembered for a scope, in no order: start and end in seconds since the epoch, and jobs.
+
+    Raises
+    ------
+    FileError
+        Where the store is gone.
+    """
+    if not folder.is_dir():
+        raise FileError(f"The store {folder} cannot be read: the folder is gone.")
+    windows: list[tuple[int, int, int]] = []
+    for path in sorted((folder / _LISTED).glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content = path.read_bytes()
+            said = json.loads(content) if path.stem == _digest(content) else {"scope": None}
+            if said["scope"] == scope:
+                windows += [(start, end, jobs) for start, end, jobs in said["windows"]]
+    return windows
+
+
+def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
+    """Remember windows for a scope; their jobs must be durable already.
+
+    Raises
+    ------
+    FileError
+        Where the folder cannot be written.
+    """
+    content = json.dumps({"scope": scope, "windows": sorted(windows)}).encode()
+    shelf = folder / _LISTED
+    try:
+        shelf.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FileError(f"The store {folder} could not be written ({error.strerror}).") from None
+    _place(folder, shelf / f"{_digest(content)}.json", content)

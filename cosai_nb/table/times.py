@@ -13,6 +13,7 @@ time that is guessed makes a latency that is invented.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -25,21 +26,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAT = np.iinfo(np.int64).min
+EARLIEST, LATEST = np.datetime64("1970-01-01", "ms"), np.datetime64("2200-01-01", "ms")
+"""The grammar's years begin with the first and end before the second."""
 
 _USUAL_BYTES = len("2022-07-07T12:12:12+0800")
-# Instants that lie in the grammar's years whatever the zone was.
-_SURE_FROM, _SURE_TO = np.datetime64("1970-01-02", "ms"), np.datetime64("2199-12-31", "ms")
+_A_DAY = np.timedelta64(
+    1, "D"
+)  # an instant this far inside lies in the grammar's years whatever the zone was
 
 _HOUR, _MINUTE = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
-_YEAR = r"(?:19[7-9]\d|2[01]\d\d)"
-_LEAP_YEAR = r"(?:19(?:[79][26]|8[048])|20(?:[02468][048]|[13579][26])|21(?:0[48]|[2468][048]|[13579][26]))"
-_LONG_MONTH = r"(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
-_SHORT_MONTH = r"(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
-_FEBRUARY = r"02-(?:0[1-9]|1\d|2[0-8])"
-_DATE = rf"(?:{_YEAR}-(?:{_LONG_MONTH}|{_SHORT_MONTH}|{_FEBRUARY})|{_LEAP_YEAR}-02-29)"
-_ZONE = rf"(?:Z|[+-]{_HOUR}(?::?{_MINUTE})?)"
-GRAMMAR = rf"\A{_DATE}[T ]{_HOUR}:{_MINUTE}:{_MINUTE}(?:\.\d+)?{_ZONE}\z"
-"""The grammar above, in RE2's dialect: what it accepts is a time, and nothing else is."""
+_DAY = r"(?:19[7-9]|2[01]\d)\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_MOMENT = rf"{_DAY}[T ]{_HOUR}:{_MINUTE}:{_MINUTE}(?:\.\d+)?"
+_TIME = (
+    rf"\A{_MOMENT}(?:Z|[+-]{_HOUR}(?::?{_MINUTE})?)\z"  # RE2's dialect; whether the day exists is asked after
+)
+LOCAL, DATE = rf"\A{_MOMENT}\z", rf"\A{_DAY}\z"  # what people have in place of times
 _BEYOND_NS = r"(\.\d{9})\d+"
 
 
@@ -89,15 +90,30 @@ def parse_times(texts: pa.Array) -> Times:
         except pa.ArrowInvalid:
             pass  # one bad text refuses the whole cast, so the careful way has to find it
         else:
-            if not ((values < _SURE_FROM) | (values >= _SURE_TO)).any():
+            if not ((values < EARLIEST + _A_DAY) | (values >= LATEST - _A_DAY)).any():
                 return Times(values, np.zeros(len(values), bool))
-    good = pc.fill_null(pc.match_substring_regex(texts, GRAMMAR), False)
-    kept = pc.if_else(good, texts, None)
+    kept = pc.if_else(pc.match_substring_regex(texts, _TIME), texts, None)
+    kept = pc.if_else(_in_calendar(kept), kept, None)
     try:
         values = _cast(kept, unit="ns")
     except pa.ArrowInvalid:
         values = _cast(pc.replace_substring_regex(kept, _BEYOND_NS, r"\1"), unit="ns")
-    return Times(values, pc.and_not(written, good).to_numpy(zero_copy_only=False))
+    return Times(values, pc.and_(written, kept.is_null()).to_numpy(zero_copy_only=False))
+
+
+def _in_calendar(texts: pa.Array) -> pa.Array:
+    """Return where the day that a text begins with exists; times share days, so each is looked at once."""
+    days = pc.utf8_slice_codeunits(texts, 0, 10).dictionary_encode()
+    real = pa.array([_is_day(day) for day in days.dictionary.to_pylist()], pa.bool_())
+    return real.take(days.indices)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _cast(texts: pa.Array, *, unit: Literal["ms", "ns"] = "ms") -> NDArray[np.datetime64]:

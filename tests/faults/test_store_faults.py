@@ -16,20 +16,19 @@ from cosai_nb.errors import FileError
 from cosai_nb.query import fetch_jobs, watch_jobs
 from cosai_nb.schema import ENDED
 from cosai_nb.service.client import Client
-from cosai_nb.table.store import JobStore
-from cosai_nb.table.store_writer import SightWriter
+from cosai_nb.table.store import JobStore, RecordWriter
 
 FORKED = multiprocessing.get_context(
     "forkserver"
 )  # a process of its own each time, without its imports each time
 FORKED.set_forkserver_preload(
-    ["pytest", "cosai_nb.emulator.handle", "cosai_nb.query", "cosai_nb.table.store_writer"]
+    ["pytest", "cosai_nb.emulator.handle", "cosai_nb.query", "cosai_nb.table.store"]
 )
 
 
 def fetch_all(folder, ids, rows, environment):
     os.environ.update(environment)
-    SightWriter.__init__.__kwdefaults__["rows"] = rows
+    RecordWriter.__init__.__kwdefaults__["rows"] = rows
     fetch_jobs(ids, client=Client.from_env(), store=folder, progress=False, workers=2)
 
 

@@ -1,16 +1,16 @@
 """Records and users' tables to the jobs frame: dtypes, outcomes, and errors that name the column."""
 
 import warnings
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from cosai_nb.errors import FrameError, UnknownStateWarning
+from cosai_nb.errors import CosaiWarning, FrameError, SettingsError, UnknownStateWarning
 from cosai_nb.schema import COLUMNS, WIRE, Outcome, Record
-from cosai_nb.table.dtypes import OUTCOME, TEXT
-from cosai_nb.table.frame import add_timings, conform, frame_of
+from cosai_nb.table.frame import OUTCOME, TEXT, add_timings, conform, frame_of, one_row_a_job
 
 NAIVE = pd.Timestamp("2024-03-05").to_pydatetime()
 SUBMITTED = "2024-03-05T10:00:00+0800"
@@ -227,10 +227,66 @@ def test_numbers_are_no_times(numbers):
         add_timings(table(EndTime=numbers))
 
 
-def test_single_values_that_are_no_times_are_flagged():
-    jobs = add_timings(table(EndTime=pd.Series([1709604000], dtype=object)))
-    assert not jobs["timing_ok"][0]
-    assert not add_timings(table(EndTime=pd.Series([date(2024, 3, 5)], dtype=object)))["timing_ok"][0]
+@pytest.mark.parametrize(
+    "odd", [1709604000, date(2024, 3, 5), "2024-03-05T10:00:45", "soon", NAIVE, np.datetime64("2024-03-05")]
+)
+def test_single_values_that_are_no_times_are_flagged(odd):
+    two = pd.concat([table(), table(EndTime=pd.Series([odd], dtype=object))], ignore_index=True)
+    assert add_timings(two)["timing_ok"].tolist() == [True, False]
+
+
+ZONED = "2024-03-05T02:00:45Z"
+WHOLE_COLUMNS = [
+    (["2024-03-05T10:00:45"], "without a time zone.*tz=", {"tz": "Asia/Shanghai"}),
+    (["2024-03-05 10:00:45.5"], "without a time zone.*tz=", {"tz": "+08:00"}),
+    (["2024-03-05 02:00:45 UTC"], "zone as a word.*tz=", {"tz": "UTC"}),
+    (["2024-03-05T02:00:45GMT"], "zone as a word.*tz=", {"tz": "Asia/Shanghai"}),
+    (["1709604045"], "numbers.*unit=", {"unit": "s"}),
+    (["1709604045000"], "numbers.*unit=", {"unit": "ms"}),
+    (pd.Series([1709604045], dtype=object), "numbers.*unit=", {"unit": "s"}),
+    (pd.Series([1709604045.25]), "numbers.*unit=", {"unit": "s"}),
+    (pd.Series([pd.Timestamp("2024-03-05 10:00:45")]), "tz_localize", {"tz": timezone(timedelta(hours=8))}),
+    (pd.Series([np.datetime64("2024-03-05T10:00:45")], dtype=object), "without a time zone", {"tz": "+0800"}),
+    (pd.Series([date(2024, 3, 5)], dtype=object), "dates without a time of day", None),
+    (["2024-03-05"], "dates without a time of day", None),
+]
+
+
+@pytest.mark.parametrize(("column", "said", "cure"), WHOLE_COLUMNS)
+def test_a_whole_column_that_fails_for_one_reason_says_how_and_the_cure_works(column, said, cure):
+    with pytest.raises(FrameError, match=rf"'EndTime' holds .*{said}"):
+        add_timings(table(EndTime=column))
+    if cure is not None:
+        jobs = add_timings(table(EndTime=column), **cure)
+        assert jobs["end_time"].dt.floor("s").tolist() == [pd.Timestamp(ZONED)]
+        assert jobs["timing_ok"].tolist() == [True]
+
+
+def test_a_zone_or_a_unit_changes_nothing_that_says_its_instant_itself():
+    expected = add_timings(table())
+    pd.testing.assert_frame_equal(add_timings(table(), tz="America/New_York", unit="s"), expected)
+
+
+def test_a_local_time_that_the_clocks_skip_or_repeat_is_flagged():
+    two = pd.concat([table(), table(EndTime=["2024-11-03T01:30:00"])], ignore_index=True)
+    assert add_timings(two, tz="America/New_York")["timing_ok"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("settings", [{"tz": "Mars/Base"}, {"tz": 8}, {"unit": "h"}])
+def test_a_zone_or_unit_that_is_none_is_named(settings):
+    with pytest.raises(SettingsError, match=next(iter(settings))):
+        add_timings(table(), **settings)
+
+
+def test_the_names_of_the_frame_are_as_good_as_those_of_the_service():
+    theirs = table(Tag=["Translation"])
+    ours = theirs.rename(
+        columns={"JobId": "job_id", "State": "state", "Tag": "tag", "CreationTime": "creation_time",
+                 "StartTime": "start_time", "EndTime": "end_time"}
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(add_timings(ours), add_timings(theirs))
+    with pytest.raises(FrameError, match=r"'JobId' and 'job_id' are the same node"):
+        add_timings(theirs.assign(job_id=["a1"]))
 
 
 def test_a_column_without_any_time_is_missing_times():
@@ -352,3 +408,113 @@ def test_conform_names_missing_and_repeated_columns(jobs):
         conform(jobs.drop(columns=["tag", "error"]))
     with pytest.raises(FrameError, match="'tag'"):
         conform(pd.concat([jobs, jobs[["tag"]]], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("timing_ok", ["true", "FALSE", "vielleicht"], r"'timing_ok' holds 'vielleicht' in row 3; write TRUE or FALSE"),
+        ("timing_ok", ["true", None, "x"], "'timing_ok' holds 'x' in row 3"),
+        ("queue_latency_s", [None, "1,5", None], r"'queue_latency_s' holds '1,5' in row 2; write a number"),
+        ("job_level", ["1", "2", "high" * 99], r"'job_level' holds '(high){10}…' in row 3; write a whole number"),
+        ("outcome", ["success", "great", None], "'outcome' holds 'great' in row 2; write one of success"),
+        ("end_time", [None, "2024-03-05T10:00:00Z", "5.3.24"], "'end_time' holds '5.3.24' in row 3; write a time"),
+    ],
+)  # fmt: skip
+def test_conform_names_the_row_and_what_to_write(jobs, column, values, said):
+    with pytest.raises(FrameError, match=said):
+        conform(jobs.assign(**{column: pd.Series(values, dtype=object)}))
+
+
+class CapsuleOnly:
+    """A table of another library: all that it shows is Arrow's C interface."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("wrap", [lambda table: table, CapsuleOnly])
+def test_tables_of_other_libraries_are_tables(jobs, wrap):
+    arrow = pa.Table.from_pandas(jobs, preserve_index=False)
+    pd.testing.assert_frame_equal(conform(wrap(arrow)), jobs)
+    theirs = pa.Table.from_pandas(table(), preserve_index=False)
+    pd.testing.assert_frame_equal(add_timings(wrap(theirs)), add_timings(table()))
+
+
+def test_a_frame_that_arrow_backs_is_a_frame(jobs, tmp_path):
+    jobs.to_parquet(tmp_path / "jobs.parquet")
+    backed = pd.read_parquet(tmp_path / "jobs.parquet", dtype_backend="pyarrow")
+    assert isinstance(backed["creation_time"].dtype, pd.ArrowDtype)
+    pd.testing.assert_frame_equal(conform(backed), jobs)
+    zoned = table(EndTime=pd.to_datetime([ENDED], utc=True)).convert_dtypes(dtype_backend="pyarrow")
+    pd.testing.assert_frame_equal(add_timings(zoned), add_timings(table()))
+
+
+@pytest.mark.parametrize(
+    "other", [None, [1, 2], "jobs.csv", {"tag": ["a"]}, pd.Series(["a"]), pa.array(["a"])]
+)
+def test_what_is_no_table_is_named(other):
+    for read in (conform, add_timings):
+        with pytest.raises(FrameError, match=f"This is {type(other).__name__}, no DataFrame"):
+            read(other)
+
+
+# --- further texts, and jobs that stand twice ---
+
+
+def test_texts_beyond_the_schema_stand_behind_it():
+    one = record("a1")
+    records = [
+        one._replace(values=(*one.values, "128000", None)),
+        Record("a2", "not_found"),
+        Record("a3", "unread"),
+    ]
+    jobs = frame_of(records, ["bitrate", "codec"])
+    assert [*jobs.columns] == [*COLUMNS, "bitrate", "codec"]
+    assert jobs["bitrate"].dtype == jobs["codec"].dtype == TEXT
+    assert jobs["bitrate"].fillna("-").tolist() == ["128000", "-", "-"]
+    pd.testing.assert_frame_equal(jobs[[*COLUMNS]], frame_of([one, *records[1:]]))
+    assert frame_of([], ["bitrate"])["bitrate"].dtype == TEXT
+
+
+@pytest.mark.parametrize("observed_ms", [253_402_300_799_000, -62_135_596_800_000, 10**17])
+def test_a_clock_that_is_thousands_of_years_off_says_nothing(observed_ms):
+    jobs = frame_of([record(observed_ms=observed_ms), Record("a2", "not_found", observed_ms)])
+    assert jobs["observed_at"].isna().all()
+    assert jobs["timing_ok"].tolist() == [True, False]
+    str(jobs["observed_at"].dt.tz_convert("Asia/Shanghai"))
+
+
+def test_of_a_job_that_stands_twice_the_furthest_state_is_kept_and_the_number_said():
+    early, late = OBSERVED_MS, OBSERVED_MS + 1000
+    jobs = frame_of(
+        [
+            record("a1", state="Submitted", start_time=None, end_time=None, observed_ms=early),
+            record("a2", state="Running", end_time=None, observed_ms=early),
+            record("a1", observed_ms=early),
+            record("a2", state="Submitted", start_time=None, end_time=None, observed_ms=late),
+            record("a1", state="Running", end_time=None, observed_ms=late),
+            record("a3", state="Failed", observed_ms=late),
+            record("a3", state="Success", observed_ms=early),
+            record("a4"),
+            Record("a4", "unread"),
+        ]
+    )
+    with pytest.warns(CosaiWarning, match="5 of 9 rows were left out"):
+        kept = one_row_a_job(jobs)
+    assert kept[["job_id", "outcome"]].to_numpy().tolist() == [
+        ["a2", "running"], ["a1", "success"], ["a3", "failed"], ["a4", "success"]
+    ]  # fmt: skip
+    assert kept.index.tolist() == [1, 2, 5, 7]
+    assert one_row_a_job(kept) is kept
+
+
+def test_rows_without_an_id_are_not_one_job(jobs):
+    nameless = pd.concat([jobs, jobs.assign(job_id=None)], ignore_index=True)
+    assert len(one_row_a_job(nameless)) == len(nameless)
+    assert one_row_a_job(jobs.drop(columns="job_id")).shape == (3, len(COLUMNS) - 1)
+    as_objects = jobs.assign(job_id=jobs["job_id"].astype(object))
+    assert one_row_a_job(as_objects) is as_objects

@@ -5,7 +5,7 @@ import pytest
 
 from cosai_nb.emulator import Emulator, QueueSpec, Scenario
 from cosai_nb.query import list_queues
-from cosai_nb.table.dtypes import TEXT
+from cosai_nb.table.frame import TEXT
 
 DTYPES = {
     "queue_id": str(TEXT),  # named differently by pandas 2

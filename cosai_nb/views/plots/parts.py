@@ -9,7 +9,7 @@ import pandas as pd
 
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.stats.censoring import UNUSABLE
-from cosai_nb.table.dtypes import TEXT
+from cosai_nb.table.frame import TEXT
 from cosai_nb.views.wording import jobs_in_words, share
 
 if TYPE_CHECKING:
