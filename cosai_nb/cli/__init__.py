@@ -101,18 +101,33 @@ def _signals_as_ctrl_c(ended_by: list[int]) -> Iterator[None]:
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
+    with _handled(interrupt, "SIGTERM", "SIGHUP"):
+        yield
+
+
+@contextlib.contextmanager
+def saving() -> Iterator[None]:
+    """Hold signals back until what was read is saved."""
+    held: list[int] = []
+    with _handled(lambda number, _: held.append(number), "SIGINT", "SIGTERM", "SIGHUP"):
+        yield
+    for number in held[:1]:
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, Any], Any], *names: str) -> Iterator[None]:
     before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):  # Windows has no SIGHUP
         # one that is ignored stays so, for nohup; and only the main thread may set a handler
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) is not signal.SIG_IGN:
             with contextlib.suppress(ValueError):
-                before[number] = signal.signal(number, interrupt)
+                before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def say(text: str) -> None:

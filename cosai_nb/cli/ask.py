@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     )
     cli.add_command(
         commands, run_queues, f"output format {asked}", help="list the queues of the bucket",
-        output={"help": "write them to this file"}, format={"choices": _STREAMED, "help": "default: a table to read"},
+        output={"help": "write them to this file"}, format={"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"},
     )  # fmt: skip
     cli.add_command(commands, run_describe, f"id {asked}", help="print all that is known of one job, as JSON")
 
@@ -93,9 +93,10 @@ def run_queues(args: argparse.Namespace) -> int:
     from cosai_nb.query import list_queues
 
     queues, code = cli.ask_aloud(lambda: list_queues(**settings(args, "deadline")))
-    if args.format == "csv":
+    shape = args.format or ("" if args.output is None else args.output.suffix.lower().removeprefix("."))
+    if shape == "csv":
         text = queues.to_csv(index=False)
-    elif args.format == "jsonl":
+    elif shape == "jsonl":
         text = queues.to_json(orient="records", lines=True, date_format="iso", force_ascii=not _is_unicode())
     else:
         text = queues.to_string(index=False)
@@ -192,20 +193,18 @@ def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
             _save(error.jobs, args)
             error.add_note(f"What was read is saved in {args.output}.")
         raise
-    counts = jobs["outcome"].value_counts()
-    told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
-    if not _holds_an_answer(jobs) and (code or len(jobs)):
-        cli.tell(f"nothing was read, and nothing is saved{f' ({told})' if told else ''}.")
-        return code or cli.COULD_NOT_READ
-    _save(jobs, args)
-    places = " and ".join(str(place) for place in (args.output, args.store) if place is not None)
-    summary = f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}"
-    if _is_streamed(args):
+    with cli.saving():
+        counts = jobs["outcome"].value_counts()
+        told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
+        if not _holds_an_answer(jobs) and (code or len(jobs)):
+            cli.tell(f"nothing was read, and nothing is saved{f' ({told})' if told else ''}.")
+            return code or cli.COULD_NOT_READ
+        _save(jobs, args)
+        places = " and ".join(str(place) for place in (args.output, args.store) if place is not None)
+        summary = f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}"
         if not args.quiet:
-            cli.tell(f"{len(jobs):,} jobs: {told or 'none'}")
-    elif not args.quiet:
-        cli.say(summary)
-    return code or _strictly(args, jobs)
+            (cli.tell if _is_streamed(args) else cli.say)(summary)
+        return code or _strictly(args, jobs)
 
 
 def _holds_an_answer(jobs: pd.DataFrame) -> bool:

@@ -17,7 +17,7 @@ from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.views.findings import finding
 from cosai_nb.views.panel import Controls, detail_table, job_options
 from cosai_nb.views.plots.quick import quick_png
-from cosai_nb.views.plots.style import DISPLAY_ZONE, bare_sheet, say, zone_name
+from cosai_nb.views.plots.style import DISPLAY_ZONE, bare_sheet, say, without_tex, zone_name
 from cosai_nb.views.selection import TABS
 from cosai_nb.views.sources import Sources
 
@@ -123,6 +123,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
         selection = self.selection
         return selection.code(counted=self._sources.frame is None, single=self._sources.gives_rows(selection))
 
+    @without_tex
     def _refresh(self, _change: Any = None) -> None:
         selection = self.selection
         page = self._pages[TABS.index(selection.tab)]

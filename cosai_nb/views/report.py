@@ -12,7 +12,7 @@ from cosai_nb.schema import NOT_A_JOB
 from cosai_nb.views.answers import Answers, ask
 from cosai_nb.views.headlines import Headline, headlines
 from cosai_nb.views.page import render, write_whole
-from cosai_nb.views.plots.style import zone_name
+from cosai_nb.views.plots.style import without_tex, zone_name
 from cosai_nb.views.report_durations import durations
 from cosai_nb.views.report_figures import panels
 from cosai_nb.views.report_tables import error_list, failed_list, slowest_list, summary
@@ -117,6 +117,7 @@ def write_report(
     )
 
 
+@without_tex
 def report_html(
     jobs: pd.DataFrame,
     *,

@@ -255,7 +255,7 @@ def test_queues_are_printed_as_a_table_csv_or_json_lines(here, asked, capsys):
     assert capsys.readouterr().out.split() == ["queue_id", "name", "max_concurrent", "q1", "译", "10"]
     assert cli.main(["queues", "--format", "csv", "-o", "-"]) == 0
     assert capsys.readouterr().out == "queue_id,name,max_concurrent\nq1,译,10\n"
-    assert cli.main(["queues", "--format", "jsonl", "-o", "queues.jsonl"]) == 0
+    assert cli.main(["queues", "-o", "queues.jsonl"]) == 0
     assert json.loads((here / "queues.jsonl").read_text()) == {
         "queue_id": "q1",
         "name": "译",
@@ -314,7 +314,7 @@ def test_a_listing_without_jobs_is_an_answer(here, asked, capsys):
 def test_jobs_are_printed_for_the_next_command(here, asked, capsysbinary, shape):
     assert cli.main(["query", "ids.txt", "-o", "-", "--format", shape]) == 0
     shown = capsysbinary.readouterr()
-    assert b"2 jobs: 1 success, 1 failed" in shown.err
+    assert b"2 jobs in -: 1 success, 1 failed" in shown.err
     lines = shown.out.decode().splitlines()
     if shape == "csv":
         assert lines[0].replace('"', "").startswith("job_id,")
@@ -365,7 +365,14 @@ def missed(here):
 
 
 def test_a_reader_that_is_gone_changes_no_verdict_and_is_no_traceback(missed):
-    for arguments, code in ((missed, 1), ([*missed[:-1], "100%"], 0), (["--help"], 0)):
+    query_all = ["query", "ids.txt", "-o", "-"]
+    for arguments, code in (
+        (missed, 1),
+        ([*missed[:-1], "100%"], 0),
+        (["--help"], 0),
+        (query_all, 0),
+        (["queues"], 0),
+    ):
         read, write = os.pipe()
         os.close(read)
         done = run(*arguments, stdout=write)
@@ -429,6 +436,23 @@ def test_a_signal_ends_a_command_as_ctrl_c_does_and_is_its_exit_code(
     assert cli.main(["query", "ids.txt", "-o", "jobs.parquet"]) == code
     assert (here / "jobs.parquet").exists() == returns
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_waits_until_what_was_read_is_saved(here, asked, monkeypatch, number, code):
+    from cosai_nb.table import files
+
+    write = files.write_jobs
+
+    def impatient(*args, **settings):
+        for _ in range(3):
+            os.kill(os.getpid(), number)
+        write(*args, **settings)
+
+    monkeypatch.setattr(files, "write_jobs", impatient)
+    asked.warns = InterruptedWarning
+    assert cli.main(["query", "ids.txt", "-o", "jobs.parquet"]) == code
+    assert len(read_jobs("jobs.parquet")) == 2
 
 
 def test_an_ignored_hangup_stays_ignored_and_an_ignored_ctrl_c_does_not_hide_sigterm(

@@ -58,6 +58,13 @@ def test_long_names_lose_their_middle_and_stay_distinct():
 
 
 def test_wide_characters_count_twice():
+    # two columns wide, and in the font that comes with matplotlib: no other need be installed
+    assert text.label("⚡" * 30, longest=11) == "⚡⚡…⚡⚡"
+    assert text.columns("翻译") == 4
+
+
+@pytest.mark.skipif(text.families() == ["DejaVu Sans"], reason="no CJK font on this machine")
+def test_chinese_is_drawn_where_a_font_has_it():
     assert text.label("译" * 30, longest=11) == "译译…译译"
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
 import dateutil.tz
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -417,3 +418,14 @@ def test_limits_may_be_said_as_on_the_command_line_and_a_tilde_is_home(monkeypat
     for wrong in ("10m", (600, 2), 5):
         with pytest.raises(SettingsError, match=r"^slo=.* must be DURATION:SHARE"):
             write_report(jobs, tmp_path / "c.html", slo=wrong)
+
+
+def test_a_style_that_asks_for_latex_kills_no_page_and_no_widget(tmp_path):
+    jobs = jobs_of(texts())
+    plain = write_report(jobs, tmp_path / "plain.html").read_bytes()
+    with mpl.rc_context({"text.usetex": True}):
+        assert write_report(jobs, tmp_path / "page.html").read_bytes() == plain
+        explorer = cn.explore(jobs)
+        for tab in range(len(explorer.tabs.children)):
+            explorer.tabs.selected_index = tab
+        assert mpl.rcParams["text.usetex"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from datetime import timezone
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
@@ -67,6 +68,8 @@ _FINE_TICKS = (0, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 _COARSE_TICKS = (0, 1, 10, 60, 600, 3600, 36_000, 345_600, 3_456_000, 34_560_000)
 _TICK_WIDTH, _TICK_HEIGHT = 46, 14
 """Points that the name of a tick needs."""
+without_tex = mpl.rc_context({"text.usetex": False})
+"""Decorates what draws pages and widgets: a label is no LaTeX, which may not be installed either."""
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _LONGEST_IN_S, _LONGEST_IN_MIN = 100, 6000
 
