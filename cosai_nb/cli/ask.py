@@ -200,7 +200,9 @@ def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
             cli.tell(f"nothing was read, and nothing is saved{f' ({told})' if told else ''}.")
             return code or cli.COULD_NOT_READ
         _save(jobs, args)
-        places = " and ".join(str(place) for place in (args.output, args.store) if place is not None)
+        places = " and ".join(
+            str(place) for place in (args.output, args.store) if place and str(place) != STREAM
+        )
         summary = f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}"
         if not args.quiet:
             (cli.tell if _is_streamed(args) else cli.say)(summary)

@@ -314,7 +314,7 @@ def test_a_listing_without_jobs_is_an_answer(here, asked, capsys):
 def test_jobs_are_printed_for_the_next_command(here, asked, capsysbinary, shape):
     assert cli.main(["query", "ids.txt", "-o", "-", "--format", shape]) == 0
     shown = capsysbinary.readouterr()
-    assert b"2 jobs in -: 1 success, 1 failed" in shown.err
+    assert b"2 jobs: 1 success, 1 failed" in shown.err
     lines = shown.out.decode().splitlines()
     if shape == "csv":
         assert lines[0].replace('"', "").startswith("job_id,")
