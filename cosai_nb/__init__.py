@@ -22,6 +22,7 @@ _PUBLIC = {
     "stats.slo": ["check_slo"],
     "table.files": ["read_jobs", "write_jobs"],
     "table.frame": ["add_timings"],
+    "table.ids": ["read_ids"],
     "table.store": ["JobStore"],
     "views": ["plots"],
     "views.explorer": ["explore"],

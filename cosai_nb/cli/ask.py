@@ -103,9 +103,9 @@ def run_queues(args: argparse.Namespace) -> int:
     if args.output is None or str(args.output) == STREAM:
         cli.say(text.rstrip("\n"))
     else:
-        from cosai_nb.views.page import write_whole
+        from cosai_nb.views.page import write_page
 
-        write_whole(args.output, f"{text.rstrip()}\n")
+        write_page(args.output, f"{text.rstrip()}\n")
     return code
 
 

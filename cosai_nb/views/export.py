@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosai_nb import __version__, arguments
 from cosai_nb.errors import FileError, NotebookError
-from cosai_nb.views.page import TEMPLATES, asset, write_whole
+from cosai_nb.views.page import TEMPLATES, asset, write_page
 from cosai_nb.views.wording import printable
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def export_notebook(
     except NotebookError as error:
         if any(map(_has_started, cells.cells)):
             with contextlib.suppress(FileError):
-                failed = write_whole(
+                failed = write_page(
                     page.with_suffix(".failed.html"), page_of(cells, name=source.stem, code=code)
                 )
                 error.add_note(f"What came until then is in {failed}.")
         raise
-    return write_whole(page, page_of(cells, name=source.stem, code=code))
+    return write_page(page, page_of(cells, name=source.stem, code=code))
 
 
 def require_extras() -> None:

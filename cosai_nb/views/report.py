@@ -11,7 +11,7 @@ from cosai_nb.errors import FrameError
 from cosai_nb.schema import NOT_A_JOB
 from cosai_nb.views.answers import Answers, ask
 from cosai_nb.views.headlines import Headline, headlines
-from cosai_nb.views.page import render, write_whole
+from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.style import without_tex, zone_name
 from cosai_nb.views.report_durations import durations
 from cosai_nb.views.report_figures import panels
@@ -104,7 +104,7 @@ def write_report(
     >>> "<h1>Two jobs</h1>" in report.read_text(encoding="utf-8")
     True
     """
-    tz, place = zone_name(tz), arguments.path(path)
+    tz = zone_name(tz)
     slo = None if slo is None else arguments.limit(slo, "slo")
     if max_failure_rate is not None:
         max_failure_rate = arguments.share(max_failure_rate, "max_failure_rate")
@@ -112,8 +112,8 @@ def write_report(
         raise TypeError(
             f"A report is made of a pandas DataFrame (as fetch_jobs returns it), not {type(jobs).__name__}."
         )
-    return write_whole(
-        place, report_html(jobs, title=title, tz=tz, by=by, slo=slo, max_failure_rate=max_failure_rate)
+    return write_page(
+        path, report_html(jobs, title=title, tz=tz, by=by, slo=slo, max_failure_rate=max_failure_rate)
     )
 
 

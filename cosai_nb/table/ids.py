@@ -1,0 +1,176 @@
+"""Job IDs as people have them: text, tables, JSON, saved frames and Arrow columns to a list of strings."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from cosai_nb.errors import FileError, SettingsError
+from cosai_nb.table.files import decoded, path_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+_LOOKS_LIKE_AN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SEPARATORS = "\t;,"
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_SHOWN = 60
+
+
+def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[str]:
+    r"""Read job IDs from a file of whatever kind they are kept in.
+
+    Parameters
+    ----------
+    path_or_buffer : str, path, bytes or open binary file
+        Text in UTF-8 or UTF-16 with an ID a line (blank lines and ``#`` comments are left out) or all in one line with
+        commas; CSV or TSV with a column JobId or job_id in any spelling; JSON or JSON lines, of strings or of objects that
+        have JobId somewhere; a saved ``jobs`` frame (Parquet or CSV); any of them with gzip. The content says which, not
+        the name.
+
+    Returns
+    -------
+    list of str
+        In the order of the file. What can be no ID is kept among the others, for ``fetch_jobs`` to name.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, or nothing in it looks like an ID; says what was seen.
+
+    Examples
+    --------
+    >>> read_ids(b'JobId;State\na1;Success\n"a2";Failed\n')
+    ['a1', 'a2']
+    >>> read_ids(b'[{"JobId": "a1"}, {"JobId": "a2"}]')
+    ['a1', 'a2']
+    """
+    name, content = _content_of(path_or_buffer)
+    try:
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        ids = _ids_of_parquet(content) if content.startswith(b"PAR1") else _ids_of_text(_text_of(content))
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException, csv.Error) as error:
+        raise FileError(f"{name} holds no job IDs that can be read: {error}") from error
+    if not any(map(_LOOKS_LIKE_AN_ID.fullmatch, ids)):
+        seen = content[:_SHOWN].decode("ascii", "replace").strip()
+        what = f"it begins with {seen!a}" if content.strip() else "it is empty"
+        raise FileError(
+            f"{name} holds no job IDs: {what}. Give one ID a line, or a table with a column JobId."
+        )
+    return ids
+
+
+def ids_of(job_ids: Any) -> Any:
+    """Return an Arrow column (of pyarrow, polars or whatever has Arrow's C interface) as a list; all else as it is.
+
+    Examples
+    --------
+    >>> ids_of(pa.array(["a1", None])), ids_of(("a1",))
+    (['a1', None], ('a1',))
+    """
+    if hasattr(job_ids, "columns") or type(job_ids).__module__.partition(".")[0] == "pandas":
+        return job_ids  # tables are refused later, and what pandas holds is iterated as it is
+    if isinstance(job_ids, pa.Array | pa.ChunkedArray):
+        return job_ids.to_pylist()
+    if hasattr(job_ids, "__arrow_c_stream__"):
+        return pa.chunked_array(job_ids).to_pylist()
+    return pa.array(job_ids).to_pylist() if hasattr(job_ids, "__arrow_c_array__") else job_ids
+
+
+def _content_of(source: Any) -> tuple[str, bytes]:
+    if isinstance(source, bytes):
+        return "The input", source
+    if hasattr(source, "read"):
+        content = source.read()
+        if not isinstance(content, bytes):
+            raise SettingsError("IDs are read from a binary stream: open the file with mode 'rb'.")
+        return "The input", content
+    path = path_of(source)
+    try:
+        return str(path), path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _text_of(content: bytes) -> str:
+    try:
+        text = decoded(content)
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # an old code page: IDs are ASCII in all of them
+    if _CONTROL.search(text):
+        raise ValueError("it is neither text nor Parquet")
+    return text
+
+
+def _ids_of_parquet(content: bytes) -> list[str]:
+    table = pa.parquet.read_table(pa.BufferReader(content))
+    for column in filter(_names_ids, table.column_names):
+        return [str(job_id) for job_id in table[column].to_pylist() if job_id is not None]
+    raise ValueError(f"its columns are {', '.join(map(ascii, table.column_names[:9]))}; one must be JobId")
+
+
+def _ids_of_text(text: str) -> list[str]:
+    text = re.sub(
+        "\r\n?", "\n", text
+    )  # str.splitlines knows further line ends, which old code pages use as letters
+    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        return []
+    if lines[0].lstrip().startswith(("[", "{")):
+        return list(_ids_of_json(text, lines))
+    for separator in _SEPARATORS:
+        header = next(csv.reader(lines[:1], delimiter=separator))
+        place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
+        if place is not None:
+            table = io.StringIO(
+                text[text.index(lines[0]) :], newline=""
+            )  # whole, for a cell may hold line ends
+            rows = list(csv.reader(table, delimiter=separator))[1:]
+            cells = [_bare(row[place]) for row in rows if len(row) > place]
+            return [cell for cell in cells if cell and not cell.startswith("#")]
+    split = [[bare for cell in re.split(f"[{_SEPARATORS}]", line) if (bare := _bare(cell))] for line in lines]
+    if len(split) > 1 and any(len(cells) > 1 for cells in split):
+        raise ValueError(
+            f"it has several columns and none is called JobId; the first line is {lines[0][:_SHOWN]!a}"
+        )
+    return [cell for cells in split for cell in cells]
+
+
+def _ids_of_json(text: str, lines: list[str]) -> Iterator[str]:
+    try:
+        values = [json.loads(text)]
+    except json.JSONDecodeError:
+        values = [json.loads(line) for line in lines]
+    for value in values:
+        yield from _ids_in(value)
+
+
+def _ids_in(value: Any, *, here: bool = True) -> Iterator[str]:
+    """Yield what stands under JobId at any depth, and the strings of a list that is no object's."""
+    if isinstance(value, dict):
+        named = [value[key] for key in value if _names_ids(key)]
+        for nested in named or value.values():
+            yield from _ids_in(nested, here=bool(named))
+    elif isinstance(value, list):
+        for nested in value:
+            yield from _ids_in(nested, here=here)
+    elif here and value is not None:
+        yield str(value)
+
+
+def _names_ids(name: str) -> bool:
+    return re.sub(r"[\s_-]", "", re.split("[./]", name.lower())[-1]) == "jobid"
+
+
+def _bare(cell: str) -> str:
+    return cell.strip().strip("\"'").strip()
