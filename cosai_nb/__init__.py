@@ -10,7 +10,7 @@ _PUBLIC = {
                "IncompleteWarning", "InterruptedWarning", "InvalidIdError", "MalformedError", "MismatchError", "NotebookError",
                "OversizedError", "RefusedError", "RepairedWarning", "ServiceError", "SettingsError", "UnavailableError",
                "UnknownStateWarning"],
-    "query": ["describe_job", "fetch_jobs", "list_jobs", "list_queues", "watch_jobs"],
+    "query": ["describe_job", "fetch_jobs", "list_jobs", "list_queues", "name_queues", "watch_jobs"],
     "schema": ["COLUMNS"],
     "service.client": ["Client"],
     "stats.backlog": ["backlog"],

@@ -23,6 +23,7 @@ from .query import describe_job as describe_job
 from .query import fetch_jobs as fetch_jobs
 from .query import list_jobs as list_jobs
 from .query import list_queues as list_queues
+from .query import name_queues as name_queues
 from .query import watch_jobs as watch_jobs
 from .schema import COLUMNS as COLUMNS
 from .service.client import Client as Client

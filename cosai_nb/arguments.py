@@ -77,6 +77,10 @@ def _are_nodes(value: Any) -> bool:
     )
 
 
+def _is_engine(value: Any) -> bool:
+    return value in ("requests", "curl") or _fits({"start", "collect", "close"}, value)
+
+
 def _one_or_many(pattern: str) -> Callable[[Any], bool]:
     return lambda value: all(
         isinstance(text, str) and re.fullmatch(pattern, text)
@@ -98,13 +102,12 @@ _RULES: dict[str, tuple[_Rule, str]] = {
     "scheme": ("https?", "be 'https' or 'http'"),
     "family": ("ai|media|asr|doc|pic|file", "be one of ai, media, asr, doc, pic and file"),
     "path": (r"(/[A-Za-z0-9_-]+)+", "be /ai_jobs, /jobs or a sibling of them"),
-    "engine": ("requests|curl", "be 'requests', 'curl' or None"),
+    "engine": (_is_engine, "be 'requests', 'curl' or None"),
     "rate": (_is_above_0, "be requests a second, a number above 0, or None"),
     "timeout": (_is_above_0, "be seconds, a number above 0"),
     "patience": (_is_above_0, "be seconds, a number above 0"),
-    "transport": ({"get", "close"}, "have the methods of a Transport, or be None"),
     "provider": (callable, "be a function that returns Credentials, or None"),
-    "clock": ({"backoff"}, "be a Clock, or None"),
+    "clock": ({"monotonic", "time", "sleep", "random"}, "be a Clock, or None"),
     "config": (lambda value: hasattr(value, "_endpoint_ci"), "be a qcloud_cos.CosConfig"),
     "client": ({"ask"}, "be a cosai_nb.Client, or None for Client.from_env()"),
     "batch_size": (
@@ -151,7 +154,7 @@ def check(**arguments: object) -> None:
     """
     for name, value in arguments.items():
         rule, wanted = _RULES[name]
-        if not (_fits(rule, value) or (value is None and "None" in wanted)):
+        if not (_fits(rule, value) or (value is None and " None" in wanted)):
             raise _refusal(name, value, f"must {wanted}.")
         if name == "columns" and isinstance(value, Mapping):
             for taken in _NAMES_TAKEN.intersection(value):

@@ -1,4 +1,4 @@
-"""What the tests of the wire share: a clock that only waiting moves, and an HTTP engine that answers from a function."""
+"""What the tests of the wire share: a clock that only waiting moves, and an engine that answers from a function."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import signal
 import socket
 import subprocess
 import threading
+from queue import Empty, SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-from requests.structures import CaseInsensitiveDict
 
-from cosai_nb.service.client import Client
-from cosai_nb.service.pace import Clock
-from cosai_nb.service.transport import Reply
+from cosai_nb.errors import CosaiError
+from cosai_nb.service.client import Client, Clock
+from cosai_nb.service.engine import Reply
 
 if TYPE_CHECKING:
     import ssl
@@ -52,37 +52,59 @@ class FakeTime:
         self.epoch = epoch
         self.chance = chance
         self.waits: list[float] = []
-        self.clock = Clock(lambda: self.now, lambda: self.epoch + self.now, self._wait, lambda: self.chance)
-        self._lock = threading.Lock()
+        self.clock = Clock(lambda: self.now, lambda: self.epoch + self.now, self._sleep, lambda: self.chance)
 
-    def _wait(self, event: threading.Event, seconds: float) -> bool:
-        with self._lock:
-            self.waits.append(seconds)
-            self.now += 0.0 if event.is_set() else seconds
-        return event.is_set()
+    def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
 
 
-class FakeTransport:
-    """Answers each GET by ``answer(url, headers)``, a Reply or an exception to raise; ``asked`` holds what came."""
+class FakeEngine:
+    """Answers each GET by ``answer(url, headers)``, a Reply or an exception; ``asked`` holds what came.
 
-    def __init__(self, answer: Callable[[str, Any], Any]) -> None:
-        self.answer = answer
+    With ``threads`` each answer is made in a thread of its own, so that it may take its time.
+    """
+
+    def __init__(self, answer: Callable[[str, Any], Any], *, threads: bool = False) -> None:
+        self.answer, self._threads = answer, threads
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.limits: list[tuple[float, int]] = []
+        self.in_flight = self.most_in_flight = 0
+        self._came: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
 
-    def get(self, url: str, headers: Any, *, timeout: float, max_bytes: int) -> Reply:
+    def start(self, key: Any, url: str, headers: Any, *, timeout: float, max_bytes: int) -> None:
         self.asked.append((url, dict(headers)))
+        self.limits.append((timeout, max_bytes))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if self._threads:
+            threading.Thread(target=self._answer, args=(key, url, headers), daemon=True).start()
+        else:
+            self._answer(key, url, headers)
+
+    def _answer(self, key: Any, url: str, headers: Any) -> None:
         answer = self.answer(url, headers)
-        if isinstance(answer, BaseException):
+        if isinstance(answer, BaseException) and not isinstance(answer, CosaiError):
             raise answer
-        return answer
+        self._came.put((key, answer))
+
+    def collect(self, seconds: float) -> list[tuple[Any, Any]]:
+        collected = []
+        with contextlib.suppress(Empty):
+            collected.append(self._came.get(timeout=seconds if self._threads else 0))
+            while True:
+                collected.append(self._came.get_nowait())
+        self.in_flight -= len(collected)
+        return collected
 
     def close(self) -> None:
-        pass
+        self._came, self.in_flight = SimpleQueue(), 0
 
 
 def reply(status: int = 200, body: bytes | str = b"", **headers: str) -> Reply:
-    fields = {"Date": DATE, **{name.replace("_", "-"): text for name, text in headers.items()}}
-    return Reply(status, CaseInsensitiveDict(fields), body.encode() if isinstance(body, str) else body)
+    fields = {"Date": DATE, **headers}
+    lower = {name.replace("_", "-").lower(): text for name, text in fields.items()}
+    return Reply(status, lower, body.encode() if isinstance(body, str) else body)
 
 
 def fault(status: int, code: str, message: str = "", **headers: str) -> Reply:
@@ -100,12 +122,11 @@ def ids_of(url: str) -> list[str]:
     return url.rpartition("/")[2].split("%2C")
 
 
-def client_of(answer: Callable[[str, Any], Any], **settings: Any) -> Client:
-    """Return a client whose ``transport_`` is a FakeTransport, and whose time is faked unless a clock is given."""
-    transport = FakeTransport(answer)
-    settings = {**BUCKET, **KEYS, "clock": FakeTime().clock, "transport": transport, **settings}
-    client = Client(**settings)
-    client.fake = transport  # type: ignore[attr-defined]  # for the test's eyes
+def client_of(answer: Callable[[str, Any], Any], *, threads: bool = False, **settings: Any) -> Client:
+    """Return a client whose ``fake`` is a FakeEngine, and whose time is faked unless a clock is given."""
+    engine = FakeEngine(answer, threads=threads)
+    client = Client(**{**BUCKET, **KEYS, "clock": FakeTime().clock, "engine": engine, **settings})
+    client.fake = engine  # type: ignore[attr-defined]  # for the test's eyes
     return client
 
 
@@ -192,7 +213,7 @@ def wire() -> SimpleNamespace:
     """Everything above, for modules that importlib mode keeps from importing each other."""
     return SimpleNamespace(
         FakeTime=FakeTime,
-        FakeTransport=FakeTransport,
+        FakeEngine=FakeEngine,
         KEYS=KEYS,
         BUCKET=BUCKET,
         reply=reply,

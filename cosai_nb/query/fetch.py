@@ -1,28 +1,51 @@
-"""Jobs by ID: one row each, or one job with every node of its answer."""
+"""Jobs by ID: one row each, or one job with every node of its answer; and what every call that asks has in common."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import numpy as np
+from tqdm.auto import tqdm
 
 from cosai_nb.arguments import MAX_LIST, check
-from cosai_nb.errors import InvalidIdError
-from cosai_nb.query.run import ask_and_store, assemble, bar, tell, warn_of_repairs
-from cosai_nb.service.batch import Fetched, fetch_records
-from cosai_nb.service.client import Client
-from cosai_nb.service.crew import parse_answer_to
-from cosai_nb.service.ids import admit, why_invalid
-from cosai_nb.service.parsing import parse_tree
-from cosai_nb.table.store import as_store
+from cosai_nb.errors import (
+    IN_JOBS,
+    CosaiError,
+    FileError,
+    IncompleteWarning,
+    InterruptedWarning,
+    InvalidIdError,
+    RepairedWarning,
+    SettingsError,
+    UnavailableError,
+)
+from cosai_nb.schema import Outcome, Record
+from cosai_nb.service.client import INTERRUPTED, Client, interrupts
+from cosai_nb.service.parsing import Fields, parse_tree
+from cosai_nb.service.scheduler import Lists, parse_answer_to
+from cosai_nb.table.frame import frame_of
+from cosai_nb.table.ids import ids_of
+from cosai_nb.table.store import as_store, stack
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
+    from cosai_nb.service.listing import Windows
     from cosai_nb.service.parsing import Answer
     from cosai_nb.table.store import JobStore
+
+BAR_DELAY_S = 1.0
+FLUSH_ROWS, FLUSH_S = 5_000, 10.0
+MAX_ID_LENGTH = 128
+_ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
 
 
 def fetch_jobs(
@@ -30,11 +53,12 @@ def fetch_jobs(
     *,
     client: Client | None = None,
     batch_size: int = MAX_LIST,
-    workers: int = 16,
+    workers: int = 64,
     store: JobStore | str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     strict: bool = False,
-    deadline: float | None = None,
+    deadline: float | str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Query jobs by ID: one row per distinct ID, in first-seen order.
 
@@ -47,17 +71,20 @@ def fetch_jobs(
     batch_size : int
         IDs a request, 1 to 10. A service that refuses lists is asked with halves, down to single IDs.
     workers : int
-        Requests in flight.
+        Requests in flight, at most; how many there are follows what the service takes.
     store : JobStore or path, optional
         Where to remember jobs: only IDs that it has not seen ended are asked, and what comes is stored on the way, at least
         every 5,000 jobs or 10 s. The same call made again resumes one that was cut short. An ID that the service no
-        longer knows keeps the row of its last sight (``observed_at`` says when).
+        longer knows keeps the row of its latest record (``observed_at`` says when).
     progress : bool, optional
         None shows a bar when the call takes longer than a second; True and False force it.
     strict : bool
         Raise InvalidIdError at the first value that cannot be an ID.
-    deadline : float, optional
-        Seconds for the whole call; what is not read by then says so.
+    deadline : float or str, optional
+        Seconds for the whole call, or a text such as ``"90s"``; what is not read by then says so.
+    columns : mapping, optional
+        Further text columns: name to path below ``JobsDetail``, as in
+        ``{"bitrate": "Operation/MediaInfo/Format/Bitrate"}``.
 
     Returns
     -------
@@ -88,37 +115,30 @@ def fetch_jobs(
     >>> jobs.outcome.tolist()
     ['success', 'success', 'success', 'invalid_id']
     """
-    check(
-        client=client,
-        batch_size=batch_size,
-        workers=workers,
-        progress=progress,
-        strict=strict,
-        deadline=deadline,
-    )
+    check(client=client, batch_size=batch_size, workers=workers, progress=progress)
+    check(strict=strict, deadline=deadline, columns=columns)
+    extra = dict(columns or {})
     admitted = admit(job_ids, strict=strict)
     ids = [entry for entry in admitted if isinstance(entry, str)]
     memory = as_store(store)
-    ended = memory.ended_ids(ids) if memory else set()
+    ended = memory.ended_ids(ids, [*extra]) if memory else set()
     asked = [job_id for job_id in ids if job_id not in ended]
-    fetched = Fetched({})
-    if asked:
-        ask = partial(
-            fetch_records,
-            client or Client.from_env(),
-            asked,
-            batch_size=batch_size,
-            workers=workers,
-            deadline=deadline,
-        )
-        with bar(len(ids), progress, initial=len(ended)) as shown:
-            fetched = ask_and_store(ask, memory, shown)
-    jobs = assemble(admitted, fetched.records, memory)
-    tell(fetched, jobs)
+    with interrupts() as noted, Intake(len(ids), progress, store=memory, initial=len(ended)) as intake:
+        if asked:
+            client = client or Client.from_env()
+            plan = Lists(
+                client.path, asked, client.pace, batch_size=batch_size, fields=Fields([*extra.values()])
+            )
+            intake.run(client, plan, workers=workers, deadline=deadline)
+        jobs = assemble(admitted, intake.all_of(asked), memory, columns=[*extra])
+    _tell(intake, jobs, interrupted=bool(noted.count))
     return jobs
 
 
-def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]:
+
+def describe_job(
+    job_id: str, *, client: Client | None = None, deadline: float | str | None = None
+) -> dict[str, Any]:
     """Return the service's whole answer for one job, every node of it, as xmltodict reads it.
 
     Parameters
@@ -127,6 +147,8 @@ def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]
         One ID.
     client : Client, optional
         Whom to ask; default ``Client.from_env()``.
+    deadline : float or str, optional
+        Seconds for the whole call.
 
     Returns
     -------
@@ -154,16 +176,291 @@ def describe_job(job_id: str, *, client: Client | None = None) -> dict[str, Any]
     >>> answer["Response"]["JobsDetail"][0]["State"]
     'Success'
     """
-    check(client=client)
+    check(client=client, deadline=deadline)
     reason = why_invalid(job_id)
     if reason:
         raise InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")
     client = client or Client.from_env()
+    fields = Fields()
 
     def parse(body: bytes) -> tuple[Answer, dict[str, Any]]:
-        return parse_answer_to([job_id], body), parse_tree(body)
+        return parse_answer_to([job_id], body, fields), parse_tree(body)
 
-    (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse)
+    (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse, deadline=deadline)
     if answer.repaired:
         warn_of_repairs({answer.repaired: 1})
     return tree
+
+
+
+def why_invalid(job_id: object) -> str | None:
+    """Return why an ID is never sent, or None where it is fine.
+
+    Examples
+    --------
+    >>> why_invalid("a8d121820f5e411ec926ef19d53ba9c6f")
+    >>> why_invalid("a/b")
+    "holds '/'; IDs are made of letters, digits, - and _"
+    >>> why_invalid(None)
+    'is NoneType, not a string'
+    """
+    if not isinstance(job_id, str):
+        return f"is {type(job_id).__name__}, not a string"
+    if not job_id:
+        return "is empty"
+    if len(job_id) > MAX_ID_LENGTH:
+        return f"has {len(job_id):,} characters; IDs have at most {MAX_ID_LENGTH}"
+    if _ALLOWED.fullmatch(job_id):
+        return None
+    culprit = next(char for char in job_id if not _ALLOWED.fullmatch(char))
+    return f"holds {culprit!a}; IDs are made of letters, digits, - and _"
+
+
+def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]:
+    """Return each distinct ID once, in first-seen order; what is never sent stands there as its finished record.
+
+    Parameters
+    ----------
+    job_ids : iterable
+        Strings, or an Arrow column of them; anything else becomes an ``invalid_id`` record under its repr.
+    strict : bool
+        Raise at the first ID that is never sent.
+
+    Raises
+    ------
+    SettingsError
+        Where ``job_ids`` is one string or no iterable.
+    InvalidIdError
+        With ``strict``; names the position.
+
+    Examples
+    --------
+    >>> admit(["a1", "a1", "..", None])[0]
+    'a1'
+    >>> [record.error for record in admit(["a1", "a1", "..", None])[1:]]
+    ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
+    """
+    if hasattr(job_ids, "columns"):
+        raise SettingsError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
+    job_ids = ids_of(job_ids)
+    if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
+        raise SettingsError(
+            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
+        )
+    admitted: dict[tuple[bool, str], str | Record] = {}
+    for position, job_id in enumerate(job_ids):
+        is_text = isinstance(job_id, str)
+        # str(x) of an Enum member or another subclass may differ from the text that was checked
+        name = str.__str__(job_id) if is_text else repr(job_id)
+        if (is_text, name) in admitted:
+            continue
+        reason = why_invalid(name if is_text else job_id)
+        if reason and strict:
+            raise InvalidIdError(
+                f"The job ID at position {position} ({name[:60]!a}) {reason}. Correct it, or leave strict=False to get a "
+                "row that says so."
+            )
+        admitted[is_text, name] = Record(name, "invalid_id", error=reason) if reason else name
+    return list(admitted.values())
+
+
+class Intake:
+    """Takes the records of a call as they come: shows a bar, and feeds a store on the way; use it in ``with``.
+
+    Parameters
+    ----------
+    total : int or None
+        Jobs to come.
+    progress : bool or None
+        None shows a bar when the call takes longer than a second; True and False force it.
+    store : JobStore, optional
+        Where records are stored, at least every 5,000 or every 10 s.
+    initial : int
+        Jobs that need not be asked.
+    columns : sequence of str
+        Names of the extra columns.
+
+    Attributes
+    ----------
+    records : dict
+        ID to its latest record.
+    repairs : Counter
+        Sentence about a repaired defect of answers, to how many answers had it.
+    failure : CosaiError or None
+        An error that going on cannot change.
+    end : CosaiError or str or None
+        Why the call ended early, None where it did not.
+    ended : str or None
+        The same in words.
+    interrupted : bool
+        True after Ctrl-C.
+    worth_storing : callable
+        Which records are stored; all, unless it is set.
+    """
+
+    def __init__(
+        self,
+        total: int | None,
+        progress: bool | None,  # noqa: FBT001 - handed through
+        *,
+        store: JobStore | None = None,
+        initial: int = 0,
+        leave: bool = True,
+        columns: Sequence[str] = (),
+    ) -> None:
+        self.records: dict[str, Record] = {}
+        self.repairs: Counter[str] = Counter()
+        self.failure: CosaiError | None = None
+        self.end: CosaiError | str | None = None
+        self.ended: str | None = None
+        self.interrupted = False
+        self._store, self._columns = store, columns
+        self.worth_storing: Callable[[Record], bool] = lambda _: True
+        self._waiting: list[Record] = []
+        self._waiting_since = 0.0
+        self.bar: tqdm[Any] = tqdm(
+            total=total,
+            initial=initial,
+            unit="job",
+            desc="Jobs",
+            disable=progress is False,
+            delay=0 if progress else BAR_DELAY_S,
+            miniters=0,  # else it would stand still while nothing comes
+            leave=leave,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def run(self, client: Client, plan: Lists | Windows, **settings: Any) -> None:
+        """Ask what the plan knows, and take what comes; afterwards the attributes say how it ended."""
+
+        def take() -> None:
+            records, plan.finished = plan.finished, []
+            self.bar.update(len(records))
+            self.records.update((record.job_id, record) for record in records)
+            self._store_in_time(records)
+
+        end = self.end = client.run(plan, on_tick=take, **settings)
+        self.repairs += plan.repairs
+        self.ended = None if end is None else str(end)
+        self.interrupted = end == INTERRUPTED
+        self.failure = end if isinstance(end, CosaiError) and not isinstance(end, UnavailableError) else None
+        try:
+            self._flush()
+        except FileError as failure:
+            self.failure = self.failure or failure
+
+    def _store_in_time(self, records: list[Record]) -> None:
+        """Store what waits, once it is enough or has waited for long: a kill loses no more than that."""
+        if self._store is None:
+            return
+        now = time.monotonic()
+        self._waiting_since = self._waiting_since if self._waiting else now
+        self._waiting += [
+            record for record in records if record.fate in {"job", "not_found"} and self.worth_storing(record)
+        ]
+        if len(self._waiting) >= FLUSH_ROWS or now - self._waiting_since >= FLUSH_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting and self._store is not None:
+            self._store.add(frame_of(self._waiting, self._columns))
+            self._waiting = []
+
+    def all_of(self, ids: Iterable[str]) -> dict[str, Record]:
+        """Return one record an ID; those that were not read say why."""
+        for job_id in ids:
+            if job_id not in self.records:
+                self.records[job_id] = Record(job_id, "unread", error=f"not read: {self.ended}")
+        return self.records
+
+
+def assemble(
+    admitted: Sequence[str | Record],
+    records: Mapping[str, Record],
+    store: JobStore | None,
+    *,
+    columns: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Return one row an entry, in the order of the entries: from ``records``, else from the store.
+
+    An ID that the service no longer knows keeps its latest record, where the store has one.
+
+    Raises
+    ------
+    FileError
+        Where the store cannot be read; ``error.jobs`` holds what the service said, the rest as ``unread``.
+    """
+    asked = [records.get(entry, entry) if isinstance(entry, str) else entry for entry in admitted]
+    fresh = frame_of([record for record in asked if isinstance(record, Record)], columns)
+    if store is None:
+        return fresh
+    place_of = {_id_of(record): place for place, record in enumerate(asked) if _may_be_stored(record)}
+    try:
+        stored = store.jobs(place_of) if place_of else fresh.iloc[:0]
+    except FileError as failure:
+        read = frame_of([_as_record(entry, failure) for entry in asked], columns)
+        done = int((read["outcome"] != Outcome.UNREAD).sum())
+        raise_with(failure, read, f"{done:,} of {len(read):,} IDs were done before.")
+    stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
+    if stored.empty:
+        return fresh
+    places_stored = [place_of[job_id] for job_id in stored["job_id"]]
+    taken = set(places_stored)
+    places_fresh = [place for place, record in enumerate(asked) if isinstance(record, Record)]
+    fresh = fresh[np.array([place not in taken for place in places_fresh], dtype=bool)]
+    order = np.argsort(
+        [*(place for place in places_fresh if place not in taken), *places_stored], kind="stable"
+    )
+    return stack([fresh, stored]).iloc[order].reset_index(drop=True)
+
+
+def _tell(intake: Intake, jobs: pd.DataFrame, *, interrupted: bool) -> None:
+    """Raise or warn for a call that ended early; a short frame never comes back in silence."""
+    warn_of_repairs(intake.repairs)
+    unread = int((jobs["outcome"] == Outcome.UNREAD).sum())
+    if intake.failure is not None:
+        raise_with(intake.failure, jobs, f"{len(jobs) - unread:,} of {len(jobs):,} IDs were done before.")
+    if unread:
+        why = intake.ended or f"the first says: {jobs.loc[jobs['outcome'] == 'unread', 'error'].iloc[0]}"
+        warnings.warn(
+            f"{unread:,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again.",
+            InterruptedWarning if intake.interrupted else IncompleteWarning,
+            stacklevel=3,
+        )
+    elif interrupted:
+        warnings.warn(
+            f"The call was interrupted when all {len(jobs):,} IDs were done; nothing is missing.",
+            InterruptedWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_repairs(repairs: Mapping[str, int]) -> None:
+    """Warn of documented defects in answers, one sentence each."""
+    for sentence, answers in repairs.items():
+        warnings.warn(f"{sentence} ({answers:,} answers)", RepairedWarning, stacklevel=4)
+
+
+def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> NoReturn:
+    """Raise what ended a call, with what had been read."""
+    failure.jobs = jobs
+    failure.add_note(note)
+    failure.add_note(IN_JOBS)
+    raise failure
+
+
+def _may_be_stored(entry: str | Record) -> bool:
+    return isinstance(entry, str) or entry.fate == "not_found"
+
+
+def _as_record(entry: str | Record, failure: FileError) -> Record:
+    return entry if isinstance(entry, Record) else Record(entry, "unread", error=f"not read: {failure}")
+
+
+def _id_of(entry: str | Record) -> str:
+    return entry if isinstance(entry, str) else entry.job_id

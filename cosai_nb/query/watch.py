@@ -1,35 +1,28 @@
-"""Poll jobs until they have ended."""
+"""Poll jobs until they have ended, and show how it goes on."""
 
 from __future__ import annotations
 
-import threading
+import html
+import math
+import sys
 import warnings
-from collections import Counter
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cosai_nb.arguments import check
+from cosai_nb.arguments import check, duration, wire_seconds
 from cosai_nb.errors import FileError, IncompleteWarning, InterruptedWarning
-from cosai_nb.query.live import Progress, View, view_of
-from cosai_nb.query.run import ask_and_store, assemble, bar, raise_with, warn_of_repairs
+from cosai_nb.query.fetch import Intake, admit, assemble, raise_with, warn_of_repairs
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
-from cosai_nb.service.batch import DEADLINE_OVER, fetch_records
-from cosai_nb.service.client import Client
-from cosai_nb.service.ids import admit
-from cosai_nb.service.reader import PLACE
-from cosai_nb.service.spans import seconds
+from cosai_nb.service.client import Client, interrupts
+from cosai_nb.service.parsing import PLACE, Fields
+from cosai_nb.service.scheduler import Lists, Scheduler
 from cosai_nb.table.store import as_store
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
-    from tqdm.auto import tqdm
 
-    from cosai_nb.errors import CosaiError
-    from cosai_nb.service.batch import Fetched
     from cosai_nb.table.store import JobStore
 
 _OUTCOMES = {str(state): outcome for state, outcome in OUTCOME_OF_STATE.items()}
@@ -45,9 +38,9 @@ def watch_jobs(
     *,
     client: Client | None = None,
     store: JobStore | str | os.PathLike[str] | None = None,
-    every: float = 10.0,
-    deadline: float | None = None,
-    workers: int = 16,
+    every: float | str = 10.0,
+    deadline: float | str | None = None,
+    workers: int = 64,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Ask for jobs again and again until all have ended; interrupt it at any time and keep what it has.
@@ -60,13 +53,13 @@ def watch_jobs(
         Whom to ask; default ``Client.from_env()``. Its clock paces the watch.
     store : JobStore or path, optional
         Where to remember jobs: those that it has seen ended are not asked, and each change is stored.
-    every : float
+    every : float or str
         Seconds between two rounds while jobs change. A round without a change makes the next pause 1.5 times longer, up to
         6 times ``every``; a change sets it back. Only jobs that have not ended are asked.
-    deadline : float, optional
-        Seconds after which to return in any case.
+    deadline : float or str, optional
+        Seconds after which to return in any case, or a text such as ``"2h"``.
     workers : int
-        Requests in flight.
+        Requests in flight, at most.
     progress : bool, optional
         False shows nothing; else a widget in Jupyter and one line on stderr elsewhere: counts by outcome, the time left,
         the jobs that have waited longest.
@@ -99,21 +92,28 @@ def watch_jobs(
     ids = [entry for entry in admitted if isinstance(entry, str)]
     memory = as_store(store)
     ended = memory.ended_ids(ids) if memory else set()
-    watch = _Watch([job_id for job_id in ids if job_id not in ended], memory)
-    if watch.open:
-        watch.run(
-            client or Client.from_env(), every=every, deadline=deadline, workers=workers, progress=progress
-        )
-    jobs = assemble(admitted, watch.records, memory)
-    warn_of_repairs(watch.repairs)
-    if memory and watch.open and watch.failure is None:
-        try:  # on the way only changes were stored
-            memory.add(jobs[jobs["job_id"].isin(watch.open)])
-        except FileError as failure:
-            watch.failure = failure
-    if watch.failure is not None:
+    open_ids = [job_id for job_id in ids if job_id not in ended]
+    bar = False if progress is False else None
+    with interrupts(), Intake(len(open_ids), bar, store=memory, leave=False) as intake:
+        watch = _Watch(open_ids, intake)
+        if open_ids:
+            watch.run(
+                client or Client.from_env(),
+                every=duration(every, "every"),
+                deadline=math.inf if deadline is None else duration(deadline, "deadline"),
+                workers=workers,
+                view=View(len(open_ids), shown=progress is not False),
+            )
+        jobs = assemble(admitted, watch.records, memory)
+        if memory and watch.open and intake.failure is None:
+            try:  # on the way only changes were stored
+                memory.add(jobs[jobs["job_id"].isin(watch.open)])
+            except FileError as failure:
+                intake.failure = failure
+    warn_of_repairs(intake.repairs)
+    if intake.failure is not None:
         raise_with(
-            watch.failure, jobs, f"{len(jobs) - len(watch.open):,} of {len(jobs):,} jobs had ended before."
+            intake.failure, jobs, f"{len(jobs) - len(watch.open):,} of {len(jobs):,} jobs had ended before."
         )
     if watch.why:
         trouble = "" if watch.why is _INTERRUPTED or not watch.trouble else f" (not read: {watch.trouble})"
@@ -126,91 +126,67 @@ def watch_jobs(
     return jobs
 
 
-@dataclass
 class _Watch:
     """The newest record of each ID, and what is still open."""
 
-    open: list[str]
-    store: JobStore | None
-    records: dict[str, Record] = field(default_factory=dict)
-    repairs: Counter[str] = field(default_factory=Counter)
-    failure: CosaiError | None = None
-    why: str = ""
-    trouble: str = ""
-    _first: tuple[int, int] | None = None
+    def __init__(self, ids: list[str], intake: Intake) -> None:
+        self.open, self._intake = ids, intake
+        self.records: dict[str, Record] = {}
+        self.why = self.trouble = ""
+        self._first: tuple[int, int] | None = None
+        intake.worth_storing = self._is_change
 
-    def run(
-        self,
-        client: Client,
-        *,
-        every: float,
-        deadline: float | None,
-        workers: int,
-        progress: bool | None,
-    ) -> None:
+    def run(self, client: Client, *, every: float, deadline: float, workers: int, view: View) -> None:
         """Ask, show and wait until none is open, the deadline is over or the user interrupts."""
-        view = view_of(progress, len(self.open))
-        try:  # no loop directly below it: see Workers._gather
-            with bar(len(self.open), False if progress is False else None, leave=False) as first:
-                self._poll(client, view, first, every=every, deadline=deadline, workers=workers)
-        except KeyboardInterrupt:
+        clock, fields, pause = client.clock, Fields(), every
+        until = clock.monotonic() + deadline
+        try:
+            while self.open and not (self.why or self._intake.failure):
+                plan = Lists(client.path, self.open, client.pace, fields=fields)
+                left = until - clock.monotonic()
+                self._intake.run(client, plan, workers=workers, deadline=None if left == math.inf else max(left, 0.0))
+                self._intake.bar.close()  # from here on the view tells
+                changed = self._take()
+                view.show(self._progress())
+                pause = every if changed else min(pause * _SLOWER, every * _SLOWEST)
+                self._wait(client, min(pause, until - clock.monotonic()))
+        except KeyboardInterrupt:  # of a clock or handler of the user's
             self.why = _INTERRUPTED
         finally:
             view.close()
 
-    def _poll(
-        self,
-        client: Client,
-        view: View,
-        first: tqdm[Any],
-        *,
-        every: float,
-        deadline: float | None,
-        workers: int,
-    ) -> None:
-        clock = client.clock
-        until = float("inf") if deadline is None else clock.monotonic() + deadline
-        pause = every
-        while True:
-            left = None if deadline is None else until - clock.monotonic()
-            ask = partial(fetch_records, client, self.open, workers=workers, deadline=left)
-            fetched = ask_and_store(ask, self.store, first, worth_storing=self._is_change)
-            first.close()  # from here on the view tells
-            changed = self._take(fetched)
-            view.show(self._progress())
-            if not self.open or self.why or self.failure:
-                return
-            pause = every if changed else min(pause * _SLOWER, every * _SLOWEST)
-            rest = until - clock.monotonic()
-            if rest <= 0:
-                self.why = "the deadline was over"
-                return
-            clock.wait(threading.Event(), min(pause, rest))
+    def _wait(self, client: Client, seconds: float) -> None:
+        """Wait before the next round, if there is one."""
+        if not self.open or self.why or self._intake.failure:
+            return
+        if seconds <= 0:
+            self.why = "the deadline was over"
+        elif not client.sleep(seconds):
+            self.why = _INTERRUPTED
 
     def _is_change(self, record: Record) -> bool:
         return _outcome(self.records.get(record.job_id)) != _outcome(record)
 
-    def _take(self, fetched: Fetched) -> bool:
+    def _take(self) -> bool:
         """Keep the newest record of each ID; True where a job changed."""
         changed = False
-        for job_id, record in fetched.records.items():
-            before = self.records.get(job_id)
+        intake, asked = self._intake, self._intake.all_of(self.open)
+        for job_id in self.open:
+            record, before = asked[job_id], self.records.get(job_id)
             if before is None or before.fate != "job" or record.fate == "job":
                 changed |= self._is_change(record)
                 self.records[job_id] = record
-        self.repairs += fetched.repairs
-        self.failure = fetched.failure
-        if fetched.ended != DEADLINE_OVER:
-            unread = (record.error for record in fetched.records.values() if record.fate == "unread")
-            self.trouble = fetched.ended or next(unread, None) or ""
-        if fetched.interrupted:
+        if intake.ended != Scheduler.DEADLINE_OVER:
+            unread = (asked[job_id].error for job_id in self.open if asked[job_id].fate == "unread")
+            self.trouble = intake.ended or next(unread, None) or ""
+        if intake.interrupted:
             self.why = _INTERRUPTED
-        gone = {job_id for job_id, record in fetched.records.items() if record.fate == "not_found"}
         self.open = [
             job_id
             for job_id in self.open
-            if job_id not in gone and _outcome(self.records[job_id]) not in ENDED
+            if asked[job_id].fate != "not_found" and _outcome(self.records[job_id]) not in ENDED
         ]
+        intake.records = {}
         return changed
 
     def _progress(self) -> Progress:
@@ -219,7 +195,7 @@ class _Watch:
         for job_id, record in self.records.items():
             outcome = _outcome(record)
             counts[outcome] += 1
-            created = seconds(record.values[_CREATED]) if outcome == Outcome.WAITING else None
+            created = wire_seconds(record.values[_CREATED]) if outcome == Outcome.WAITING else None
             if created is not None and record.observed_ms is not None:
                 waiting.append((job_id, record.observed_ms / 1000 - created))
         oldest = sorted(waiting, key=lambda job: -job[1])[:_SHOWN]
@@ -242,3 +218,125 @@ def _outcome(record: Record | None) -> str:
     if record.fate != "job":
         return record.fate
     return _OUTCOMES.get(record.values[_STATE] or "", Outcome.UNKNOWN)
+
+
+class Progress(NamedTuple):
+    """Where a watch stands.
+
+    Parameters
+    ----------
+    counts : mapping
+        Outcome to number of jobs, those that there are.
+    total : int
+        IDs watched.
+    left : int
+        Those that have not ended.
+    eta_s : float or None
+        Seconds until all have ended, at the pace since the watch began; None where none has ended since.
+    oldest : list of (str, float)
+        ID and age in seconds of the jobs that have waited longest.
+    trouble : str
+        Why the last round could not read them all; empty where it could.
+    """
+
+    counts: Mapping[str, int]
+    total: int
+    left: int
+    eta_s: float | None
+    oldest: list[tuple[str, float]]
+    trouble: str = ""
+
+    def line(self) -> str:
+        """Return one line of plain text.
+
+        Examples
+        --------
+        >>> Progress({"success": 3, "waiting": 1}, 4, 1, 90.0, [("a1", 200.0)]).line()
+        '3 of 4 ended (3 success, 1 waiting); about 2 min left; a1 has waited 3 min'
+        """
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in self.counts.items())
+        ended = self.total - self.left - self.counts.get(Outcome.NOT_FOUND, 0)
+        parts = [f"{ended:,} of {self.total:,} ended ({counts})"]
+        if self.left:
+            parts.append("time left unknown" if self.eta_s is None else f"about {spoken(self.eta_s)} left")
+        parts += [f"{job_id} has waited {spoken(age)}" for job_id, age in self.oldest[:1]]
+        parts += [f"not read: {self.trouble}"] if self.trouble else []
+        return "; ".join(parts)
+
+    def table(self) -> str:
+        """Return the same as HTML, with the oldest waiting jobs; IDs and states are escaped."""
+        rows = "".join(
+            f"<tr><td><code>{html.escape(job_id)}</code></td><td>{spoken(age)}</td></tr>"
+            for job_id, age in self.oldest
+        )
+        oldest = f"<table><tr><th>waiting longest</th><th>for</th></tr>{rows}</table>" if rows else ""
+        return f"<b>{html.escape(self._replace(oldest=[]).line())}</b>{oldest}"
+
+
+class View:
+    """Shows how a watch goes on: a widget in Jupyter, one line on stderr elsewhere, or nothing.
+
+    Parameters
+    ----------
+    total : int
+        IDs watched.
+    shown : bool
+        False shows nothing.
+    """
+
+    def __init__(self, total: int, *, shown: bool = True) -> None:
+        self._shown, self._last = shown, ""
+        self.widget = _widget(total) if shown and _in_jupyter() else None
+
+    def show(self, progress: Progress) -> None:
+        """Show where the watch stands; a terminal's line is rewritten, a log gets a line at each change."""
+        line = progress.line()
+        if not self._shown or line == self._last:
+            return
+        self._last = line
+        if self.widget is not None:
+            self.widget.value = progress.table()
+            return
+        sys.stderr.write(f"\r\x1b[K{line}" if sys.stderr.isatty() else f"{line}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """End the line; a closed widget would vanish from the notebook, so that stays."""
+        if self._last and self.widget is None and sys.stderr.isatty():
+            sys.stderr.write("\n")
+
+
+def _widget(total: int) -> Any:
+    """Display a widget whose text in places that run no widgets does not depend on when it is shown."""
+    import ipywidgets  # noqa: PLC0415 - it costs 0.3 s, and only notebooks need it
+    from IPython.display import display  # noqa: PLC0415 - the same
+
+    class Widget(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets has no types
+        def __repr__(self) -> str:
+            return f"Watching {total:,} jobs"
+
+    widget = Widget()
+    display(widget)
+    return widget
+
+
+def spoken(seconds: float) -> str:
+    """Return a duration in its natural unit.
+
+    Examples
+    --------
+    >>> [spoken(seconds) for seconds in (42.4, 90, 5400, 200_000)]
+    ['42 s', '2 min', '1.5 h', '2.3 d']
+    """
+    if seconds < 60:  # noqa: PLR2004 - seconds a minute
+        return f"{seconds:.0f} s"
+    if seconds < 3600:  # noqa: PLR2004 - seconds an hour
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 86400 else f"{seconds / 86400:.1f} d"  # noqa: PLR2004 - seconds a day
+
+
+def _in_jupyter() -> bool:
+    """Return whether this process is a Jupyter kernel; IPython is looked at only where it runs already."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,34 +1,108 @@
-"""Settings, credentials, and one signed GET with its retries."""
+"""Settings and credentials of one bucket, and the loop that joins scheduler, engine and the calling thread."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import math
 import os
+import random
+import signal
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
-from urllib.parse import quote, urlencode
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+from urllib.parse import quote, urlencode, urlsplit
 
-from cosai_nb.arguments import base_url, check
-from cosai_nb.errors import AnswerError, CosaiError, SettingsError, UnavailableError
+from cosai_nb.arguments import base_url, check, duration
+from cosai_nb.errors import (
+    AnswerError,
+    CosaiError,
+    DeniedError,
+    MalformedError,
+    RefusedError,
+    SettingsError,
+    UnavailableError,
+)
 from cosai_nb.service import credentials as creds
-from cosai_nb.service.pace import Clock, RateLimiter, RetryQuota, http_date, retry_after
-from cosai_nb.service.reader import MAX_BYTES
-from cosai_nb.service.signing import Signer
-from cosai_nb.service.transport import Reply, RequestsTransport, Transport
-from cosai_nb.service.verdict import EXPIRED_CODES, SkewedError, error_of
+from cosai_nb.service.engine import Engine, Reply, Route
+from cosai_nb.service.families import FAMILIES
+from cosai_nb.service.parsing import MAX_BYTES, head, parse_error
+from cosai_nb.service.scheduler import Get, Pace, Plan, Scheduler, Single
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-T = TypeVar("T")
+RETRY_AFTER_CAP_S = 60.0
+EXPIRED_CODES = frozenset({"ExpiredToken", "SignatureExpired"})
+INTERRUPTED = "interrupted"
+_SKEWED_CODE = "RequestTimeTooSkewed"
+_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+# a 400 or 404 with one of these is about bucket, role or path: every other request would meet it too
+_SETUP_CODES = frozenset({"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"})
+_sleep = time.sleep
+_TICK_S = 0.25  # how often the loop looks for Ctrl-C and tells how it goes
+_LAST_ANSWERS_S = 2.0  # how long an ended call waits for the GETs in flight
 
-_ANSWER_RETRIES = 2
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time and chance, so that tests may bring their own.
+
+    Parameters
+    ----------
+    monotonic, time : callable
+        Seconds; the first never jumps back, the second is since the epoch.
+    sleep : callable
+        Let seconds pass.
+    random : callable
+        Uniform in [0, 1).
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    time: Callable[[], float] = time.time
+    sleep: Callable[[float], object] = _sleep
+    random: Callable[[], float] = random.random
+
+
+class Interrupts:
+    """Ctrl-C, noted instead of raised: whoever holds this decides where it is safe to stop.
+
+    A handler that the user has installed is left alone, and threads other than the main one get no signals.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, *_signal: object) -> None:
+        self.count += 1
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Interrupts]:
+    """Hold back Ctrl-C; a call within a call shares what was noted."""
+    before = signal.getsignal(signal.SIGINT)
+    if isinstance(before, Interrupts):
+        yield before
+    elif before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        noted = Interrupts()
+        signal.signal(signal.SIGINT, noted)
+        try:
+            yield noted
+        finally:
+            signal.signal(signal.SIGINT, before)
+    else:
+        yield Interrupts()
 
 
 class Client:
-    """One bucket's AI jobs: settings, credentials, and signed GETs that are retried with care.
+    """One bucket's jobs: settings, credentials, and signed GETs that are retried with care.
 
     All arguments are keywords. A client may be shared by threads and calls: rate, retry budget and what was learnt of
-    the service (its clock, the size of lists that it takes) are kept in it.
+    the service (its clock, its pace, the size of lists that it takes) are kept in it.
 
     Parameters
     ----------
@@ -44,16 +118,18 @@ class Client:
         Host, host:port or URL that stands for ``<bucket>.ci.<region>.myqcloud.com``.
     scheme : {"https", "http"}
         Used where the endpoint does not say.
-    path : str
-        ``/ai_jobs``, or ``/jobs`` for the unified family.
+    family : {"ai", "media", "asr", "doc", "pic", "file"}
+        Which jobs: each family has its own address, queues and tags.
+    path : str, optional
+        Another address of the family, such as ``/jobs``, which serves AI jobs as well as ``/ai_jobs``.
     rate : float, optional
         Requests a second, at most; None goes as fast as the service allows.
     timeout : float
-        Seconds for one try in all, from connecting to the last byte.
+        Seconds for one try in all, from the name look-up to the last byte.
     patience : float
         Seconds for one request in all, with its retries.
-    transport : Transport, optional
-        Another HTTP engine.
+    engine : {"requests", "curl"}, optional
+        How GETs are sent; by default libcurl where pycurl is installed (``pip install 'cosai_nb[fast]'``).
     provider : callable, optional
         Returns fresh ``Credentials`` when the service calls the present ones expired.
     clock : Clock, optional
@@ -80,41 +156,45 @@ class Client:
         token: str | creds.Secret | None = None,
         endpoint: str | None = None,
         scheme: str = "https",
-        path: str = "/ai_jobs",
+        family: str = "ai",
+        path: str | None = None,
         rate: float | None = None,
         timeout: float = 30.0,
         patience: float = 180.0,
-        transport: Transport | None = None,
+        engine: str | Engine | None = None,
         provider: creds.Provider | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.bucket, self.region, self.path = bucket, region, path
         self._credentials = creds.Credentials.of(secret_id, secret_key, token)
         del secret_id, secret_key, token  # a verbose traceback of what fails below prints the locals
         self._credentials.checked()
-        check(bucket=bucket, region=region, endpoint=endpoint, scheme=scheme, path=path)
-        check(rate=rate, timeout=timeout, patience=patience)
-        check(transport=transport, provider=provider, clock=clock)
+        check(bucket=bucket, region=region, endpoint=endpoint, scheme=scheme, family=family)
+        self.bucket, self.region, self.family = bucket, region, FAMILIES[family]
+        self.path = self.family.path if path is None else path
+        check(path=self.path, rate=rate, timeout=timeout, patience=patience)
+        check(engine=engine, provider=provider, clock=clock)
         self.base_url = base_url(endpoint or f"{bucket}.ci.{region}.myqcloud.com", scheme)
         self.timeout, self.patience, self.clock = timeout, patience, clock or Clock()
-        self.list_size: int | None = None  # largest comma list that the service takes, once it refused one
-        self.accepted_size = 1  # largest comma list that it has answered
-        self.quota = RetryQuota()
-        self.limiter = RateLimiter(rate, self.clock)
+        self.pace = Pace(rate)
+        self.queue_names: dict[str, str | None] = {}  # as far as a listing has asked for them
+        if engine == "curl" and importlib.util.find_spec("pycurl") is None:
+            raise SettingsError("engine='curl' needs pycurl: pip install 'cosai_nb[fast]'.")
+        self._engine = engine
+        self._network: dict[str, Any] = {}  # proxies and verify of a CosConfig
+        self._idle: list[tuple[int, Engine]] = []
         self._provider = provider
         self._skew_s = 0.0
         self._host: str | None = None  # the Host header, where it is not what base_url says
-        self._lock = threading.Lock()
-        self._signer = Signer(lambda: self.clock.time() + self._skew_s)
-        self._transport = transport or RequestsTransport(self.base_url)
+        self._lock = threading.Lock()  # of everything that calls share
+        self._make_signer()
 
     @classmethod
     def from_env(cls, **settings: Any) -> Self:
         """Make a client from the environment.
 
         ``COSAI_BUCKET``, ``COSAI_REGION`` and optionally ``COSAI_ENDPOINT``; credentials from ``COS_SECRET_ID`` /
-        ``COS_SECRET_KEY`` / ``COS_TOKEN``, then ``TENCENTCLOUD_SECRET_ID`` / ``…_KEY`` / ``…_TOKEN``, then coscmd's
-        ``~/.cos.conf`` (its bucket and region too).
+        ``COS_SECRET_KEY`` / ``COS_TOKEN``, then ``TENCENTCLOUD_SECRET_ID`` / ``…_KEY`` / ``…_TOKEN``, then the names that
+        cloud functions have, then coscmd's ``~/.cos.conf`` (its bucket and region too).
 
         Parameters
         ----------
@@ -156,12 +236,13 @@ class Client:
             **creds.from_cos_config(config)._asdict(),
             "endpoint": url.rstrip("/"),
             "region": config._region or "unknown",  # noqa: SLF001 - no public getter
-            "transport": RequestsTransport(url, proxies=config._proxies, verify=config._verify_ssl),  # noqa: SLF001 - see above
             "provider": lambda: creds.from_cos_config(config),
         }
         client = cls(**{**known, **settings, "bucket": bucket})
+        client._network = {"proxies": config._proxies, "verify": config._verify_ssl}  # noqa: SLF001 - no public getter
         if config._ip:  # noqa: SLF001 - no public getter
             client._host = f"{bucket}.{config._endpoint_ci}"  # noqa: SLF001 - an IP says nothing of the bucket
+            client._make_signer()
         return client
 
     def __repr__(self) -> str:
@@ -174,17 +255,20 @@ class Client:
 
     def close(self) -> None:
         """Close all connections; the client opens new ones when it is used again."""
-        self._transport.close()
+        while self._idle:
+            pid, engine = self._idle.pop()
+            if pid == os.getpid():
+                engine.close()
 
     def ask(
         self,
         path: str,
-        parse: Callable[[bytes], T],
+        parse: Callable[[bytes], Any],
         *,
         params: Mapping[str, str] | None = None,
-        stop: threading.Event | None = None,
+        deadline: float | str | None = None,
         max_bytes: int = MAX_BYTES,
-    ) -> tuple[T, int]:
+    ) -> tuple[Any, int]:
         """Send a signed GET, retry what may be retried, and parse the answer.
 
         Parameters
@@ -195,8 +279,8 @@ class Client:
             Body to anything; an AnswerError of it that says ``retryable`` is retried as well, twice.
         params : mapping, optional
             Query parameters.
-        stop : threading.Event, optional
-            When set, waits end and nothing is retried.
+        deadline : float or str, optional
+            Seconds for the whole of it.
         max_bytes : int
             Where to stop reading.
 
@@ -210,81 +294,314 @@ class Client:
         ServiceError, AnswerError
             After all retries; the message carries the service's Code, Message and request id.
         """
-        stop = stop or threading.Event()
-        until = self.clock.monotonic() + self.patience
-        attempt = unbelievable = 0
-        mended: set[str] = set()
-        while True:
-            self.limiter.acquire(stop)
-            used = self._credentials
-            try:
-                return self._once(path, parse, params or {}, used, stop, min(max_bytes, MAX_BYTES))
-            except CosaiError as error:
-                # frames of it and of its cause held signed headers, which verbose tracebacks print
-                failure = error.with_traceback(None)
-                failure.__cause__ = failure.__context__ = None
-            if not self._mend(failure, used, mended):
-                unbelievable += isinstance(failure, AnswerError)
-                if unbelievable > _ANSWER_RETRIES:
-                    raise failure
-                self._pause(failure, attempt, until, stop)
-                attempt += 1
+        plan = Single(Get(path, parse, params=params or {}, max_bytes=min(max_bytes, MAX_BYTES)))
+        end = self.run(plan, deadline=deadline, hopeless=self.patience)
+        if end == INTERRUPTED:
+            raise KeyboardInterrupt
+        if isinstance(end, CosaiError):
+            raise end
+        if end is not None:
+            raise UnavailableError(f"No answer: {end}.")
+        return plan.answer, plan.observed_ms
 
-    def _once(
+    def sleep(self, seconds: float) -> bool:
+        """Let seconds pass by the client's clock; return False at once after Ctrl-C."""
+        until = self.clock.monotonic() + seconds
+        with interrupts() as noted:
+            seen = noted.count
+            while (left := until - self.clock.monotonic()) > 0 and noted.count == seen:
+                self.clock.sleep(left if self.clock.sleep is not _sleep else min(left, _TICK_S))
+            return noted.count == seen
+
+    def run(
         self,
-        path: str,
-        parse: Callable[[bytes], T],
-        params: Mapping[str, str],
-        credentials: creds.Credentials,
-        stop: threading.Event,
-        max_bytes: int,
-    ) -> tuple[T, int]:
-        if stop.is_set():
-            raise UnavailableError("The call was ended before this request was sent.")
-        url = f"{self.base_url}{quote(path)}" + (f"?{urlencode(params, quote_via=quote)}" if params else "")
-        headers = self._signer.sign(url, path, params, credentials, host=self._host)
-        reply = self._transport.get(url, headers, timeout=self.timeout, max_bytes=max_bytes)
-        if reply.status != 200:  # noqa: PLR2004 - the one status that carries an answer
-            wait = retry_after(reply.headers.get("Retry-After"), self.clock.time())
-            raise error_of(reply, credentials.scrub, retry_after=wait, sent_at=self.clock.time())
-        parsed = _parsed(parse, reply.body, credentials)
-        self.quota.give()
-        self.limiter.succeeded()
-        return parsed, self._observed_ms(reply)
+        plan: Plan,
+        *,
+        workers: int = 64,
+        deadline: float | str | None = None,
+        on_tick: Callable[[], object] = lambda: None,
+        **settings: float,
+    ) -> CosaiError | str | None:
+        """Ask everything that a plan knows, in the calling thread.
+
+        Parameters
+        ----------
+        plan : Plan
+            What to ask; it keeps the answers.
+        workers : int
+            Requests in flight, at most.
+        deadline : float or str, optional
+            Seconds for the whole call.
+        on_tick : callable
+            Called after answers came, and four times a second while none come. A CosaiError of it ends the call.
+        **settings
+            Of the :class:`~cosai_nb.service.scheduler.Scheduler`.
+
+        Returns
+        -------
+        CosaiError, str or None
+            Why the call ended early: an error, :data:`INTERRUPTED`, or other words.
+        """
+        scheduler = Scheduler(
+            plan,
+            self.pace,
+            now=self.clock.monotonic(),
+            random=self.clock.random,
+            workers=workers,
+            patience=self.patience,
+            deadline=math.inf if deadline is None else duration(deadline, "deadline"),
+            **settings,
+        )
+        engine = self._take_engine()
+        try:
+            with interrupts() as noted:
+                for stage in (self._loop, self._collect_the_last):
+                    try:
+                        stage(scheduler, engine, noted, on_tick)
+                    except KeyboardInterrupt:  # of a handler or callback of the user's
+                        scheduler.stop(INTERRUPTED)
+        except BaseException as error:
+            # frames below held signed headers, which verbose tracebacks print
+            engine.close()
+            traceback.clear_frames(error.__traceback__)
+            raise
+        if scheduler.in_flight:
+            engine.close()
+        self._idle.append((os.getpid(), engine))
+        if isinstance(scheduler.end, CosaiError):
+            scheduler.end.__traceback__ = scheduler.end.__cause__ = scheduler.end.__context__ = None
+        return scheduler.end
+
+    def _loop(
+        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, on_tick: Callable[[], object]
+    ) -> None:
+        """Send what is due and take what comes, until nothing is left or the call ends early."""
+        seen = noted.count
+        while not scheduler.over:
+            self._send(scheduler, engine)
+            if scheduler.end is not None:
+                return
+            with self._lock:
+                wait = min(scheduler.wait(self.clock.monotonic()), _TICK_S)
+            if scheduler.in_flight:
+                self._take(scheduler, engine, wait)
+            elif wait:
+                self.clock.sleep(wait)
+            try:
+                on_tick()
+            except CosaiError as error:
+                scheduler.stop(error)
+            if noted.count > seen:
+                scheduler.stop(INTERRUPTED)
+
+    def _collect_the_last(
+        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, on_tick: Callable[[], object]
+    ) -> None:
+        """Wait a moment for what is in flight when a call ends early, so that it is not lost; not at a second Ctrl-C."""
+        seen, until = noted.count, time.monotonic() + _LAST_ANSWERS_S
+        if scheduler.end == Scheduler.DEADLINE_OVER:
+            until = 0.0
+        while scheduler.in_flight and noted.count == seen and (left := until - time.monotonic()) > 0:
+            self._take(scheduler, engine, min(left, _TICK_S))
+        try:
+            on_tick()
+        except CosaiError as error:
+            scheduler.stop(error)
+
+    def _send(self, scheduler: Scheduler, engine: Engine) -> None:
+        while True:
+            with self._lock:
+                now = self.clock.monotonic()
+                get = scheduler.due(now)
+                if get is None:
+                    return
+                get.used = self._credentials
+                headers = self._signer.sign(get.path, get.params, self._credentials)
+            if self._host is not None:
+                headers["Host"] = self._host
+            query = f"?{urlencode(get.params, quote_via=quote)}" if get.params else ""
+            timeout = min(self.timeout, scheduler.until - now)
+            engine.start(
+                get, f"{self.base_url}{quote(get.path)}{query}", headers, timeout=timeout, max_bytes=get.max_bytes
+            )
+
+    def _take(self, scheduler: Scheduler, engine: Engine, seconds: float) -> None:
+        """Hand what has finished to the scheduler: parsed, or as an error."""
+        for get, came in engine.collect(seconds):
+            error = came if isinstance(came, CosaiError) else self._error_of(came)
+            answer = None
+            if error is None:
+                try:
+                    answer = _parsed(get.parse, came.body, get.used)
+                except AnswerError as unreadable:
+                    error = unreadable.with_traceback(None)
+            with self._lock:
+                if error is None:
+                    scheduler.answered(get, answer, self._observed_ms(came), self.clock.monotonic())
+                    continue
+                try:
+                    corrected = self._correct(error, get)
+                except CosaiError as failure:
+                    scheduler.stop(failure)
+                    corrected = False
+                scheduler.failed(get, error, self.clock.monotonic(), corrected=corrected)
 
     def _observed_ms(self, reply: Reply) -> int:
         """Read when the answer was true: its Date header, or this machine's clock where there is none."""
-        date = http_date(reply.headers.get("Date"))
+        date = http_date(reply.headers.get("date"))
         return int(self.clock.time() + self._skew_s if date is None else date) * 1000
 
-    def _mend(self, failure: CosaiError, used: creds.Credentials, mended: set[str]) -> bool:
-        """Correct the clock or renew expired credentials, once a request and once for all threads."""
-        if isinstance(failure, SkewedError) and failure.server_time is not None and "skew" not in mended:
-            mended.add("skew")
-            self._skew_s = failure.server_time - self.clock.time()
+    def _correct(self, error: CosaiError, get: Get) -> bool:
+        """Correct the clock or renew expired credentials, once a request and once for all of them."""
+        if isinstance(error, SkewedError) and error.server_time is not None and "skew" not in get.corrected:
+            get.corrected.add("skew")
+            self._skew_s = error.server_time - self.clock.time()
+            self._make_signer()
             return True
-        if failure.code in EXPIRED_CODES and self._provider and "expired" not in mended:
-            mended.add("expired")
-            with self._lock:
-                if self._credentials is used:
-                    self._credentials = creds.renewed(self._provider)
+        if error.code in EXPIRED_CODES and self._provider and "expired" not in get.corrected:
+            get.corrected.add("expired")
+            if self._credentials is get.used:
+                self._credentials = creds.renewed(self._provider)
             return True
         return False
 
-    def _pause(self, failure: CosaiError, attempt: int, until: float, stop: threading.Event) -> None:
-        """Wait before the next try, or raise ``failure`` where there is none."""
-        throttled = failure.status_code == 429 or failure.code == "SlowDown"  # noqa: PLR2004 - HTTP's number
-        if throttled:
-            self.limiter.throttled()
-        if not failure.retryable or stop.is_set():
-            raise failure
-        delay = max(self.clock.backoff(attempt), failure.retry_after or 0.0)
-        if self.clock.monotonic() + delay > until or not self.quota.take(throttled=throttled):
-            raise failure
-        self.clock.wait(stop, delay)
+    def _make_signer(self) -> None:
+        host = self._host or urlsplit(self.base_url).hostname or ""
+        self._signer = creds.Signer(lambda: self.clock.time() + self._skew_s, host)
+
+    def _take_engine(self) -> Engine:
+        """Return an engine that no other call uses; a forked child must not share its parent's sockets."""
+        while self._idle:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                pid, engine = self._idle.pop()
+                if pid == os.getpid():
+                    return engine
+        if not isinstance(self._engine, str | None):
+            return self._engine
+        route = Route.of(self.base_url, **self._network)
+        if self._engine == "curl" or (self._engine is None and importlib.util.find_spec("pycurl")):
+            from cosai_nb.service.engine_curl import CurlEngine  # noqa: PLC0415 - pycurl is an extra
+
+            return CurlEngine(route)
+        from cosai_nb.service.engine_requests import RequestsEngine  # noqa: PLC0415 - requests takes its time to import
+
+        return RequestsEngine(route)
+
+    def _error_of(self, reply: Reply) -> CosaiError | None:
+        """Return the error that a reply stands for, None where it carries an answer."""
+        if reply.status == 200:  # noqa: PLR2004 - the one status that does
+            return None
+        return error_of(reply, self._credentials.scrub, now=self.clock.time(), endpoint=self.base_url)
 
 
-def _parsed(parse: Callable[[bytes], T], body: bytes, credentials: creds.Credentials) -> T:
+class SkewedError(DeniedError):
+    """RequestTimeTooSkewed: this machine's clock is off; ``server_time`` is the service's, where it told."""
+
+    server_time: float | None = None
+
+
+def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint: str) -> CosaiError:
+    """Return the error that a reply other than 200 stands for.
+
+    ``scrub`` takes secrets out of a text, as a service may quote them; ``now`` is in seconds since the epoch by this
+    machine's clock.
+    """
+    # scrubbed before it is shortened: of a secret that a cut goes through, the first half would stay
+    fault = parse_error(scrub(reply.body.decode("latin-1")).encode("latin-1"))
+    request_id = fault.request_id or head(scrub(reply.headers.get("x-ci-request-id", "")))
+    said = ": ".join(part for part in (fault.code, fault.message) if part) or "no reason given"
+    tail = f"{said} (HTTP {reply.status}, request id {request_id or 'none'})"
+    kind, sentence = _kind(reply.status, fault.code)
+    location = head(scrub(reply.headers.get("location", "nowhere")))
+    error = kind(
+        sentence.format(tail=tail, location=location, endpoint=endpoint),
+        status_code=reply.status,
+        code=fault.code,
+        request_id=request_id or None,
+        retry_after=retry_after(reply.headers.get("retry-after"), now),
+        retryable=reply.status in _RETRYABLE,
+    )
+    if isinstance(error, SkewedError):
+        server = http_date(reply.headers.get("date"))
+        error.server_time = server if server is not None and abs(server - now) > 1 else None
+    return error
+
+
+def _kind(status: int, code: str | None) -> tuple[type[CosaiError], str]:
+    if status in _RETRYABLE:
+        return UnavailableError, "The service is not available now: {tail}. Ask again later."
+    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's ranges
+        return (
+            DeniedError,
+            "The service redirects to {location}, which is never followed: {tail}. Check endpoint and region.",
+        )
+    if status == 407:  # noqa: PLR2004 - HTTP's number
+        return (
+            DeniedError,
+            "A proxy asks for a login: {tail}. Put it in HTTPS_PROXY or bypass it with NO_PROXY.",
+        )
+    if code == _SKEWED_CODE:
+        return SkewedError, "This machine's clock is off and could not be corrected: {tail}. Set the clock."
+    if status in {401, 403}:
+        return (
+            DeniedError,
+            "The service denied the request: {tail}. Check the key, its permissions and the bucket.",
+        )
+    if code in _SETUP_CODES:
+        return (
+            DeniedError,
+            "The service refused the request: {tail}. Check bucket, region and whether CI is set up for it.",
+        )
+    if status == 404 and (code or "").startswith("NoSuch") and "Job" not in (code or ""):  # noqa: PLR2004 - HTTP's number
+        # NoSuchKey, NoSuchBucket …: an object store speaks of its own things
+        return DeniedError, "{endpoint} knows no jobs: {tail}. Check bucket, region and endpoint."
+    if status == 404:  # noqa: PLR2004 - HTTP's number
+        return RefusedError, "{endpoint} does not know what was asked for: {tail}."
+    if 400 <= status < 600:  # noqa: PLR2004 - HTTP's ranges
+        return RefusedError, "The service refused the request: {tail}."
+    return MalformedError, "The service answered with an HTTP status that is none of its own: {tail}."
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Read a Retry-After leniently: seconds (floats too) or an HTTP date; nonsense is None; capped at 60 s.
+
+    Examples
+    --------
+    >>> [retry_after(text, 0.0) for text in ("1.5", "-5", "abc", "86400", "nan", None)]
+    [1.5, None, None, 60.0, None, None]
+    >>> retry_after("Thu, 01 Jan 1970 00:00:07 GMT", 0.0)
+    7.0
+    """
+    try:
+        seconds = float(header or "")
+    except ValueError:
+        date = _date_of(header)
+        seconds = math.nan if date is None else date.timestamp() - now
+    return min(seconds, RETRY_AFTER_CAP_S) if seconds >= 0 else None
+
+
+def http_date(header: str | None) -> float | None:
+    """Read an HTTP date as seconds since the epoch, None where it is none or of another age; without a zone it is UTC.
+
+    Examples
+    --------
+    >>> [http_date(text) for text in ("Thu, 01 Jan 1970 00:00:07 GMT", "soon", None)]
+    [7.0, None, None]
+    >>> http_date("Fri, 31 Dec 9999 23:59:59 GMT")
+    """
+    date = _date_of(header)
+    return date.timestamp() if date and 1970 <= date.year < 2200 else None  # noqa: PLR2004 - the years of table.times
+
+
+def _date_of(header: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(header or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _parsed(parse: Callable[[bytes], Any], body: bytes, credentials: creds.Credentials) -> Any:
     """Parse a body; where that fails and the body quotes a secret, fail again without it in the sentence."""
     try:
         return parse(body)

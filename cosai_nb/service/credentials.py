@@ -1,8 +1,10 @@
-"""Where credentials come from, and how they are kept out of every repr, log and traceback."""
+"""Where credentials come from, how a request is signed, and how both are kept out of every repr, log and traceback."""
 
 from __future__ import annotations
 
 import configparser
+import hashlib
+import hmac
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,10 +15,19 @@ from urllib.parse import quote
 from cosai_nb.errors import CosaiError, CredentialsError
 
 _REGION_IN_ENDPOINT = re.compile(r"(?:https?://)?cos\.([a-z0-9-]+)\.")
-_PAIRS = (
-    ("COS_SECRET_ID", "COS_SECRET_KEY", "COS_TOKEN"),
-    ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"),
+# ID, key, and the names that a token may have; the last place is that of cloud functions
+_PLACES = (
+    ("COS_SECRET_ID", "COS_SECRET_KEY", ("COS_TOKEN",)),
+    (
+        "TENCENTCLOUD_SECRET_ID",
+        "TENCENTCLOUD_SECRET_KEY",
+        ("TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN", "TENCENTCLOUD_SESSION_TOKEN"),
+    ),
+    ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", ("TENCENTCLOUD_SESSIONTOKEN",)),
 )
+_QUOTES = "\"'`"
+_BEFORE_S, _EXPIRES_S = 60, 10_000  # of a signature's window, as the official SDK has them
+_KEPT_S = _EXPIRES_S / 2  # a sign key is used so long, and each signature is good for as long again
 
 
 class Secret:
@@ -104,6 +115,8 @@ def _flaw(secret: Secret | None) -> str | None:
         return "is not set: pass it, or use Client.from_env()."
     if not (text.isascii() and text.isprintable()) or " " in text:
         return "holds a space, line break or non-ASCII character: copy it again."
+    if text[0] in _QUOTES or text[-1] in _QUOTES:
+        return "begins or ends with a quotation mark: give it without its quotes."
     return None
 
 
@@ -143,8 +156,9 @@ def from_environment(environ: Mapping[str, str] | None = None, home: Path | None
 
 def _search(environ: Mapping[str, str], home: Path | None) -> tuple[Credentials | None, list[str]]:
     looked = []
-    for id_name, key_name, token_name in _PAIRS:
+    for id_name, key_name, token_names in _PLACES:
         if environ.get(id_name) and environ.get(key_name):
+            token_name = next(filter(environ.get, token_names), "")
             return Credentials.of(environ[id_name], environ[key_name], environ.get(token_name)), []
         looked += [f"{name} ({'set' if environ.get(name) else 'not set'})" for name in (id_name, key_name)]
     del environ  # cos_conf may raise
@@ -153,7 +167,10 @@ def _search(environ: Mapping[str, str], home: Path | None) -> tuple[Credentials 
     if secret_id and conf.get("secret_key"):
         return Credentials.of(secret_id, conf["secret_key"], conf.get("token")), []
     path = _conf_path(home)
-    looked.append(f"{path} ({'no secret_id and secret_key in [common]' if path.exists() else 'not there'})")
+    if path is None:
+        looked.append("~/.cos.conf (this user has no home folder)")
+    else:
+        looked.append(f"{path} ({'no secret_id and secret_key in [common]' if path.exists() else 'not there'})")
     return None, looked
 
 
@@ -163,6 +180,8 @@ def cos_conf(home: Path | None = None) -> Mapping[str, str]:
     coscmd takes ``endpoint = cos.<region>.myqcloud.com`` in place of a region; the region is read off it.
     """
     path = _conf_path(home)
+    if path is None:
+        return {}
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(path, encoding="utf-8-sig")
@@ -192,5 +211,72 @@ def from_cos_config(config: Any) -> Credentials:
     return Credentials.of(source.secret_id, source.secret_key, source.token)
 
 
-def _conf_path(home: Path | None) -> Path:
-    return (home or Path.home()) / ".cos.conf"
+def _conf_path(home: Path | None) -> Path | None:
+    try:
+        return (home or Path.home()) / ".cos.conf"
+    except RuntimeError:  # a container whose user is in no list and has no HOME
+        return None
+
+
+class Headers(dict[str, str]):
+    """Request headers whose repr shows names only: a verbose traceback prints the locals it passes through."""
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self)})"
+
+
+class Signer:
+    """Signs GET requests by the COS scheme, ``q-sign-algorithm=sha1``; equal to ``qcloud_cos.cos_auth.CosS3Auth``.
+
+    The sign key is derived once for a window of time and kept for half of it.
+
+    Parameters
+    ----------
+    now : callable
+        Returns seconds since the epoch, as the service sees them.
+    host : str
+        The Host header, without a port: the SDK signs it so.
+    expires_s : int
+        How long a signature is good for [s].
+    """
+
+    def __init__(self, now: Callable[[], float], host: str, *, expires_s: int = _EXPIRES_S) -> None:
+        self._now, self._host, self._expires_s = now, host, expires_s
+        self._credentials: Credentials | None = None
+        self._from = 0.0
+
+    def sign(self, path: str, params: Mapping[str, str], credentials: Credentials) -> Headers:
+        """Return the headers of a signed GET; ``path`` is as before percent-encoding."""
+        now = self._now()
+        if credentials is not self._credentials or not self._from <= now < self._from + _KEPT_S:
+            self._renew(credentials, now)
+        headers = Headers({"Accept": "application/xml", "User-Agent": "cosai_nb"})
+        if credentials.token is not None:
+            headers["x-ci-security-token"] = credentials.token.reveal()
+        pairs = sorted((quote(name, "").lower(), quote(text, "")) for name, text in params.items())
+        query = "&".join(f"{name}={text}" for name, text in pairs)
+        request = f"get\n{path}\n{query}\n{self._signed_headers.reveal()}\n"
+        digest = hashlib.sha1(request.encode(), usedforsecurity=False).hexdigest()
+        signature = self._key.copy()
+        signature.update(f"sha1\n{self._window}\n{digest}\n".encode())
+        names = ";".join(name for name, _ in pairs)
+        headers["Authorization"] = (
+            f"{self._beginning.reveal()}&q-url-param-list={names}&q-signature={signature.hexdigest()}"
+        )
+        return headers
+
+    def _renew(self, credentials: Credentials, now: float) -> None:
+        """Derive the sign key of a window that begins a minute ago, and everything else that is the same within it."""
+        self._credentials, self._from = credentials, now
+        self._window = f"{int(now) - _BEFORE_S};{int(now) + self._expires_s}"
+        sign_key = hmac.new(credentials.secret_key.reveal().encode(), self._window.encode(), hashlib.sha1)
+        self._key = hmac.new(sign_key.hexdigest().encode(), digestmod=hashlib.sha1)
+        names = ["host"] + ["x-ci-security-token"] * (credentials.token is not None)
+        texts = [self._host] + [token.reveal() for token in (credentials.token,) if token is not None]
+        self._signed_headers = Secret(
+            "&".join(f"{name}={quote(text, '')}" for name, text in zip(names, texts, strict=True))
+        )
+        self._beginning = Secret(
+            f"q-sign-algorithm=sha1&q-ak={credentials.secret_id.reveal()}&q-sign-time={self._window}"
+            f"&q-key-time={self._window}&q-header-list={';'.join(names)}"
+        )

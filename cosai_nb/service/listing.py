@@ -1,8 +1,8 @@
-"""The jobs of a queue by creation time: pages side by side, no job lost, none twice.
+"""The jobs of queues by creation time: pages side by side, no job lost, none twice.
 
-A *span* is a stretch of creation time that one worker pages through, oldest first. When a worker has nothing to do, it
-takes the later half of what the span with the most left has not reached yet. So the cut follows where the jobs are, and
-a listing costs about one page a cut more than paging straight through.
+A *span* is a stretch of creation time of one queue and tag that is paged through, oldest first, one page at a time. When
+there is room for more requests, the later half of what the span with the most left has not reached becomes a span of its
+own. So the cut follows where the jobs are, and a listing costs about one page a cut more than paging straight through.
 
 Where the later half was given away, the first ends at the first job beyond it: that rests on ``orderByTime=Asc``, which is
 documented. A list in which one job came out of order is paged to its very end instead.
@@ -13,231 +13,261 @@ Oldest first, because new jobs come in at the end then and shift no page that is
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from cosai_nb.arguments import SERVICE_ZONE, wire_seconds
 from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError
-from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Record, State
-from cosai_nb.service.parsing import Answer, parse_jobs
-from cosai_nb.service.reader import PLACE
-from cosai_nb.service.spans import Span, Window, seconds
-from cosai_nb.service.workers import Workers
+from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Record, State, progress_of
+from cosai_nb.service.parsing import PLACE, Answer, Fields, parse_jobs
+from cosai_nb.service.scheduler import Get
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from cosai_nb.service.client import Client
+    from collections.abc import Iterable
 
 PAGE = 100
 _WORTH_CUTTING = 8 * PAGE  # jobs: a cut costs about a page, so what is cut must be several
+_MOST_EMPTY_PAGES = 100  # in a row, each with a new token: more is a list without end
 _ID, _STATE, _QUEUE, _CREATED = (PLACE[name] for name in ("job_id", "state", "queue_id", "creation_time"))
 ENDED_STATES = frozenset(state for state, outcome in OUTCOME_OF_STATE.items() if outcome in ENDED)
 
 
+class Window(NamedTuple):
+    """A stretch of creation time, in seconds since the epoch: ``start`` is in it, ``end`` is not."""
+
+    start: int
+    end: int
+
+    def bounds(self) -> dict[str, str]:
+        """Return the service's parameters for it; both are exclusive there: "greater than" and "smaller than".
+
+        Examples
+        --------
+        >>> Window(1, 3).bounds()
+        {'startCreationTime': '1970-01-01T08:00:00+0800', 'endCreationTime': '1970-01-01T08:00:03+0800'}
+        """
+        return {"startCreationTime": wire_time(self.start - 1), "endCreationTime": wire_time(self.end)}
+
+
+class Scope(NamedTuple):
+    """What the service lists at a time: the jobs of one queue and one tag."""
+
+    queue_id: str
+    tag: str
+
+
 @dataclass
-class Listed:
-    """What a listing brought home.
+class Span:
+    """A window that is being paged, oldest job first; ``end`` moves down when another span takes the rest.
 
     Parameters
     ----------
+    window : Window
+        What the service was asked for.
+    end : int
+        Where this span ends now.
+    reached : int
+        Newest creation time seen, or the end where the pages are over.
+    scope : Scope
+        Whose jobs.
+    jobs : int
+        Jobs seen.
+    since_ms : int
+        When its first page was answered.
+    ordered : bool
+        False once a job came out of order: then nothing is known of what is still to come.
+    """
+
+    window: Window
+    end: int
+    reached: int
+    scope: Scope = Scope("", "")
+    jobs: int = 0
+    since_ms: int = 0
+    ordered: bool = True
+    token: str = ""
+    used: frozenset[str] = frozenset()
+    empty_pages: int = 0
+    begun_again: bool = False
+
+    @classmethod
+    def of(cls, window: Window, scope: Scope = Scope("", "")) -> Span:
+        """Return the span of a window that was not begun."""
+        return cls(window, window.end, window.start - 1, scope)
+
+    def begin_again(self) -> None:
+        """Forget how far the pages led."""
+        self.reached, self.jobs, self.ordered = self.window.start - 1, 0, True
+        self.token, self.used, self.empty_pages, self.begun_again = "", frozenset(), 0, True
+
+    def see(self, created: list[int | None]) -> None:
+        """Take note of the creation times of one page."""
+        for moment in created:
+            self.ordered = self.ordered and moment is not None and moment >= self.reached
+            self.reached = max(self.reached, moment or 0)
+        self.jobs += len(created)
+
+    def over(self) -> bool:
+        """Return whether everything before the end has been seen."""
+        return self.ordered and self.reached >= self.end
+
+    def left(self) -> float:
+        """Estimate the jobs still to come, from how dense they were so far."""
+        if not self.jobs or not self.ordered or self.reached <= self.window.start:
+            return 0.0
+        return self.jobs / (self.reached - self.window.start) * (self.end - self.reached)
+
+    def cut(self) -> Window:
+        """Give the later half of what was not reached away."""
+        later = Window((self.reached + self.end) // 2, self.end)
+        self.end = later.start
+        return later
+
+
+class Windows:
+    """A plan of :class:`~cosai_nb.service.scheduler.Scheduler`: the jobs that were created in some windows.
+
+    Parameters
+    ----------
+    path : str
+        Such as ``/ai_jobs``.
+    windows : iterable of (Scope, Window)
+        Disjoint within a scope.
+    states : frozenset of State
+        Only these; empty means all.
+    fields : Fields
+        What to read of each job.
+
+    Attributes
+    ----------
     records : dict
-        Job ID to its newest record.
-    read : dict
-        Each window read to its end, to the milliseconds since the epoch at which its first page was answered.
-    failure : CosaiError or None
-        Why the listing ended early.
-    interrupted : bool
-        True after Ctrl-C.
+        Scope to job ID to that job's furthest, then newest record.
+    finished : list of Record
+        What was listed since the list was last emptied; a job may come more than once.
+    read : list of (Scope, Window, int)
+        Windows read to their end, with the milliseconds since the epoch at which the first page was answered.
     repairs : Counter
         Sentence about a repaired defect of answers, to how many answers had it.
     """
 
-    records: dict[str, Record] = field(default_factory=dict)
-    read: dict[Window, int] = field(default_factory=dict)
-    failure: CosaiError | None = None
-    interrupted: bool = False
-    repairs: Counter[str] = field(default_factory=Counter)
-
-
-class _Page(NamedTuple):
-    records: list[Record]
-    repaired: str | None
-
-
-class _Done(NamedTuple):
-    window: Window
-    since_ms: int
-
-
-def list_records(
-    client: Client,
-    windows: Sequence[Window],
-    *,
-    tag: str,
-    queue_id: str,
-    states: Collection[State] = (),
-    workers: int = 8,
-    on_records: Callable[[list[Record]], None] = lambda _: None,
-) -> Listed:
-    """List the jobs that were created in some windows.
-
-    Parameters
-    ----------
-    windows : sequence of Window
-        Disjoint stretches of creation time.
-    states : collection of State
-        Only these; empty means all.
-    on_records : callable
-        Called in this thread with each page's records, and with none twice a second while nothing comes; a job may come
-        more than once. A CosaiError of it ends the listing.
-
-    Returns
-    -------
-    Listed
-        Complete where ``failure`` is None and ``interrupted`` False.
-    """
-    asked = frozenset(states)
-    listed = Listed()
-
-    def keep(message: _Page | _Done | None) -> None:
-        if isinstance(message, _Done):
-            listed.read[message.window] = message.since_ms
-        else:
-            records = message.records if message else []
-            if message and message.repaired:
-                listed.repairs[message.repaired] += 1
-            for record in records:
-                before = listed.records.get(record.job_id, record)
-                listed.records[record.job_id] = max(before, record, key=_age)
-            on_records(records)
-
-    end = _Crew(client, windows, tag=tag, queue_id=queue_id, states=asked).run(workers, keep)
-    listed.interrupted = isinstance(end, KeyboardInterrupt)
-    listed.failure = end if isinstance(end, CosaiError) else None
-    if asked:
-        listed.records = {
-            job_id: record for job_id, record in listed.records.items() if record.values[_STATE] in asked
-        }
-    return listed
-
-
-def _age(record: Record) -> tuple[bool, int]:
-    """Order sights of one job: one that has ended is newer than one that has not."""
-    return record.values[_STATE] in ENDED_STATES, record.observed_ms or 0
-
-
-class _Crew(Workers[_Page | _Done]):
-    """The workers' shared state; they send home pages, and windows that are read."""
-
     def __init__(
         self,
-        client: Client,
-        windows: Sequence[Window],
+        path: str,
+        windows: Iterable[tuple[Scope, Window]],
         *,
-        tag: str,
-        queue_id: str,
-        states: frozenset[State],
+        states: frozenset[State] = frozenset(),
+        fields: Fields,
     ) -> None:
-        super().__init__()
-        self._client = client
-        self._queue_id = queue_id
-        sent = ",".join(sorted(states)) if states and states <= ENDED_STATES else "All"
-        self._params = {
-            "tag": tag,
-            "queueId": queue_id,
+        self._path, self._states, self._fields = path, states, fields
+        self._sent = ",".join(sorted(states)) if states and states <= ENDED_STATES else "All"
+        self._ready = deque(Span.of(window, scope) for scope, window in windows)
+        self._paging: list[Span] = []
+        self.records: dict[Scope, dict[str, Record]] = {}
+        self.finished: list[Record] = []
+        self.read: list[tuple[Scope, Window, int]] = []
+        self.repairs: Counter[str] = Counter()
+
+    def next(self) -> Get | None:
+        """Return the next page of a span, or the first of the later half of one that has much left."""
+        if self._ready:
+            span = self._ready.popleft()
+        elif self._paging and (longest := max(self._paging, key=Span.left)).left() >= _WORTH_CUTTING:
+            span = Span.of(longest.cut(), longest.scope)
+        else:
+            return None
+        if not any(span is other for other in self._paging):
+            self._paging.append(span)
+        params = {
+            "tag": span.scope.tag,
+            "queueId": span.scope.queue_id,
             "orderByTime": "Asc",
             "size": str(PAGE),
-            "states": sent,
+            "states": self._sent,
+            **span.window.bounds(),
         }
-        self._fresh = deque(windows)
-        self._paging: list[Span] = []
-        self._lock = threading.Condition()
+        if span.token:
+            params["nextToken"] = span.token
+        return Get(self._path, lambda body: parse_jobs(body, self._fields), item=span, params=params)
 
-    def work(self) -> None:
-        """Page span after span until none is left or the call ends."""
-        while (span := self._take()) is not None:
-            try:
-                self._page_through(span)
-            finally:
-                with self._lock:
-                    self._paging.remove(span)
-                    self._lock.notify_all()
+    def answered(self, get: Get, answer: Answer, observed_ms: int) -> None:
+        """Keep a page's jobs, and go on to the next page unless the span is over."""
+        span: Span = get.item
+        span.since_ms = span.since_ms or observed_ms
+        if answer.repaired:
+            self.repairs[answer.repaired] += 1
+        created = [wire_seconds(values[_CREATED]) for values in answer.jobs]
+        for values, moment in zip(answer.jobs, created, strict=True):
+            self._keep(span, values, moment, observed_ms)
+        span.see(created)
+        if not answer.next_token:
+            span.reached, span.ordered = max(span.end, span.reached), True
+        if span.over():
+            self._leave(span)
+            self.read.append((span.scope, Window(span.window.start, span.end), span.since_ms))
+            return
+        span.used |= {span.token}
+        span.token = answer.next_token or ""
+        span.empty_pages = 0 if answer.jobs else span.empty_pages + 1
+        if span.empty_pages >= _MOST_EMPTY_PAGES:
+            raise AnswerError(
+                f"The list of queue {span.scope.queue_id!a} has no end: {_MOST_EMPTY_PAGES} pages in a row held no job and "
+                "named a next one. List a shorter time, or query the jobs by ID."
+            )
+        if span.token in span.used:
+            self._begin_again(
+                span,
+                AnswerError(
+                    f"The list of queue {span.scope.queue_id!a} leads back to a page that was read before (nextToken "
+                    f"{span.token[:40]!a}), also when begun again. List a shorter time, or query the jobs by ID."
+                ),
+            )
+        self._ready.append(span)
 
-    def _take(self) -> Span | None:
-        """Return the next span, or the later half of one that has much left; wait while one may still grow; None at the end."""
-        with self._lock:
-            while not self.stop.is_set():
-                if self._fresh:
-                    window = self._fresh.popleft()
-                elif not self._paging:
-                    return None
-                elif (longest := max(self._paging, key=Span.left)).left() >= _WORTH_CUTTING:
-                    window = longest.cut()
-                else:
-                    self._lock.wait(0.1)
-                    continue
-                span = Span.of(window)
-                self._paging.append(span)
-                return span
-            return None
+    def refused(self, get: Get, error: CosaiError) -> None:
+        """Begin a span once again whose token is refused: an expired token looks like any other refusal."""
+        span: Span = get.item
+        if not (isinstance(error, RefusedError) and span.token):
+            raise error
+        self._begin_again(span, error)
+        self._ready.append(span)
 
-    def _page_through(self, span: Span) -> None:
-        """Page to the span's end; begin once again where the tokens do not lead there."""
-        trouble = self._follow_tokens(span)
-        if trouble is not None:
-            with self._lock:
-                span.begin_again()
-            trouble = self._follow_tokens(span)
-        if trouble is not None:
+    def _begin_again(self, span: Span, trouble: CosaiError) -> None:
+        if span.begun_again:
             raise trouble
-        if not self.stop.is_set():
-            self.send_home(_Done(Window(span.window.start, span.end), span.since_ms))
+        span.begin_again()
 
-    def _follow_tokens(self, span: Span) -> CosaiError | None:
-        """Page until the token ends or the span's end is passed; return what is in the way."""
-        token, used = "", set[str]()
-        while not self.stop.is_set():
-            params = self._params | span.window.bounds() | ({"nextToken": token} if token else {})
-            try:
-                answer, observed_ms = self._client.ask(
-                    self._client.path, parse_jobs, params=params, stop=self.stop
-                )
-            except RefusedError as error:
-                if not token:
-                    raise
-                return error  # an expired token looks like any other refusal
-            span.since_ms = span.since_ms or observed_ms
-            self._send_home(span.window, answer, observed_ms)
-            if self._is_over(span, answer):
-                return None
-            used.add(token)
-            token = answer.next_token or ""
-            if token in used:
-                return AnswerError(
-                    f"The list of queue {self._queue_id!a} leads back to a page that was read before (nextToken "
-                    f"{token[:40]!a}), also when begun again. List a shorter time, or query the jobs by ID."
-                )
-        return None
+    def _keep(self, span: Span, values: tuple[str | None, ...], created: int | None, observed_ms: int) -> None:
+        job_id, queue_id = values[_ID], values[_QUEUE]
+        if job_id is None or queue_id not in {None, span.scope.queue_id}:
+            raise MismatchError(
+                f"The list of queue {span.scope.queue_id!a} holds job {job_id!a} of queue {queue_id!a}, which was not asked "
+                "for. Check the endpoint."
+            )
+        if created is not None and not span.window.start <= created < span.window.end:
+            return
+        record = Record(job_id, "job", observed_ms, None, values)
+        records = self.records.setdefault(span.scope, {})
+        records[job_id] = max(records.get(job_id, record), record, key=_standing)
+        self.finished.append(record)
 
-    def _is_over(self, span: Span, answer: Answer) -> bool:
-        with self._lock:
-            span.see([seconds(values[_CREATED]) for values in answer.jobs])
-            if not answer.next_token:
-                span.reached, span.ordered = max(span.end, span.reached), True
-            self._lock.notify_all()
-            return span.over()
+    def _leave(self, span: Span) -> None:
+        self._paging = [other for other in self._paging if other is not span]
 
-    def _send_home(self, window: Window, answer: Answer, observed_ms: int) -> None:
-        records = []
-        for values in answer.jobs:
-            job_id, queue_id = values[_ID], values[_QUEUE]
-            if job_id is None or queue_id not in {None, self._queue_id}:
-                raise MismatchError(
-                    f"The list of queue {self._queue_id!a} holds job {job_id!a} of queue {queue_id!a}, which was not asked "
-                    "for. Check the endpoint."
-                )
-            if (created := seconds(values[_CREATED])) is None or window.start <= created < window.end:
-                records.append(Record(job_id, "job", observed_ms, None, values))
-        self.send_home(_Page(records, answer.repaired))
+
+def _standing(record: Record) -> tuple[bool, int, int]:
+    """Order the records of one job: ended beats unfinished, then the newer, then the further one counts."""
+    state = record.values[_STATE]
+    return state in ENDED_STATES, record.observed_ms or 0, progress_of(state)
+
+
+def wire_time(moment: int) -> str:
+    """Write seconds since the epoch as the service does.
+
+    Examples
+    --------
+    >>> wire_time(0)
+    '1970-01-01T08:00:00+0800'
+    """
+    return datetime.fromtimestamp(moment, SERVICE_ZONE).strftime("%Y-%m-%dT%H:%M:%S%z")

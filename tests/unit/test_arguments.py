@@ -432,7 +432,7 @@ def test_the_nearest_word_is_found_in_any_case():
 
 
 def test_none_fits_where_its_sentence_says_so_and_nowhere_else():
-    admit = {"endpoint", "engine", "rate", "transport", "provider", "clock", "client", "deadline", "progress", "tag",
+    admit = {"endpoint", "engine", "rate", "provider", "clock", "client", "deadline", "progress", "tag",
              "queue_id", "states", "columns"}  # fmt: skip
     for name in arguments._RULES:
         if name in admit:

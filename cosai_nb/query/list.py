@@ -1,0 +1,530 @@
+"""Jobs by queue, kind and creation time, without their IDs; and the queues themselves."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from bisect import bisect_left
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cosai_nb.arguments import check, moment, nearest, wire_seconds
+from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, InterruptedWarning, SettingsError
+from cosai_nb.query.fetch import Intake, raise_with, warn_of_repairs
+from cosai_nb.schema import COLUMNS, ENDED, Record, State
+from cosai_nb.service.client import Client, interrupts
+from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
+from cosai_nb.service.parsing import PLACE, Fields, parse_queues
+from cosai_nb.table.frame import (
+    arrow_text,
+    category_array,
+    conform,
+    frame_of,
+    integer_array,
+    text_array,
+    text_of,
+    time_array,
+)
+from cosai_nb.table.store import as_store, listed_windows, mark_listed
+from cosai_nb.table.times import parse_times
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import date, timedelta
+
+    from cosai_nb.table.store import JobStore
+
+_QUEUE_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "queue_id": ("QueueId", text_array),
+    "name": ("Name", text_array),
+    "state": ("State", category_array),
+    "max_size": ("MaxSize", integer_array),
+    "max_concurrent": ("MaxConcurrent", integer_array),
+    "category": ("Category", category_array),
+    "create_time": ("CreateTime", lambda texts: time_array(parse_times(texts).values)),
+    "update_time": ("UpdateTime", lambda texts: time_array(parse_times(texts).values)),
+}
+_QUEUE_PAGE = 100
+_MAX_QUEUE_PAGES = 1_000
+_QUEUE_ID = re.compile(r"p[0-9a-f]+")
+_WHOLE_QUEUE_ID = re.compile(r"p[0-9a-f]{32}")
+_SHOWN_GAPS = 3
+_BLOCK_S = 3600
+_SETTLED_AFTER_S = 60  # how long after its end a window may still gain jobs: a list is rarely up to date to the second
+_STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
+
+
+def list_jobs(
+    *,
+    tag: str | Sequence[str] | None = None,
+    queue_id: str | Sequence[str] | None = None,
+    start: str | date | timedelta = "7d",
+    end: str | date | timedelta | None = None,
+    states: Collection[str] | None = None,
+    client: Client | None = None,
+    store: JobStore | str | os.PathLike[str] | None = None,
+    workers: int = 64,
+    progress: bool | None = None,
+    deadline: float | str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """List the jobs that were created in a window, without knowing their IDs.
+
+    Parameters
+    ----------
+    tag : str or list of str, optional
+        Kinds of job, in any case; default all that the client's family is for (``ai``: Translation, SpeechRecognition and
+        WordsGeneralize).
+    queue_id : str or list of str, optional
+        IDs or names of queues; default all queues of the bucket.
+    start, end : str, date, datetime or timedelta
+        Creation time from ``start`` to before ``end``, which is now by default. ``"7d"`` or ``"36h"`` is that long ago.
+        Texts and dates without a zone are in the service's own time (+0800): ``"2026-11-01"``, ``"2026-11-01T08:00:00"``,
+        ``"2026-11-01T00:00:00Z"``. A datetime needs a tzinfo.
+    states : collection of str, optional
+        Only jobs in these of the six states; default all.
+    client : Client, optional
+        Whom to ask; default ``Client.from_env()``.
+    store : JobStore or path, optional
+        Where to remember jobs. Hours that lie in the past and whose jobs have all ended are not listed again, as long as
+        the store has all of them; jobs that it has seen and the service has forgotten stay in the frame.
+    workers : int
+        Requests in flight, at most.
+    progress : bool, optional
+        None shows a bar when the call takes longer than a second; True and False force it.
+    deadline : float or str, optional
+        Seconds for the whole call.
+    columns : mapping, optional
+        Further text columns: name to path below ``JobsDetail``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The ``jobs`` frame, one row a job, sorted by creation time and ID, and ``queue_name`` (category) behind it, missing
+        where the queue's name is not known.
+
+    Raises
+    ------
+    SettingsError
+        An argument cannot be right; it is named, and nothing was asked.
+    ServiceError, AnswerError, FileError
+        Where the listing ended early; ``error.jobs`` holds what was listed.
+
+    Warns
+    -----
+    IncompleteWarning
+        After Ctrl-C or at the deadline; it names the stretches of time that were not listed.
+
+    Notes
+    -----
+    The service is asked for all states unless every state asked for is one that jobs do not leave: a filter that they
+    leave would shift the pages while they are read, and other jobs would be missed.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> with cn.Emulator(seed=7) as emulator:
+    ...     jobs = cn.list_jobs(tag="translation", start="1d", client=emulator.client())
+    >>> jobs.job_id.is_unique, jobs.creation_time.is_monotonic_increasing, jobs.queue_name.unique().tolist()
+    (True, True, ['queue-ai-process-1', 'queue-ai-process-2'])
+    """
+    check(tag=tag, queue_id=queue_id, states=states, client=client, workers=workers, progress=progress)
+    check(deadline=deadline, columns=columns)
+    extra = dict(columns or {})
+    client = client or Client.from_env()
+    for name, value in (("start", start), ("end", end)):
+        if value is not None:
+            moment(value, name, now=client.clock.time())  # what cannot be right is told before anything is asked
+    family = client.family
+    if not family.listed:
+        raise SettingsError(f"The service lists no jobs of {family.path}; query them by ID.")
+    tags = [family.known_tag(text) for text in ([tag] if isinstance(tag, str) else tag or family.tags)]
+    wanted = frozenset(map(State, states or ()))
+    kept = as_store(store)
+    with interrupts() as noted, Intake(None, progress, store=kept, columns=[*extra]) as intake:
+        asked = [queue_id] if isinstance(queue_id, str) else queue_id and [*queue_id]
+        names, now = _queue_names(client, asked, deadline)
+        queue_ids = _chosen(asked, names)
+        window = Window(moment(start, "start", now=now), int(now) + 1 if end is None else moment(end, "end", now=now))
+        if window.end <= window.start:
+            raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
+        scopes = [Scope(*pair) for pair in product(queue_ids, tags)]
+        memory = _Memory(kept, client, scopes, window) if kept else None
+        to_read = [(scope, gap) for scope in scopes for gap in gaps(window, memory.known(scope) if memory else [])]
+        plan = Windows(client.path, to_read, states=wanted, fields=Fields([*extra.values()]))
+        if to_read:
+            ended = memory.ended_ids() if memory else set()
+            intake.worth_storing = lambda record: record.job_id not in ended
+            intake.run(client, plan, workers=workers, deadline=deadline)
+        jobs = _jobs_of(memory, plan, intake, columns=[*extra], whole=not wanted)
+        if wanted:
+            jobs = conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
+        jobs = name_queues(jobs, names)
+    _tell(plan, intake, jobs, to_read, interrupted=bool(noted.count))
+    return jobs
+
+
+def list_queues(*, client: Client | None = None, deadline: float | str | None = None) -> pd.DataFrame:
+    """List the queues of the bucket, those of the client's family.
+
+    Parameters
+    ----------
+    client : Client, optional
+        Whom to ask; default ``Client.from_env()``.
+    deadline : float or str, optional
+        Seconds for each of its requests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a queue: queue_id, name, state (``Active`` or ``Paused``), max_size (Int64, jobs that may wait),
+        max_concurrent (Int64, jobs that may run at once: the servers of utilisation), category, create_time and
+        update_time (datetime64[ms, UTC]).
+
+    Raises
+    ------
+    ServiceError, AnswerError
+        The service refuses or cannot be reached; its answer cannot be valid.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> with cn.Emulator(seed=7) as emulator:
+    ...     queues = cn.list_queues(client=emulator.client())
+    >>> queues.max_concurrent.tolist()
+    [10, 6, 2]
+    """
+    check(client=client, deadline=deadline)
+    queues, _ = _read_queues(client or Client.from_env(), deadline)
+    return pd.DataFrame(
+        {
+            name: made(arrow_text([queue[node] for queue in queues.values()]))
+            for name, (node, made) in _QUEUE_COLUMNS.items()
+        }
+    )
+
+
+def name_queues(jobs: pd.DataFrame, queues: pd.DataFrame | Mapping[str, str | None]) -> pd.DataFrame:
+    """Give jobs the names of their queues.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame
+        With a column ``queue_id``.
+    queues : pandas.DataFrame or mapping
+        As :func:`list_queues` returns, or queue ID to name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy with the column ``queue_name`` (category), missing where the queue is in no list; views show it in place of
+        the ID.
+
+    Raises
+    ------
+    FrameError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> jobs = pd.DataFrame({"job_id": ["a1", "a2"], "queue_id": ["p1", "p2"]})
+    >>> name_queues(jobs, {"p1": "nightly"}).queue_name.tolist()
+    ['nightly', nan]
+    """
+    if isinstance(queues, pd.DataFrame):
+        if missing := {"queue_id", "name"} - {*queues.columns}:
+            raise FrameError(f"queues has no column {min(missing)!r}: pass what list_queues() returns, or ID to name.")
+        queues = dict(zip(queues["queue_id"], queues["name"], strict=True))
+    if "queue_id" not in jobs.columns:
+        raise FrameError("jobs has no column 'queue_id', so its queues cannot be named.")
+    known = {queue: name for queue, name in queues.items() if isinstance(name, str)}
+    names = category_array(arrow_text([known.get(queue) for queue in text_of(jobs["queue_id"]).to_pylist()]))
+    return jobs.assign(queue_name=names)
+
+
+def _read_queues(
+    client: Client, deadline: float | str | None
+) -> tuple[dict[str | None, dict[str, str | None]], int]:
+    """Return queues by ID, as sent, and when that was true, in milliseconds since the epoch."""
+    queues: dict[str | None, dict[str, str | None]] = {}
+    observed_ms = 0
+    for page in range(1, _MAX_QUEUE_PAGES):
+        params = {"pageNumber": str(page), "pageSize": str(_QUEUE_PAGE)}
+        answer, observed_ms = client.ask(client.family.queue_path, parse_queues, params=params, deadline=deadline)
+        new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
+        if not new:
+            break
+        queues |= new
+    return queues, observed_ms
+
+
+def _queue_names(
+    client: Client, asked: list[str] | None, deadline: float | str | None
+) -> tuple[dict[str, str | None], float]:
+    """Return the names of queues by ID as far as they are known, and the service's time in seconds since the epoch."""
+    needed = asked is None or not all(map(_QUEUE_ID.fullmatch, asked))
+    now = client.clock.time()
+    if needed or (asked and all(map(_WHOLE_QUEUE_ID.fullmatch, asked)) and not client.queue_names.keys() >= {*asked}):
+        try:
+            queues, observed_ms = _read_queues(client, deadline)
+        except CosaiError:
+            if needed:
+                raise
+        else:
+            now = observed_ms / 1000
+            client.queue_names = {
+                **dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked or ())),  # known to have no name
+                **{queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id},
+            }
+    return client.queue_names, now
+
+
+def _chosen(asked: list[str] | None, names: Mapping[str, str | None]) -> list[str]:
+    """Return the IDs of the queues that were asked for by ID or name.
+
+    Raises
+    ------
+    SettingsError
+        Where there is no such queue; it names the nearest one.
+    """
+    if asked is None:
+        return [*names]
+    chosen: dict[str, None] = {}
+    for text in asked:
+        found = [queue_id for queue_id, name in names.items() if text in (queue_id, name)]
+        found = found or [
+            queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()
+        ]
+        if not found and not _QUEUE_ID.fullmatch(text):
+            known = [name for name in names.values() if name]
+            near = nearest(text, known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}."
+            raise SettingsError(f"queue_id={text!r} is no queue of this bucket: {hint}")
+        chosen |= dict.fromkeys(found or [text])
+    return [*chosen]
+
+
+class _Memory:
+    """What a store spares a listing: which windows need not be listed again.
+
+    Parameters
+    ----------
+    store : JobStore
+        The store, read once for a whole listing: a large one takes its time.
+    client : Client
+        Whose jobs.
+    scopes : sequence of Scope
+        Queues and tags.
+    window : Window
+        What is listed.
+    """
+
+    def __init__(self, store: JobStore, client: Client, scopes: Sequence[Scope], window: Window) -> None:
+        self._store, self._scopes, self._window = store, scopes, window
+        self._name = f"{client.bucket} {client.path} {{0.queue_id}} {{0.tag}}".format
+        self._listed = {
+            scope: [
+                (Window(start, end), jobs)
+                for start, end, jobs in listed_windows(store.folder, self._name(scope))
+                if start < window.end and end > window.start
+            ]
+            for scope in scopes
+        }
+        windows = [window, *(piece for listed in self._listed.values() for piece, _ in listed)]
+        self._seen = store.created_between(min(windows).start, max(piece.end for piece in windows))
+
+    def known(self, scope: Scope) -> list[Window]:
+        """Return windows that need not be listed: all had ended there, and the store still has every one of them."""
+        listed, here = self._listed[scope], self._of(scope)
+        ended = here[here["outcome"].isin(ENDED)].drop_duplicates("job_id")
+        stored = counts([piece for piece, _ in listed], _seconds(ended).tolist())
+        return [piece for (piece, jobs), there in zip(listed, stored, strict=True) if there >= jobs]
+
+    def ended_ids(self) -> set[str]:
+        """Return the IDs of jobs, of any queue, that a listing may bring and that are stored as ended."""
+        return set(self._seen.loc[self._seen["outcome"].isin(ENDED), "job_id"])
+
+    def remember(self, plan: Windows) -> None:
+        """Note the hours that need no listing any more; their jobs are stored by now."""
+        for scope in {scope for scope, _, _ in plan.read}:
+            records = plan.records.get(scope, {}).values()
+            read = [(window, since_ms) for of, window, since_ms in plan.read if of == scope]
+            hours = settled(
+                [window for window, _ in read],
+                unfinished=[
+                    wire_seconds(record.values[_CREATED]) for record in records if not _is_for_good(record, scope)
+                ],
+                asked_ms=min(since_ms for _, since_ms in read),
+            )
+            created = [at for record in records if (at := wire_seconds(record.values[_CREATED])) is not None]
+            jobs = counts(hours, created)
+            if hours:
+                told = [(*hour, held) for hour, held in zip(hours, jobs, strict=True)]
+                mark_listed(self._store.folder, self._name(scope), told)
+
+    def jobs(self, listed_now: Collection[str]) -> pd.DataFrame:
+        """Return what the store knows of the window: what was listed now, before, and by ID."""
+        ids = {*listed_now}
+        for scope in self._scopes:
+            here = self._of(scope)
+            ids.update(here.loc[_seconds(here).between(*self._window, inclusive="left"), "job_id"])
+        return self._store.jobs(ids)
+
+    def _of(self, scope: Scope) -> pd.DataFrame:
+        here = (self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)
+        return self._seen[here & self._seen["creation_time"].notna()]
+
+
+def _is_for_good(record: Record, scope: Scope) -> bool:
+    """Return whether a job has ended and says where it belongs: one that does not would be looked for in vain later."""
+    values = record.values
+    return (
+        values[_STATE] in ENDED_STATES
+        and (values[_QUEUE], values[_TAG]) == scope
+        and wire_seconds(values[_CREATED]) is not None
+    )
+
+
+def _seconds(seen: pd.DataFrame) -> pd.Series[float]:
+    """Return creation times in seconds since the epoch; none may be missing."""
+    moments: pd.Series[float] = seen["creation_time"].dt.as_unit("ms").astype("int64") / 1000
+    return moments
+
+
+def _jobs_of(
+    memory: _Memory | None, plan: Windows, intake: Intake, *, columns: list[str], whole: bool
+) -> pd.DataFrame:
+    """Return the jobs of the window in order, from the store where it can be read, and let it remember what was listed whole."""
+    listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
+    if memory and not isinstance(intake.failure, FileError):
+        try:
+            if whole and plan.read:
+                memory.remember(plan)
+            stored = memory.jobs(listed)
+            return stored.reindex(columns=[*COLUMNS, *columns])
+        except FileError as failure:
+            intake.failure = intake.failure or failure
+    return frame_of([*listed.values()], columns).sort_values(["creation_time", "job_id"], ignore_index=True)
+
+
+def _tell(
+    plan: Windows, intake: Intake, jobs: pd.DataFrame, asked: list[tuple[Scope, Window]], *, interrupted: bool
+) -> None:
+    """Raise or warn for a listing that ended early, with the stretches of time that are missing."""
+    warn_of_repairs(intake.repairs)
+    read: dict[Scope, list[Window]] = {}
+    for scope, window, _ in plan.read:
+        read.setdefault(scope, []).append(window)
+    missing = [(scope, gap) for scope, window in asked for gap in gaps(window, read.get(scope, []))]
+    if not missing:
+        if intake.failure is not None:
+            raise_with(intake.failure, jobs, f"{len(jobs):,} jobs were listed before.")
+        if interrupted:
+            warnings.warn(
+                f"The listing was interrupted when all {len(jobs):,} jobs were listed; nothing is missing.",
+                InterruptedWarning,
+                stacklevel=3,
+            )
+        return
+    several = len({scope for scope, _ in asked}) > 1
+    stretches = ", ".join(
+        f"{wire_time(gap.start)} to {wire_time(gap.end)}"
+        + (f" ({scope.tag} in {scope.queue_id})" if several else "")
+        for scope, gap in missing[:_SHOWN_GAPS]
+    )
+    more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""
+    note = f"{len(jobs):,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
+    if intake.failure is not None:
+        raise_with(intake.failure, jobs, note)
+    if intake.interrupted:
+        warnings.warn(f"The listing was interrupted: {note} List again.", InterruptedWarning, stacklevel=3)
+    elif isinstance(intake.end, CosaiError):
+        raise_with(intake.end, jobs, note)
+    else:
+        warnings.warn(f"The listing ended early ({intake.ended}): {note} List again.", IncompleteWarning, stacklevel=3)
+
+
+def merged(windows: Iterable[tuple[int, int]]) -> list[Window]:
+    """Join windows that touch or overlap.
+
+    Examples
+    --------
+    >>> merged([(5, 7), (1, 3), (3, 4)])
+    [Window(start=1, end=4), Window(start=5, end=7)]
+    """
+    joined: list[Window] = []
+    for start, end in sorted(windows):
+        if joined and start <= joined[-1].end:
+            joined[-1] = Window(joined[-1].start, max(end, joined[-1].end))
+        else:
+            joined.append(Window(start, end))
+    return joined
+
+
+def gaps(window: Window, known: Iterable[tuple[int, int]]) -> list[Window]:
+    """Return what of a window is not known.
+
+    Examples
+    --------
+    >>> gaps(Window(0, 10), [(2, 4), (8, 12)])
+    [Window(start=0, end=2), Window(start=4, end=8)]
+    """
+    missing, reached = [], window.start
+    for start, end in merged(known):
+        if reached < min(start, window.end):
+            missing.append(Window(reached, min(start, window.end)))
+        reached = max(reached, end)
+    if reached < window.end:
+        missing.append(Window(reached, window.end))
+    return missing
+
+
+def settled(
+    read: Iterable[tuple[int, int]], *, unfinished: Iterable[int | None], asked_ms: int
+) -> list[Window]:
+    """Return the hours of the windows read in which nothing can change any more; each by itself, also where they touch.
+
+    Parameters
+    ----------
+    read : iterable of (start, end)
+        Windows read to their end.
+    unfinished : iterable of int or None
+        Creation times (seconds since the epoch) of jobs that have not ended; None keeps everything open.
+    asked_ms : int
+        When the first page was answered, in milliseconds since the epoch.
+
+    Examples
+    --------
+    >>> settled([(0, 9000)], unfinished=[4000], asked_ms=10_000_000)
+    [Window(start=0, end=3600), Window(start=7200, end=9000)]
+    >>> settled([(0, 9000)], unfinished=[], asked_ms=5_000_000)
+    [Window(start=0, end=3600), Window(start=3600, end=4940)]
+    """
+    open_since = list(unfinished)
+    if None in open_since:
+        return []
+    open_blocks = {at // _BLOCK_S for at in open_since if at is not None}
+    past = asked_ms // 1000 - _SETTLED_AFTER_S
+    blocks = []
+    for start, end in merged(read):
+        last = min(end, past)
+        for block in range(start // _BLOCK_S, -(-last // _BLOCK_S)):
+            piece = Window(max(start, block * _BLOCK_S), min(last, (block + 1) * _BLOCK_S))
+            if block not in open_blocks and piece.start < piece.end:
+                blocks.append(piece)
+    return blocks
+
+
+def counts(windows: Iterable[tuple[int, int]], created: Iterable[float]) -> list[int]:
+    """Return how many of some creation times lie in each window.
+
+    Examples
+    --------
+    >>> counts([(0, 10), (5, 20)], [19.5, 5, 5, 0])
+    [3, 3]
+    """
+    times = sorted(created)
+    return [bisect_left(times, end) - bisect_left(times, start) for start, end in windows]

@@ -1,0 +1,220 @@
+"""GETs by libcurl's multi interface, all in the calling thread: the fast engine, where pycurl is installed."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import certifi
+import pycurl
+
+from cosai_nb.service.engine import (
+    CONNECT_TIMEOUT_S,
+    MAX_CONNECTIONS,
+    Reply,
+    Route,
+    answer_cut,
+    certificate_refused,
+    check_encoding,
+    connection_broke,
+    name_unknown,
+    no_answer_within,
+    no_connection,
+    proxy_refused,
+    tls_refused,
+    too_large,
+)
+from cosai_nb.errors import CosaiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
+_BROKEN = {
+    pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_HTTP2, pycurl.E_UNSUPPORTED_PROTOCOL,
+}  # fmt: skip
+_CUT_IN_HANDSHAKE = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "eof", "reset", "closed")
+
+
+class _Lines(list[str]):
+    """Header lines whose repr shows none of them."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} header lines>"
+
+
+class _Transfer:
+    """One easy handle, used again and again."""
+
+    __slots__ = ("body", "curl", "key", "max_bytes", "received", "timeout", "too_large")
+
+    def __init__(self, curl: pycurl.Curl) -> None:
+        self.curl, self.key, self.body, self.received = curl, None, bytearray(), [b""]
+        self.max_bytes, self.timeout, self.too_large = 0, 0.0, False
+        curl.setopt(pycurl.HEADERFUNCTION, self.received.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._write)
+
+    def _write(self, chunk: bytes) -> int | None:
+        self.body += chunk
+        if len(self.body) <= self.max_bytes:
+            return None
+        self.too_large = True
+        return 0  # fewer than came, which ends the transfer
+
+    def start(self, key: Any, url: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
+        self.key, self.timeout, self.max_bytes, self.too_large = key, timeout, max_bytes, False
+        self.body = bytearray()
+        self.received.clear()
+        self.curl.setopt(pycurl.URL, url)
+        self.curl.setopt(pycurl.HTTPHEADER, _Lines([f"{name}: {text}" for name, text in headers.items()]))
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
+
+    def reply(self) -> Reply | CosaiError:
+        headers: dict[str, str] = {}
+        for line in self.received:
+            name, colon, text = line.decode("latin-1").partition(":")
+            if colon:
+                headers[name.strip().lower()] = text.strip()
+            elif name.startswith("HTTP/"):
+                headers.clear()  # of a proxy, or of 100 Continue
+        status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        try:
+            check_encoding(headers, status)
+        except CosaiError as error:
+            return error
+        return Reply(status, headers, bytes(self.body))
+
+    def failure(self, code: int, message: str) -> CosaiError:
+        """Return the error for one of libcurl's codes; its messages hold host names and ports only."""
+        if self.too_large:
+            return too_large(self.max_bytes)
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return no_answer_within(self.timeout)
+        number: int = self.curl.getinfo(pycurl.OS_ERRNO)
+        brief = os.strerror(number) if number else message.partition("\n")[0][:100] or f"curl {code}"
+        if code in _CERTIFICATE:
+            return certificate_refused(brief)
+        if code == pycurl.E_SSL_CONNECT_ERROR:
+            cut = number or any(word in message for word in _CUT_IN_HANDSHAKE)
+            return connection_broke(brief) if cut else tls_refused(brief)
+        tunnel: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
+        if 400 <= tunnel < 500:  # noqa: PLR2004 - HTTP's range
+            return proxy_refused(tunnel)
+        if code == pycurl.E_PARTIAL_FILE or (code == pycurl.E_RECV_ERROR and self.body):
+            return answer_cut()
+        if code == pycurl.E_COULDNT_RESOLVE_HOST:
+            return name_unknown()
+        return connection_broke(brief) if code in _BROKEN else no_connection(brief)
+
+
+class CurlEngine:
+    """An :class:`~cosai_nb.service.engine.Engine` of one thread.
+
+    Parameters
+    ----------
+    route : Route
+        How the service is reached.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._open()
+
+    def _open(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._timer_at: float | None = None
+        self._flying: dict[pycurl.Curl, _Transfer] = {}
+        self._free: list[_Transfer] = []
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+        """Begin a GET; see :class:`~cosai_nb.service.engine.Engine`."""
+        transfer = self._free.pop() if self._free else _Transfer(self._new_handle())
+        transfer.start(key, url, {**headers, "Accept-Encoding": "identity"}, timeout, max_bytes)
+        self._flying[transfer.curl] = transfer
+        self._multi.add_handle(transfer.curl)
+
+    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+        """Return what has finished; see :class:`~cosai_nb.service.engine.Engine`."""
+        until = time.monotonic() + seconds
+        while True:
+            now = time.monotonic()
+            if self._timer_at is not None and self._timer_at <= now:
+                self._timer_at = None
+                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            wait = min(until, self._timer_at or until) - now
+            for key, events in self._selector.select(max(0.0, wait)):
+                mask = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
+                    pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
+                )
+                self._multi.socket_action(key.fd, mask)
+            collected = self._finished()
+            if collected or not self._flying or time.monotonic() >= until:
+                return collected
+
+    def close(self) -> None:
+        """Drop what is in flight; see :class:`~cosai_nb.service.engine.Engine`."""
+        for curl in self._flying:
+            self._multi.remove_handle(curl)
+            curl.close()
+        for transfer in self._free:
+            transfer.curl.close()
+        self._multi.close()
+        self._selector.close()
+        self._open()
+
+    def _finished(self) -> list[tuple[Any, Reply | CosaiError]]:
+        collected: list[tuple[Any, Reply | CosaiError]] = []
+        more = 1
+        while more:
+            more, good, bad = self._multi.info_read()
+            for curl, code, message in [*((curl, 0, "") for curl in good), *bad]:
+                transfer = self._flying.pop(curl)
+                self._multi.remove_handle(curl)
+                collected.append(
+                    (transfer.key, transfer.failure(code, message) if code else transfer.reply())
+                )
+                self._free.append(transfer)
+        return collected
+
+    def _watch(self, event: int, number: int, _multi: object, _data: object) -> None:
+        """Take note of which socket libcurl waits for, and for what."""
+        known = number in self._selector.get_map()
+        if event == pycurl.POLL_REMOVE:
+            if known:
+                self._selector.unregister(number)
+            return
+        events = (selectors.EVENT_READ if event & pycurl.POLL_IN else 0) | (
+            selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
+        )
+        (self._selector.modify if known else self._selector.register)(number, events)
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._timer_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+    def _new_handle(self) -> pycurl.Curl:
+        """Return a handle with everything that is the same for all requests."""
+        curl, verify = pycurl.Curl(), self._route.verify
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+            (pycurl.HTTP_CONTENT_DECODING, 0),
+            (pycurl.CONNECTTIMEOUT_MS, int(CONNECT_TIMEOUT_S * 1000)),
+            (pycurl.PROXY, self._route.proxy or ""),
+            (pycurl.NOPROXY, ""),  # the environment's exceptions are read already
+            (pycurl.SSL_VERIFYPEER, int(verify is not False)),
+            (pycurl.SSL_VERIFYHOST, 2 * int(verify is not False)),
+        ):
+            curl.setopt(option, value)
+        if verify is not False:
+            bundle = verify if isinstance(verify, str) else certifi.where()
+            curl.setopt(pycurl.CAPATH if Path(bundle).is_dir() else pycurl.CAINFO, bundle)
+        return curl

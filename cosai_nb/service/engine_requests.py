@@ -1,0 +1,349 @@
+"""GETs by requests and urllib3, each in a thread of a small pool: the engine of a plain installation.
+
+A ``requests.Session`` would read ``~/.netrc``, follow redirects and keep cookies; each of these could replace or leak the
+signature, and together they cost three quarters of a request's time. So only requests' adapter is used, for its rules of
+proxies and CA bundles, and its urllib3 pool is asked directly.
+
+Socket timeouts start anew with every byte, and name look-ups have none. So the time of a request is kept by the thread
+that collects: when it is over, the request has failed, whatever its own thread is doing, and its socket is shut down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import itertools
+import re
+import socket
+import ssl
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
+
+from cosai_nb.errors import CosaiError, SettingsError
+from cosai_nb.service.engine import (
+    CONNECT_TIMEOUT_S,
+    MAX_CONNECTIONS,
+    Reply,
+    Route,
+    answer_cut,
+    certificate_refused,
+    check_encoding,
+    connection_broke,
+    name_unknown,
+    no_answer_within,
+    no_connection,
+    proxy_refused,
+    tls_refused,
+    too_large,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_HEADER_BYTES = 2**18
+_IDLE_S = 0.5  # after which a thread without work ends
+_TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+_here = threading.local()  # .task: what the present thread is asking
+
+
+class _Task:
+    """One GET in flight; ``connection`` is set while it holds one."""
+
+    __slots__ = ("connection", "fresh", "headers", "key", "left", "max_bytes", "target", "timeout", "until")
+
+    def __init__(self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
+        self.key, self.target, self.headers, self.max_bytes = key, target, headers, max_bytes
+        self.timeout, self.until = timeout, time.monotonic() + timeout
+        self.left = max_bytes + _MAX_HEADER_BYTES
+        self.connection: Any = None
+        self.fresh = True
+
+
+class RequestsEngine:
+    """An :class:`Engine` of threads.
+
+    Parameters
+    ----------
+    route : Route
+        How the service is reached.
+
+    Raises
+    ------
+    SettingsError
+        Where the proxy speaks SOCKS and requests cannot.
+    """
+
+    _names = itertools.count(1)
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._adapter = _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = "GET", f"{route.url}/", {}  # type: ignore[assignment]  # enough here
+        proxies = {urlsplit(route.url).scheme: route.proxy} if route.proxy else {}
+        try:
+            self._pool = self._adapter.get_connection_with_tls_context(request, route.verify, proxies=proxies)
+        except requests.exceptions.InvalidSchema:
+            raise SettingsError(
+                f"The proxy for {route.url} speaks SOCKS, which requests cannot by itself: pip install 'requests[socks]', or "
+                "the engine with 'cosai_nb[fast]'."
+            ) from None
+        self._adapter.cert_verify(self._pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
+        # a plain proxy is told the whole address, a tunnel only the path
+        whole = self._adapter.request_url(request, proxies) != "/"
+        self._prefix = route.url if whole else ""
+        self._proxy_headers = self._adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
+        self._todo: SimpleQueue[_Task] = SimpleQueue()
+        self._finished: SimpleQueue[tuple[_Task, Reply | CosaiError]] = SimpleQueue()
+        self._flying: set[_Task] = set()
+        self._lock = threading.Lock()
+        self._threads = self._busy = 0
+
+    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+        """Begin a GET; see :class:`Engine`."""
+        target = self._prefix + url.removeprefix(self._route.url)
+        task = _Task(key, target, headers, timeout, max_bytes)
+        self._flying.add(task)
+        with self._lock:
+            self._todo.put(task)
+            self._busy += 1
+            spawn = self._busy > self._threads
+            self._threads += spawn
+        if spawn:
+            threading.Thread(target=self._work, name=f"cosai-{next(self._names)}", daemon=True).start()
+
+    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+        """Return what has finished; see :class:`Engine`."""
+        now = time.monotonic()
+        earliest = min((task.until for task in self._flying), default=now)
+        collected: list[tuple[Any, Reply | CosaiError]] = []
+        wait: float | None = max(0.0, min(seconds, earliest - now))
+        with contextlib.suppress(Empty):
+            while True:
+                task, came = self._finished.get(timeout=wait) if wait else self._finished.get_nowait()
+                wait = None
+                if task in self._flying:
+                    self._flying.remove(task)
+                    collected.append((task.key, came))
+        now = time.monotonic()
+        if earliest <= now:
+            for task in [task for task in self._flying if task.until <= now]:
+                self._drop(task)
+                collected.append((task.key, no_answer_within(task.timeout)))
+        return collected
+
+    def close(self) -> None:
+        """Drop what is in flight; see :class:`Engine`."""
+        for task in [*self._flying]:
+            self._drop(task)
+        self._adapter.close()
+
+    def _drop(self, task: _Task) -> None:
+        """Forget a task and shut its socket down, so that its thread comes free."""
+        self._flying.discard(task)
+        with contextlib.suppress(OSError, AttributeError):
+            task.connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _work(self) -> None:
+        """Ask for task after task, until there is none for a while."""
+        while True:
+            try:
+                task = self._todo.get(timeout=_IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._todo.empty():
+                        self._threads -= 1
+                        return
+                continue
+            came = self._outcome(task)
+            with self._lock:
+                self._busy -= 1
+            self._finished.put((task, came))
+
+    def _outcome(self, task: _Task) -> Reply | CosaiError:
+        """Ask, and once more free of charge where a kept connection had been closed by the other side."""
+        if task not in self._flying:
+            return no_answer_within(task.timeout)
+        _here.task = task
+        try:
+            try:
+                return self._exchange(task)
+            except ProtocolError as error:
+                if task.fresh or not _is_stale(error):
+                    raise
+            return self._exchange(task)
+        except CosaiError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - an answer may make the library raise anything
+            return _typed(error, task.timeout)
+        finally:
+            task.connection = _here.task = None
+
+    def _exchange(self, task: _Task) -> Reply:
+        left = max(task.until - time.monotonic(), 0.001)
+        response = self._pool.urlopen(
+            "GET",
+            task.target,
+            headers={**task.headers, "Accept-Encoding": "identity", **self._proxy_headers},
+            redirect=False,
+            retries=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=Timeout(connect=min(left, CONNECT_TIMEOUT_S), read=left),
+        )
+        headers = {name.lower(): text for name, text in response.headers.items()}
+        body = bytearray()
+        try:
+            check_encoding(headers, response.status)
+            while chunk := response.read(65536, decode_content=False):
+                body += chunk
+                if len(body) > task.max_bytes:
+                    raise too_large(task.max_bytes)
+        except BaseException:
+            response.close()
+            raise
+        task.connection = None  # from here on it is another's
+        response.release_conn()
+        return Reply(response.status, headers, bytes(body))
+
+
+class _CountedReader(io.RawIOBase):
+    """Counts what is read for the present task, whatever the framing says of its length."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = self._raw.readinto(buffer)  # type: ignore[attr-defined]  # SocketIO has it
+        task: _Task = _here.task
+        task.left -= count or 0
+        if task.left < 0:
+            raise too_large(task.max_bytes)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Socket:
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def makefile(self, *_args: Any, **_kwargs: Any) -> io.BufferedReader:
+        return io.BufferedReader(_CountedReader(self._sock.makefile("rb", buffering=0)))
+
+
+class _Counted:
+    """What both kinds of connections have: a counted socket, no debug output, and the task that holds them."""
+
+    debuglevel = 0  # whatever somebody sets on http.client, no header is printed
+
+    def connect(self) -> None:
+        _here.task.connection = self
+        super().connect()  # type: ignore[misc]  # mixed in
+        self.sock = _Socket(self.sock)  # type: ignore[has-type]  # mixed in
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _here.task.connection, _here.task.fresh = self, self.sock is None
+        super().request(*args, **kwargs)  # type: ignore[misc]  # mixed in
+
+
+class _HTTPConnection(_Counted, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Counted, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter on counted connections."""
+
+    _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}  # noqa: RUF012 - read only, as urllib3 has it
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = self._POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[no-untyped-call]
+        if manager.proxy is not None and manager.proxy.scheme in self._POOLS:  # SOCKS has pools of its own
+            manager.pool_classes_by_scheme = self._POOLS
+        return manager
+
+
+def _is_stale(error: ProtocolError) -> bool:
+    """Return whether a kept connection was closed before it brought a byte."""
+    return any(isinstance(link, ConnectionError) for link in _chain(error))
+
+
+def _typed(error: Exception, timeout: float) -> CosaiError:
+    """Turn a failure of the library into a sentence; the original text holds addresses and object reprs only."""
+    chain = _chain(error)
+    if found := next((link for link in chain if isinstance(link, CosaiError)), None):
+        return found.with_traceback(None)
+    if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
+        return certificate_refused(_brief(error))
+    if any(isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_CUT) for link in chain):
+        return tls_refused(_brief(error))
+    tunnel = next((found for link in chain if (found := _TUNNEL.match(str(link)))), None)
+    if tunnel and tunnel[1].startswith("4"):
+        return proxy_refused(tunnel[1])
+    if any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain):
+        return answer_cut()
+    if any(isinstance(link, requests.Timeout | TimeoutError) or "timed out" in str(link) for link in chain):
+        return no_answer_within(timeout)
+    if any(isinstance(link, socket.gaierror) for link in chain) or "NameResolution" in repr(error):
+        return name_unknown()
+    if any(isinstance(link, ProtocolError | ConnectionError) for link in chain) and not _is_refused(chain):
+        return connection_broke(_brief(error))
+    return no_connection(_brief(error))
+
+
+def _is_refused(chain: list[BaseException]) -> bool:
+    return any(isinstance(link, ConnectionRefusedError) for link in chain)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return the error with everything that it wraps, by cause, context, ``reason`` or argument."""
+    found: list[BaseException] = []
+    todo: list[object] = [error]
+    while todo:
+        link = todo.pop()
+        if isinstance(link, BaseException) and link not in found:
+            found.append(link)
+            todo += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+    return found
+
+
+def _brief(error: BaseException) -> str:
+    innermost = next((link for link in _chain(error) if isinstance(link, OSError) and link.strerror), error)
+    return getattr(innermost, "strerror", None) or type(innermost).__name__

@@ -1,0 +1,573 @@
+"""What to ask next, when to ask again and when to stop: a state machine without threads, locks or sleep.
+
+A *plan* knows what is to be asked: lists of job IDs (:class:`Lists`), pages of a list
+(:class:`~cosai_nb.service.listing.Windows`), one address (:class:`Single`). The *scheduler* knows when: it is told the
+time, gives the GETs to send now, and takes what came of each. What was learnt of the service (its pace, the lists that it
+takes) outlives a call in :class:`Pace`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cosai_nb.arguments import MAX_LIST
+from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError, UnavailableError
+from cosai_nb.schema import Record, progress_of
+from cosai_nb.service.parsing import MAX_BYTES, PLACE, Answer, Fields, parse_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+MAX_JOB_BYTES = 2**20
+_ANSWER_RETRIES = 2  # of an answer that cannot be read: it was cut once, hardly three times
+_LIST_TRIES, _TRIES = 4, 8  # where other requests come through: a list comes apart soon, a single ID is worth more
+_HOPELESS_S = 30.0  # an outage that a call survives: longer than a restart, shorter than anybody waits for nothing
+_HOLD_S = 5.0  # between two probes of a service that is down, at most: soon enough after it is back
+_FORGET_S = 600.0  # longer than any wait of a call: after it, what a call met says nothing of now
+_FLOOR = 0.5  # requests a second that throttling never goes below
+_LISTS_REFUSED = frozenset({400, 404, 414})
+_STATE = PLACE["state"]
+
+
+@dataclass(slots=True, eq=False)
+class Get:
+    """One GET and what became of its tries.
+
+    Parameters
+    ----------
+    path : str
+        Path before percent-encoding, for example ``/ai_jobs/<id>,<id>``.
+    parse : callable
+        Body to answer; an AnswerError of it that says ``retryable`` is retried.
+    item : object
+        What the plan needs to know of it.
+    params : mapping
+        Query parameters.
+    max_bytes : int
+        Where to stop reading.
+    tries : int
+        How often it may be asked while other requests come through.
+    """
+
+    path: str
+    parse: Callable[[bytes], Any]
+    item: Any = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    max_bytes: int = MAX_BYTES
+    tries: int = 1_000_000
+    failed: int = 0
+    unreadable: int = 0
+    paid: int = 0
+    since: float = math.nan
+    sent: float = math.nan
+    alongside: int = 0
+    corrected: set[str] = field(default_factory=set)
+    used: Any = None
+
+
+class Plan(Protocol):
+    """What is to be asked, and what an answer means for the rest."""
+
+    def next(self) -> Get | None:
+        """Return the next GET, None while there is none."""
+        ...
+
+    def answered(self, get: Get, answer: Any, observed_ms: int) -> None:
+        """Take an answer; what it raises ends the call."""
+        ...
+
+    def refused(self, get: Get, error: CosaiError) -> None:
+        """Take a failure that asking again will not change; what it raises ends the call."""
+        ...
+
+
+class RetryQuota:
+    """A budget of retries, so that an outage is not answered with a storm; the figures are botocore's.
+
+    A retry costs 14 of 500 tokens. A success returns the whole cost of its last retry, or one token.
+
+    Examples
+    --------
+    >>> quota = RetryQuota(tokens=20)
+    >>> quota.take(), quota.take(), quota.give(14), quota.take()
+    (14, 0, None, 14)
+    """
+
+    COST = 14
+
+    def __init__(self, tokens: int = 500) -> None:
+        self._capacity = self._tokens = tokens
+
+    def take(self) -> int:
+        """Pay for a retry and return its cost, 0 where the budget is spent."""
+        if self._tokens < self.COST:
+            return 0
+        self._tokens -= self.COST
+        return self.COST
+
+    def give(self, paid: int) -> None:
+        """Take note of a success whose last retry cost so much."""
+        self._tokens = min(self._capacity, self._tokens + (paid or 1))
+
+
+class Rate:
+    """Requests a second: halved when throttled, creeping back, never above the ceiling.
+
+    Parameters
+    ----------
+    ceiling : float or None
+        Requests a second that the user allows; None asks as fast as the service lets us.
+
+    Notes
+    -----
+    Throttling answers come in bursts. Only the first within a second halves the rate. Where no rate is in force yet, it
+    is half of the pace of the last second. Successes add, in a second, one twentieth of the highest rate that was
+    throttled, or of the present rate where that is more: full speed is back about ten seconds after it was halved once.
+    Ten minutes without a request forget it all.
+    """
+
+    def __init__(self, ceiling: float | None) -> None:
+        self._ceiling = self.now = ceiling
+        self._step = 0.0
+        self._next = self._halved = -math.inf
+        self._recent: deque[float] = deque(maxlen=4096)
+
+    def turn(self, now: float) -> float:
+        """Return when the next request may be sent."""
+        if self._recent and now - self._recent[-1] > _FORGET_S:
+            self.now, self._step = self._ceiling, 0.0
+        return -math.inf if self.now is None else self._next
+
+    def sent(self, now: float) -> None:
+        """Take note of a request."""
+        self._recent.append(now)
+        if self.now is not None:
+            self._next = max(now, self._next) + 1.0 / self.now
+
+    def throttled(self, now: float) -> None:
+        """Halve the rate after a 429 or SlowDown."""
+        if now - self._halved < 1.0:
+            return
+        before = self.now or self._pace(now)
+        self.now = min(max(before / 2, _FLOOR), self._ceiling or math.inf)
+        self._step = max(self._step, before / 20)
+        self._halved = now
+
+    def _pace(self, now: float) -> float:
+        """Return the requests a second of late; a call that has just begun has a fraction of a second to show."""
+        recent = [sent for sent in self._recent if sent > now - 1.0]
+        return len(recent) / max(now - recent[0], 0.05) if recent else 1.0
+
+    def succeeded(self) -> None:
+        """Let the rate creep back after a success."""
+        if self.now is not None and self._step:
+            self.now += max(self._step, self.now / 20) / self.now
+            self.now = min(self.now, self._ceiling or math.inf)
+
+
+class InFlight:
+    """How many requests to have in flight: more while that brings more answers a second, fewer when it does not.
+
+    Answers a second are the requests in flight by the seconds that one takes (Little's law), so they are known as soon
+    as some requests of the present size are back. The size doubles while each doubling brings a quarter more. Then it
+    stays, and now and then a quarter more or less is tried; less at once where answers take twice as long as before.
+    Throttling halves it, an outage leaves one probe.
+
+    Parameters
+    ----------
+    start : int
+        Requests to begin with.
+    """
+
+    _REST = 10  # epochs between two trials
+
+    def __init__(self, start: int = 8) -> None:
+        self.size = float(start)
+        self._pace = self._took_s = 0.0  # answers a second, and seconds an answer, of the size that was settled on
+        self._doubling, self._rest, self._up = True, 0, False
+        self._settled: float | None = None  # the size to return to, while another is tried
+        self._begin(-math.inf)
+
+    def _begin(self, now: float) -> None:
+        self._since, self._count, self._took, self._alongside = now, 0, 0.0, 0
+
+    def answered(self, get: Get, now: float, ceiling: int) -> None:
+        """Take note of an answer; what was sent under another size says nothing of this one."""
+        if get.sent < self._since:
+            return
+        self._count += 1
+        self._took += now - get.sent
+        self._alongside += get.alongside
+        enough = self.size / 2 if self._doubling else 2 * self.size
+        if self._count >= max(enough, 4):
+            took_s = max(self._took / self._count, 1e-6)
+            self._judge(self._alongside / self._count / took_s, took_s, ceiling)
+            self._begin(now)
+
+    def _judge(self, pace: float, took_s: float, ceiling: int) -> None:
+        """Decide the size of the next epoch by the answers a second of this one."""
+        if self._doubling:
+            better = pace > 1.25 * self._pace
+            if pace < 1.05 * self._pace:
+                self.size = max(self.size / 2, 1.0)
+            else:
+                self._pace, self._took_s = pace, took_s
+            self._doubling = better and self.size < ceiling
+            self.size = min(2 * self.size if better else self.size, ceiling)
+        elif self._settled is not None:
+            if pace >= (1.1 if self._up else 0.95) * self._pace:
+                self._pace, self._took_s = pace, took_s
+            else:
+                self.size = self._settled
+            self._settled = None
+        else:
+            self._rest -= 1
+            slow = took_s > 2 * self._took_s
+            self._pace, self._took_s = (self._pace + pace) / 2, (self._took_s + took_s) / 2
+            if slow or self._rest <= 0:
+                self._up = not (slow or self._up)
+                self._settled, self._rest = self.size, self._REST
+                self.size = min(max(self.size * (1.25 if self._up else 0.75), 1.0), ceiling)
+
+    def throttled(self) -> None:
+        """Halve it, and go up from there by trials."""
+        self.size, self._doubling, self._settled = max(self.size / 2, 1.0), False, None
+        self._pace, self._rest, self._up = 0.0, 3, False
+        self._begin(-math.inf)
+
+    def collapsed(self) -> None:
+        """Leave one probe; what comes through begins again."""
+        self.size, self._doubling, self._settled, self._pace = 1.0, True, None, 0.0
+        self._begin(-math.inf)
+
+
+class Pace:
+    """What a client has learnt of its service; it outlives a call.
+
+    Parameters
+    ----------
+    ceiling : float or None
+        Requests a second that the user allows.
+    """
+
+    def __init__(self, ceiling: float | None) -> None:
+        self.rate, self.quota, self.in_flight = Rate(ceiling), RetryQuota(), InFlight()
+        self.list_size: int | None = None  # largest comma list that the service takes, once it refused one
+        self.accepted_size = 1  # largest comma list that it has answered
+
+
+class Scheduler:
+    """Decides when each GET of a plan is sent, sent again or given up.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be asked.
+    pace : Pace
+        What is known of the service.
+    now, patience : float
+        The time, and seconds for one request in all, with its retries.
+    deadline : float
+        Seconds for the whole call.
+    hopeless : float
+        Seconds in which nothing comes through before the call ends.
+    workers : int
+        Most requests in flight.
+    random : callable
+        Uniform in [0, 1).
+
+    Attributes
+    ----------
+    end : CosaiError or str or None
+        Why the call ended early: an error, or words.
+    in_flight : int
+        GETs sent and not come back.
+    """
+
+    DEADLINE_OVER = "the deadline of the call was over"
+
+    def __init__(
+        self,
+        plan: Plan,
+        pace: Pace,
+        *,
+        now: float,
+        random: Callable[[], float],
+        workers: int = 64,
+        patience: float = 180.0,
+        deadline: float = math.inf,
+        hopeless: float = _HOPELESS_S,
+    ) -> None:
+        self._plan, self._pace, self._random, self._hopeless = plan, pace, random, hopeless
+        self._workers, self._patience, self.until = workers, patience, now + deadline
+        self.in_flight = 0
+        self.end: CosaiError | str | None = None
+        self._again: list[tuple[float, int, Get]] = []
+        self._upcoming: Get | None = None
+        self._number = 0
+        self._hold_until = self._held_at = self._succeeded_at = -math.inf
+        self._failing_since = math.inf
+        self._streak = self._holds = 0
+
+    def due(self, now: float) -> Get | None:
+        """Return a GET to send now, None where it is not the time for any; ask until it is None."""
+        if now >= self.until:
+            self.stop(self.DEADLINE_OVER)
+        room = self.in_flight < min(self._workers, max(1, int(self._pace.in_flight.size)))
+        if self.end is not None or not room or now < max(self._hold_until, self._pace.rate.turn(now)):
+            return None
+        if self._again and self._again[0][0] <= now:
+            get: Get | None = heappop(self._again)[2]
+        else:
+            get, self._upcoming = self._upcoming or self._plan.next(), None
+        if get is not None:
+            self._pace.rate.sent(now)
+            self.in_flight += 1
+            get.sent, get.alongside = now, self.in_flight
+            get.since = now if math.isnan(get.since) else get.since
+        return get
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until something may be due without anything coming back."""
+        earliest = max(self._hold_until, self._pace.rate.turn(now))
+        if earliest <= now:
+            earliest = self._again[0][0] if self._again else math.inf
+        return max(0.0, min(earliest, self.until) - now)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to send or to wait for."""
+        if self.end is None and not self.in_flight and not self._again and self._upcoming is None:
+            self._upcoming = self._plan.next()
+            return self._upcoming is None
+        return self.end is not None
+
+    def stop(self, why: CosaiError | str) -> None:
+        """End the call early."""
+        self.end = self.end or why
+
+    def answered(self, get: Get, answer: Any, observed_ms: int, now: float) -> None:
+        """Take an answer that could be read."""
+        self.in_flight -= 1
+        self._succeeded_at, self._failing_since, self._streak, self._holds = now, math.inf, 0, 0
+        self._pace.quota.give(get.paid)
+        self._pace.rate.succeeded()
+        self._pace.in_flight.answered(get, now, self._workers)
+        self._tell(lambda: self._plan.answered(get, answer, observed_ms))
+
+    def failed(self, get: Get, error: CosaiError, now: float, *, corrected: bool = False) -> None:
+        """Take a failure: send the GET again, later or at once where its cause was ``corrected``, or give it up."""
+        self.in_flight -= 1
+        if corrected:
+            self._push(get, now)
+            return
+        get.failed += 1
+        get.unreadable += isinstance(error, AnswerError)
+        throttled = error.status_code == 429 or error.code == "SlowDown"  # noqa: PLR2004 - HTTP's number
+        if throttled:
+            self._pace.rate.throttled(now)
+        if throttled or not (isinstance(error, RefusedError) and error.code):
+            self._note_failure(get, error, now, throttled=throttled)
+        if self.end is not None:
+            return
+        delay = max(backoff(get.failed - 1, self._random()), error.retry_after or 0.0)
+        if self._is_worth_another_try(get, error, now + delay, throttled=throttled):
+            self._push(get, now + delay)
+        else:
+            self._tell(lambda: self._plan.refused(get, error))
+
+    def _is_worth_another_try(self, get: Get, error: CosaiError, due: float, *, throttled: bool) -> bool:
+        if not error.retryable or get.unreadable > _ANSWER_RETRIES or due > get.since + self._patience:
+            return False
+        if throttled:  # costs waiting, no budget
+            return True
+        others_came_through = self._succeeded_at > get.since
+        if get.failed >= get.tries and others_came_through:
+            return False
+        get.paid = self._pace.quota.take()
+        return bool(get.paid) or not others_came_through
+
+    def _note_failure(self, get: Get, error: CosaiError, now: float, *, throttled: bool) -> None:
+        """Hold everything back where the service throttles or nothing comes through; end the call where that lasts."""
+        self._failing_since = min(self._failing_since, now)
+        self._streak += 1
+        lasting = self._patience if throttled else min(self._hopeless, self._patience)
+        if now - self._failing_since >= lasting:
+            self.stop(
+                UnavailableError(f"ended after nothing came through for {now - self._failing_since:.0f} s; the last said: {error}")
+            )
+        down = self._streak > max(4.0, self._pace.in_flight.size)
+        if (throttled or down) and get.sent >= self._held_at:
+            if throttled:
+                self._pace.in_flight.throttled()
+            else:
+                self._pace.in_flight.collapsed()
+            self._held_at = now
+            self._hold_until = now + backoff(self._holds, self._random(), cap=_HOLD_S)
+            self._holds += 1
+        if throttled:
+            self._hold_until = max(self._hold_until, now + (error.retry_after or 0.0))
+
+    def _push(self, get: Get, due: float) -> None:
+        self._number += 1
+        heappush(self._again, (due, self._number, get))
+
+    def _tell(self, told: Callable[[], None]) -> None:
+        try:
+            told()
+        except CosaiError as error:
+            self.stop(error)
+
+
+def backoff(attempt: int, chance: float, *, base: float = 0.2, cap: float = 20.0) -> float:
+    """Return seconds of full jitter before retry number ``attempt`` (from 0).
+
+    Examples
+    --------
+    >>> backoff(0, 1.0), backoff(3, 0.5), backoff(99, 1.0)
+    (0.2, 0.8, 20.0)
+    """
+    return chance * min(base * 2.0 ** min(attempt, 16), cap)
+
+
+class Single:
+    """One GET; its answer and when that was true stand in ``answer`` and ``observed_ms``."""
+
+    def __init__(self, get: Get) -> None:
+        self._left: Get | None = get
+        self.answer: Any = None
+        self.observed_ms = 0
+
+    def next(self) -> Get | None:
+        """Return it, once."""
+        get, self._left = self._left, None
+        return get
+
+    def answered(self, get: Get, answer: Any, observed_ms: int) -> None:  # noqa: ARG002 - as every plan
+        """Keep the answer."""
+        self.answer, self.observed_ms = answer, observed_ms
+
+    def refused(self, get: Get, error: CosaiError) -> None:  # noqa: ARG002 - as every plan
+        """Raise what came instead of an answer."""
+        raise error
+
+
+class Lists:
+    """Job IDs in lists: refused ones come apart into halves, and every ID ends in exactly one record.
+
+    Parameters
+    ----------
+    path : str
+        Such as ``/ai_jobs``.
+    ids : sequence of str
+        Distinct IDs, already admitted.
+    pace : Pace
+        Where the size of lists that the service takes is kept.
+    batch_size : int
+        IDs a request, at most.
+    fields : Fields
+        What to read of each job.
+
+    Attributes
+    ----------
+    finished : list of Record
+        What was read since the list was last emptied.
+    repairs : Counter
+        Sentence about a repaired defect of answers, to how many answers had it.
+    """
+
+    def __init__(
+        self, path: str, ids: Sequence[str], pace: Pace, *, batch_size: int = MAX_LIST, fields: Fields
+    ) -> None:
+        self._path, self._pace, self._batch_size, self._fields = path, pace, batch_size, fields
+        self.finished: list[Record] = []
+        self.repairs: Counter[str] = Counter()
+        # /jobs takes IDs of one kind of job a list; the first letter tells the kind
+        kinds: dict[str, deque[str]] = {}
+        for job_id in ids:
+            kinds.setdefault(job_id[0] if path == "/jobs" else "", deque()).append(job_id)
+        self._fresh = deque(kinds.values())
+        self._again: deque[list[str]] = deque()
+
+    def next(self) -> Get | None:
+        """Return the next list."""
+        if self._again:
+            ids = self._again.popleft()
+        elif self._fresh:
+            kind = self._fresh.popleft()
+            taken = max(self._pace.list_size or MAX_LIST, self._pace.accepted_size)
+            ids = [kind.popleft() for _ in range(min(self._batch_size, taken, len(kind)))]
+            if kind:
+                self._fresh.append(kind)  # kinds take turns, so that an early end is no end of one kind
+        else:
+            return None
+        return Get(
+            f"{self._path}/{','.join(ids)}",
+            lambda body: parse_answer_to(ids, body, self._fields),
+            item=ids,
+            # a list that is too large comes apart; one job with hours of recognised speech must still be readable
+            max_bytes=MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_BYTES,
+            tries=_LIST_TRIES if len(ids) > 1 else _TRIES,
+        )
+
+    def answered(self, get: Get, answer: Answer, observed_ms: int) -> None:
+        """Match an answer's jobs with the IDs asked; a job that was not asked for is never kept."""
+        ids: list[str] = get.item
+        if answer.repaired:
+            self.repairs[answer.repaired] += 1
+        asked = set(ids)
+        jobs: dict[str, tuple[str | None, ...]] = {}
+        for values in answer.jobs:
+            job_id = values[0]
+            if job_id in asked and (
+                job_id not in jobs or progress_of(values[_STATE]) > progress_of(jobs[job_id][_STATE])
+            ):
+                jobs[job_id] = values
+        not_found = asked.intersection(answer.not_found) - jobs.keys()
+        if jobs:
+            self._pace.accepted_size = max(self._pace.accepted_size, len(ids))
+        elif len(ids) > self._pace.accepted_size:
+            # A service that takes a list for one strange ID would call all of it unknown. Only a list with a job in it
+            # shows that lists are understood.
+            not_found = set()
+        for job_id in ids:
+            if job_id in jobs:
+                self.finished.append(Record(job_id, "job", observed_ms, None, jobs[job_id]))
+            elif job_id in not_found or len(ids) == 1:
+                self.finished.append(Record(job_id, "not_found", observed_ms))
+            else:
+                self._again.append([job_id])
+
+    def refused(self, get: Get, error: CosaiError) -> None:
+        """Split a list that was refused, unreadable or given up; a single ID gets its row."""
+        ids: list[str] = get.item
+        half = len(ids) // 2
+        if isinstance(error, UnavailableError) and half:
+            self._again.extend([job_id] for job_id in ids)  # one of them may be what the service stumbles over
+        elif isinstance(error, RefusedError | AnswerError) and half:
+            if error.status_code in _LISTS_REFUSED and len(ids) > self._pace.accepted_size:
+                # a list as long as one that was answered before is refused for its content, not for its length
+                self._pace.list_size = min(half, self._pace.list_size or half)
+            self._again.extend([ids[:half], ids[half:]])
+        elif isinstance(error, RefusedError) and error.status_code == 404 and "job" in (error.code or "").lower():  # noqa: PLR2004
+            self.finished.append(Record(ids[0], "not_found"))  # any other 404 speaks of the address, not of the job
+        elif isinstance(error, UnavailableError | RefusedError | AnswerError):
+            self.finished.append(Record(ids[0], "unread", error=str(error)))
+        else:
+            raise error
+
+
+def parse_answer_to(ids: list[str], body: bytes, fields: Fields) -> Answer:
+    """Parse an answer; one that speaks of other jobs only is no answer to this request, and raises MismatchError."""
+    answer = parse_jobs(body, fields)
+    names = [values[0] or "a job without JobId" for values in answer.jobs] + answer.not_found
+    if names and not set(ids).intersection(names):
+        raise MismatchError(
+            f"The answer speaks of {names[0][:60]!a} instead: ask again, and look for a cache or proxy between.",
+            retryable=True,
+        )
+    return answer
