@@ -69,7 +69,6 @@ def test_fine_settings_pass():
         ("patience", float("nan")),
         ("patience", None),
         ("endpoint", 5),
-        ("transport", "requests"),
         ("provider", "me"),
         ("clock", 5),
     ],

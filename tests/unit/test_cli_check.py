@@ -7,7 +7,7 @@ import pytest
 
 from cosai_nb import cli
 from cosai_nb.cli.read import _finding
-from cosai_nb.emulator import Emulator, Scenario
+from cosai_nb.emulator import Emulator, Fault, Scenario
 from cosai_nb.query import fetch_jobs
 from cosai_nb.stats.failures import failure_rates
 from cosai_nb.stats.latency import queue_latency
@@ -180,19 +180,13 @@ def test_what_nobody_foresaw_is_3_and_never_missed(here, monkeypatch, capsys):
 
 
 def test_a_read_with_holes_is_3(here, emulator, monkeypatch, capsys):
-    (here / "ids.txt").write_text("\n".join(emulator.job_ids[:50]))
-    from cosai_nb.errors import UnavailableError
-    from cosai_nb.service import client
-
-    ask = client.Client.ask
-
-    def once_down(self, path, *args, **settings):
-        if emulator.job_ids[0] in path:
-            raise UnavailableError("down", status_code=503)
-        return ask(self, path, *args, **settings)
-
-    monkeypatch.setattr(client.Client, "ask", once_down)
-    code, told = check(capsys, "--ids", "ids.txt", "--failure-rate", 0.9)
+    ids = emulator.job_ids[:50]
+    (here / "ids.txt").write_text("\n".join(ids))
+    unreadable = Fault(kind="html", path=ids[0])  # in a list, too
+    with Emulator(seed=7, scenario=Scenario(jobs=3_000, duration_h=25), faults=[unreadable]) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        code, told = check(capsys, "--ids", "ids.txt", "--failure-rate", 0.9)
     assert (code, told) == (3, {"result": "could not read", "reason": "1 of 50 IDs were not read"})
 
 

@@ -1,6 +1,5 @@
 """What all commands share: options by one name and grammar, exit codes, signals, and output that never fails with a traceback."""
 
-import inspect
 import json
 import logging
 import os
@@ -522,29 +521,27 @@ def test_without_shtab_completion_says_what_to_install(monkeypatch, capsys):
     assert "pip install 'cosai_nb[completion]'" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------- on the emulator, once the asking engine is merged
+# ---------------------------------------------------------------- on the emulator
 
 
-NEW_LISTING = pytest.mark.skipif(
-    inspect.signature(query.list_jobs).parameters["tag"].default is inspect.Parameter.empty,
-    reason="list_jobs takes several tags and queues once the asking engine is merged",
-)
-
-
-@NEW_LISTING
 def test_list_without_tag_and_queue_lists_all_that_query_knows(here, emulator):
     assert cli.main(["query", "ids.txt", "-o", "queried.parquet"]) == 0
     assert cli.main(["list", "--start", "2026-11-01", "--end", "2026-11-10", "-o", "listed.parquet"]) == 0
     assert set(read_jobs("listed.parquet")["job_id"]) == set(read_jobs("queried.parquet")["job_id"])
 
 
-@NEW_LISTING
 def test_list_refuses_a_tag_that_nobody_knows_with_the_nearest(here, capsys):
     assert cli.main(["list", "--tag", "translatoin", "-o", "x.csv"]) == cli.WRONG_USAGE
     assert "Translation" in capsys.readouterr().err
 
 
-@NEW_LISTING
-@pytest.mark.parametrize("command", [["queues"], ["watch", "ids.txt"], ["query", "ids.txt", "-o", "x.csv"], ["list", "-o", "x.csv"]])  # fmt: skip
-def test_every_asking_command_takes_a_deadline(here, command):
+@pytest.mark.parametrize("command", [["queues"], ["watch", "few.txt"], ["query", "few.txt", "-o", "x.csv"], ["list", "-o", "x.csv"]])  # fmt: skip
+def test_every_asking_command_takes_a_deadline(here, emulator, command):
+    (here / "few.txt").write_text("\n".join(emulator.job_ids[:20]))
     assert cli.main([*command, "--deadline", "2m"]) == 0
+
+
+def test_a_watch_that_its_deadline_ends_is_3(here, capsys):
+    assert cli.main(["watch", "ids.txt", "--every", "0.1s", "--deadline", "1s", "-o", "jobs.parquet"]) == 3
+    assert "1 of 600 jobs had not ended when the deadline was over" in capsys.readouterr().err
+    assert len(read_jobs("jobs.parquet")) == 600

@@ -1,6 +1,5 @@
 """``cosai-nb query``, ``list`` and ``report``: what is written, what is said, what the exit code is; Ctrl-C keeps what was read."""
 
-import inspect
 import io
 import os
 import signal
@@ -13,7 +12,6 @@ import pytest
 from cosai_nb import cli
 from cosai_nb.cli.ask import read_ids
 from cosai_nb.emulator import Emulator, Fault, Scenario
-from cosai_nb.query import list_jobs
 from cosai_nb.table.files import read_jobs
 from cosai_nb.table.store import JobStore
 
@@ -92,19 +90,13 @@ def test_denied_is_3_with_the_reason_and_no_file(here, monkeypatch, capsys):
     assert not (here / "jobs.parquet").exists()
 
 
-def test_ids_that_could_not_be_read_are_3_and_the_rest_is_saved(here, emulator, monkeypatch, capsys):
-    from cosai_nb.errors import UnavailableError
-    from cosai_nb.service import client
-
-    ask = client.Client.ask
-
-    def down_for_some(self, path, *args, **settings):
-        if emulator.job_ids[0] in path:
-            raise UnavailableError("down", status_code=503)
-        return ask(self, path, *args, **settings)
-
-    monkeypatch.setattr(client.Client, "ask", down_for_some)
-    assert cli.main(["query", "ids.txt", "-o", "jobs.parquet"]) == 3
+def test_ids_that_could_not_be_read_are_3_and_the_rest_is_saved(here, monkeypatch, capsys):
+    with Emulator(seed=7, scenario=Scenario(jobs=600)) as emulator:
+        unreadable = Fault(kind="html", path=emulator.job_ids[0])  # in a list, too
+    with Emulator(seed=7, scenario=Scenario(jobs=600), faults=[unreadable]) as emulator:
+        for name, value in emulator.environment().items():
+            monkeypatch.setenv(name, value)
+        assert cli.main(["query", "ids.txt", "-o", "jobs.parquet"]) == 3
     shown = capsys.readouterr()
     assert "IDs were not read" in shown.err
     jobs = read_jobs("jobs.parquet")
@@ -112,10 +104,6 @@ def test_ids_that_could_not_be_read_are_3_and_the_rest_is_saved(here, emulator, 
     assert 0 < (jobs["outcome"] == "unread").sum() < 600
 
 
-@pytest.mark.skipif(
-    inspect.signature(list_jobs).parameters["tag"].default is inspect.Parameter.empty,
-    reason="list_jobs takes several tags and queues once the asking engine is merged",
-)
 def test_list_writes_what_query_writes(here, emulator, capsys):
     cli.main(["query", "ids.txt", "-o", "queried.parquet"])
     queue = emulator.queue_ids[1]
