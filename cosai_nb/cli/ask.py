@@ -27,65 +27,52 @@ _NOT_READ = ["unread", "invalid_id"]
 def add(commands: Any) -> None:
     """Declare the commands."""
     asked, saved = "deadline family", "output format store excel-safe"
-    cli.add_command(
-        commands, run_query, f"ids {saved} column strict {asked}", help="query jobs by ID and save them"
-    )
+    query, watch = f"ids {saved} column strict {asked}", f"ids every {saved} strict {asked}"
+    cli.add_command(commands, run_query, query, help="query jobs by ID and save them")
     cli.add_command(
         commands, run_list, f"tag queue state start end {saved} column {asked}", start={"default": "7d"},
         help="list jobs by creation time and save them", epilog="Without --tag and --queue: all of them.",
     )  # fmt: skip
-    cli.add_command(
-        commands, run_watch, f"ids every {saved} strict {asked}", help="query jobs until all have ended"
-    )
+    cli.add_command(commands, run_watch, watch, help="query jobs again and again until all have ended")
     cli.add_command(
         commands, run_queues, f"output format {asked}", help="list the queues of the bucket",
-        output={"help": "write them to this file"}, format={"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"},
+        output={"help": "write them to this file"},
+        format={"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"},
     )  # fmt: skip
     cli.add_command(commands, run_describe, f"id {asked}", help="print all that is known of one job, as JSON")
 
 
 def run_query(args: argparse.Namespace) -> int:
-    """Query, save, and cli.say what became of each ID."""
+    """Query, save, and say what became of each ID."""
     from cosai_nb.query import fetch_jobs
 
     _need_destination(args)
     ids = read_ids(args.ids)
-    return _ask(
-        args, lambda: fetch_jobs(ids, progress=_progress(args), **settings(args, "store", "deadline"))
-    )
+    return _ask(args, lambda: fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """List, save, and cli.say what there was."""
+    """List, save, and say what there was."""
     from cosai_nb.query import list_jobs
 
     _need_destination(args)
-    return _ask(
-        args,
-        lambda: list_jobs(
-            tag=args.tag,
-            queue_id=args.queue,
-            start=args.start,
-            end=args.end,
-            states=args.state,
-            progress=_progress(args),
-            **settings(args, "store", "deadline"),
-        ),
-    )
+    which = {
+        "tag": args.tag,
+        "queue_id": args.queue,
+        "start": args.start,
+        "end": args.end,
+        "states": args.state,
+    }
+    return _ask(args, lambda: list_jobs(**which, **settings(args, "progress", "store", "deadline")))
 
 
 def run_watch(args: argparse.Namespace) -> int:
-    """Watch until all jobs have ended, save, and cli.say what became of them."""
+    """Watch until all jobs have ended, save, and say what became of them."""
     from cosai_nb.query import watch_jobs
 
     _check_destination(args)
     ids = read_ids(args.ids)
-    return _ask(
-        args,
-        lambda: watch_jobs(
-            ids, every=args.every, progress=_progress(args), **settings(args, "store", "deadline")
-        ),
-    )
+    return _ask(args, lambda: watch_jobs(ids, **settings(args, "progress", "every", "store", "deadline")))
 
 
 def run_queues(args: argparse.Namespace) -> int:
@@ -145,13 +132,10 @@ def _is_unicode() -> bool:
     return str(getattr(sys.stdout, "encoding", "")).lower().startswith("utf")
 
 
-def _progress(args: argparse.Namespace) -> bool | None:
-    return None if cli.is_watched(args) else False
-
-
 def settings(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return what was said of these arguments, of the family of jobs and of further columns."""
-    said = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    args.progress = None if cli.is_watched(args) else False
+    said = {name: getattr(args, name) for name in names}
     if args.family is not None:
         from cosai_nb.service.client import Client
 
@@ -183,14 +167,15 @@ def _is_streamed(args: argparse.Namespace) -> bool:
 
 
 def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
-    """Ask, save what came however the call ends, cli.say what became of the jobs, and return the exit code."""
+    """Ask, save what came however the call ends, say what became of the jobs, and return the exit code."""
     from cosai_nb.errors import CosaiError
 
     try:
         jobs, code = cli.ask_aloud(call)
     except CosaiError as error:
         if args.output is not None and error.jobs is not None and _holds_an_answer(error.jobs):
-            _save(error.jobs, args)
+            with cli.saving():
+                _save(error.jobs, args)
             error.add_note(f"What was read is saved in {args.output}.")
         raise
     with cli.saving():

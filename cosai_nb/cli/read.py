@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Read, check each limit and cli.say what came out."""
+    """Read, check each limit and say what came out."""
     if args.slo is None and args.p95_wait is None and args.failure_rate is None:
         args.wrong(
             "nothing to check: give --slo DURATION:SHARE, --p95-wait DURATION, --failure-rate SHARE, or several"
@@ -83,7 +83,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    """Read, write the page and cli.say where it is."""
+    """Read, write the page and say where it is."""
     from cosai_nb.errors import SettingsError
     from cosai_nb.views.report import write_report
 
@@ -116,11 +116,7 @@ def _asked_or_read(args: argparse.Namespace) -> tuple[pd.DataFrame, int]:
     from cosai_nb.query import fetch_jobs
 
     ids = read_ids(args.ids)
-    return cli.ask_aloud(
-        lambda: fetch_jobs(
-            ids, progress=None if cli.is_watched(args) else False, **settings(args, "store", "deadline")
-        )
-    )
+    return cli.ask_aloud(lambda: fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
 
 
 def _read(args: argparse.Namespace) -> pd.DataFrame:

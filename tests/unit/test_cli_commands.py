@@ -116,7 +116,16 @@ def test_list_hands_over_what_was_said_and_defaults_to_all_queues_of_a_week(here
     plain, full = asked.calls
     assert plain == (
         "list_jobs",
-        {"tag": None, "queue_id": None, "start": "7d", "end": None, "states": None, "progress": False},
+        {
+            "tag": None,
+            "queue_id": None,
+            "start": "7d",
+            "end": None,
+            "states": None,
+            "progress": False,
+            "store": None,
+            "deadline": None,
+        },
     )
     settings = full[1]
     assert str(settings.pop("store")) == "kept"
@@ -129,7 +138,11 @@ def test_list_hands_over_what_was_said_and_defaults_to_all_queues_of_a_week(here
 def test_watch_needs_no_destination_and_hands_over_its_pace(here, asked, capsys):
     assert cli.main(["watch", "a8f3e1c2d4b5", "--every", "1m", "--deadline", "2h"]) == 0
     assert asked.calls == [
-        ("watch_jobs", ["a8f3e1c2d4b5"], {"every": 60.0, "progress": False, "deadline": 7200.0})
+        (
+            "watch_jobs",
+            ["a8f3e1c2d4b5"],
+            {"every": 60.0, "progress": False, "store": None, "deadline": 7200.0},
+        )
     ]
     assert capsys.readouterr().out == "2 jobs: 1 success, 1 failed\n"
 
