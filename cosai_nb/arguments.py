@@ -362,10 +362,12 @@ def path(value: object) -> Path:
     PosixPath('jobs.csv')
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise SettingsError(f"{value!r} is no path: name a file or folder by a text or a pathlib.Path.")
     try:
+        if not isinstance(text, str) or not text or b"\0" in os.fsencode(text):
+            raise SettingsError(f"{value!r} is no path: name a file or folder by a text or a pathlib.Path.")
         return Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{value!r} is no path: this system cannot write its characters.") from None
     except RuntimeError:
         raise SettingsError(
             f"{value!r} is no path here: this user has no home folder; name the whole path."

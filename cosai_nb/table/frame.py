@@ -571,10 +571,15 @@ def _exact(column: pd.Series[Any], spec: Column) -> Any:
         ) from error
 
 
-def _exact_category(column: pd.Series[Any]) -> pd.Categorical[Any]:
-    texts = text_of(column)
+def _exact_category(column: pd.Series[Any]) -> Any:
     if column.name != "outcome":
-        return category_array(texts)
+        known: Any = column.array if isinstance(column.dtype, pd.CategoricalDtype) else None
+        if known is not None and known.categories.dtype == TEXT and known.categories.is_monotonic_increasing:
+            return known.remove_unused_categories()
+        return category_array(text_of(column))
+    if column.dtype == OUTCOME and not column.isna().any():
+        return column.array
+    texts = text_of(column)
     codes = pc.index_in(texts, pa.array(list(Outcome), texts.type))
     if codes.null_count:
         raise _misfit(column, codes.is_null(), f"one of {', '.join(Outcome)}")
@@ -582,6 +587,8 @@ def _exact_category(column: pd.Series[Any]) -> pd.Categorical[Any]:
 
 
 def _exact_times(column: pd.Series[Any], **settings: Any) -> pd.DatetimeIndex:
+    if column.dtype == "datetime64[ms, UTC]":
+        return pd.DatetimeIndex(column)
     times = times_of(column, **settings)
     if times.malformed.any():
         raise _misfit(column, times.malformed, "a time with its zone, such as 2024-03-05T10:00:00+0800")
@@ -638,7 +645,7 @@ def _misfit(column: pd.Series[Any], wrong: Any, write: str) -> FrameError:
 
 
 _EXACT: dict[Dtype, Callable[[pd.Series[Any]], Any]] = {
-    "str": lambda column: text_array(text_of(column)),
+    "str": lambda column: column.array if column.dtype == TEXT else text_array(text_of(column)),
     "category": _exact_category,
     "datetime64[ms, UTC]": _exact_times,
     "float64": _exact_floats,

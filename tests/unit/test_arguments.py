@@ -385,6 +385,11 @@ def test_what_is_no_path_is_refused(value):
         arguments.path(value)
 
 
+def test_a_path_of_half_a_character_is_refused():
+    with pytest.raises(SettingsError, match=r"is no path: this system cannot write its characters\.$"):
+        arguments.path("a\ud800")
+
+
 def test_columns_are_new_names_and_paths():
     check(columns=None)
     check(columns={"bitrate": "Operation/MediaInfo/Format/Bitrate", "Länge": "Size"})
