@@ -74,10 +74,8 @@ def _run(args: argparse.Namespace) -> int:
         for sentence in (str(error), *getattr(error, "__notes__", [])):
             if sentence != IN_JOBS:
                 tell(sentence)
-        is_usage = isinstance(error, SettingsError | InvalidIdError) and not isinstance(
-            error, CredentialsError
-        )
-        code = WRONG_USAGE if is_usage else COULD_NOT_READ
+        usage = isinstance(error, SettingsError | InvalidIdError) and not isinstance(error, CredentialsError)
+        code = WRONG_USAGE if usage else COULD_NOT_READ
     except OSError as error:  # our files raise FileError: this one is standard output
         tell(f"the output cannot be written ({error.strerror or error}).")
         code = COULD_NOT_READ
@@ -94,10 +92,8 @@ def _signals_as_ctrl_c(ended_by: list[int]) -> Iterator[None]:
 
     def interrupt(number: int, _: object) -> None:
         ended_by.append(number)
-        if signal.getsignal(signal.SIGINT) in (
-            signal.SIG_IGN,
-            None,
-        ):  # a job that a shell put in the background
+        # a shell lets its background jobs ignore Ctrl-C
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
@@ -259,14 +255,15 @@ _OPTIONS: dict[str, dict[str, Any]] = {
            "help": "zone of the times shown: a name or an offset such as +08:00 (default: %(default)s)"},
     "seed": {"type": int, "default": 7, "help": "seed of the simulated week (default: 7)"},
     "port": {"type": int, "default": 0, "help": "port (default: any free one)"},
-    "notebook": {"flags": ["notebook"], "type": typed(named_path, "NOTEBOOK"), "help": "the .ipynb file; it stays as it is"},
+    "notebook": {"flags": ["notebook"], "type": typed(named_path, "FILE"), "metavar": "FILE",
+                 "help": "the .ipynb file; it stays as it is"},
     "parameter": {"flags": ["-p", "--parameter"], "action": "append", "default": [], "metavar": "NAME=VALUE",
                   "help": "set a name of the cell tagged `parameters`: a Python literal, else text; may be repeated"},
     "timeout": {"type": typed(arguments.duration, "--timeout"), "metavar": "DURATION", "default": 600.0,
                 "help": "time that a cell may take (default: 10m)"},
     "no-code": {"action": "store_true", "help": "leave the code out of the page"},
-    "folder": {"flags": ["folder"], "nargs": "?", "type": typed(named_path, "FOLDER"), "default": "cosai-tutorials",
-               "help": "default: %(default)s"},
+    "folder": {"flags": ["folder"], "nargs": "?", "type": typed(named_path, "FOLDER"), "metavar": "FOLDER",
+               "default": "cosai-tutorials", "help": "default: %(default)s"},
     "no-open": {"action": "store_true", "help": "copy only"},
     "shell": {"flags": ["shell"], "choices": ["bash", "zsh", "tcsh"]},
 }  # fmt: skip

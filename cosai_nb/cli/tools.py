@@ -192,14 +192,9 @@ def run_completion(args: argparse.Namespace) -> int:
             "Completion is written by shtab, which is not installed: pip install 'cosai_nb[completion]'"
         ) from error
     whole = cli.parser()
-    [commands] = [action.choices for action in whole._actions if action.dest == "command" and action.choices]  # noqa: SLF001 - argparse has no other way to them
-    for command in dict(commands).values():
+    for command in next(dict(action.choices) for action in whole._actions if action.choices).values():  # noqa: SLF001 - argparse has no other way
         for action in command._actions:  # noqa: SLF001 - the same
-            if (
-                action.type is not None
-                and action.metavar in {"FILE", "FOLDER", "IDS", None}
-                and not action.choices
-            ):
+            if action.metavar in {"FILE", "FOLDER", "IDS"}:
                 action.complete = shtab.FILE
     cli.say(shtab.complete(whole, shell=args.shell))
     return cli.DONE

@@ -525,6 +525,7 @@ def test_completion_knows_every_command(shell, capsys):
     assert cli.main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert all(command in script for command in COMMANDS)
+    assert shell != "bash" or "_shtab_cosai_nb_query_pos_0_COMPGEN=_shtab_compgen_files" in script
     assert shell == "tcsh" or "--failure-rate" in script  # shtab knows no options of sub-commands for tcsh
 
 
