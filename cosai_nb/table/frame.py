@@ -306,7 +306,10 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def progress_of(jobs: pd.DataFrame) -> NDArray[np.int8]:
     """Return how far each row's job has come: 3 ended, 2 running, 1 waiting, 0 no job."""
-    return jobs["outcome"].astype(object).map(_PROGRESS).fillna(0).to_numpy(np.int8)  # type: ignore[return-value]  # pandas' stubs
+    outcome = jobs["outcome"].astype("category").cat
+    table = np.array([_PROGRESS.get(label, 0) for label in outcome.categories] + [0], np.int8)
+    progress: NDArray[np.int8] = table[outcome.codes]
+    return progress
 
 
 _UNIQUE: WeakValueDictionary[int, Any] = (
@@ -315,10 +318,10 @@ _UNIQUE: WeakValueDictionary[int, Any] = (
 
 
 def _is_unique(ids: pd.Series[Any]) -> bool:
-    """Return whether no text stands twice: 0.1 s a million at first, nothing when the same column is asked again."""
+    """Return whether no text stands twice: 0.3 s a million at first, nothing when the same column is asked again."""
     if ids.dtype != TEXT:
-        return ids.is_unique
-    texts = pa.array(ids.array)
+        return bool(ids.is_unique)
+    texts: Any = ids.array.__arrow_array__()  # what pandas holds, and no new wrapper of it
     if _UNIQUE.get(id(texts)) is texts:
         return True
     unique = len(texts.unique()) == len(texts)

@@ -519,3 +519,10 @@ def test_rows_without_an_id_are_not_one_job(jobs):
     assert one_row_a_job(jobs.drop(columns="job_id")).shape == (3, len(COLUMNS) - 1)
     as_objects = jobs.assign(job_id=jobs["job_id"].astype(object))
     assert one_row_a_job(as_objects) is as_objects
+
+
+def test_ids_that_are_changed_after_they_were_looked_at_are_looked_at_again(jobs):
+    assert one_row_a_job(jobs) is jobs
+    jobs.loc[2, "job_id"] = "a1"
+    with pytest.warns(CosaiWarning, match="1 of 3 rows"):
+        assert len(one_row_a_job(jobs)) == 2
