@@ -68,8 +68,9 @@ def test_type_checkers_are_told_the_same_names_as_python():
 def test_a_zip_without_stubs_imports_with_every_public_name(tmp_path):
     package = Path(cn.__file__).parent
     with zipfile.ZipFile(tmp_path / "app.zip", "w") as app:
-        for file in package.rglob("*.py"):
-            app.write(file, file.relative_to(package.parent))
+        for file in package.rglob("*"):
+            if file.suffix not in {".pyi", ".pyc"}:
+                app.write(file, file.relative_to(package.parent))
     code = "import cosai_nb as cn; print(cn.__file__); print(all(getattr(cn, name) is not None for name in cn.__all__))"
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'app.zip')!r}); {code}"],
