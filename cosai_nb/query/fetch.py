@@ -16,6 +16,7 @@ from cosai_nb.arguments import MAX_LIST, check
 from cosai_nb.errors import (
     IN_JOBS,
     CosaiError,
+    CosaiWarning,
     FileError,
     IncompleteWarning,
     InterruptedWarning,
@@ -123,7 +124,10 @@ def fetch_jobs(
     memory = as_store(store)
     ended = memory.ended_ids(ids, [*extra]) if memory else set()
     asked = [job_id for job_id in ids if job_id not in ended]
-    with interrupts() as noted, Intake(len(ids), progress, store=memory, initial=len(ended)) as intake:
+    with (
+        interrupts() as noted,
+        Intake(len(ids), progress, store=memory, initial=len(ended), columns=[*extra]) as intake,
+    ):
         if asked:
             client = client or Client.from_env()
             plan = Lists(
@@ -131,6 +135,7 @@ def fetch_jobs(
             )
             intake.run(client, plan, workers=workers, deadline=deadline)
         jobs = assemble(admitted, intake.all_of(asked), memory, columns=[*extra])
+    warn_of_empty(jobs, extra)
     _tell(intake, jobs, interrupted=bool(noted.count))
     return jobs
 
@@ -436,6 +441,17 @@ def _tell(intake: Intake, jobs: pd.DataFrame, *, interrupted: bool) -> None:
         warnings.warn(
             f"The call was interrupted when all {len(jobs):,} IDs were done; nothing is missing.",
             InterruptedWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_empty(jobs: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Warn where no job has a node that was asked for."""
+    nowhere = [path for name, path in columns.items() if jobs[name].isna().all()]
+    if nowhere and len(jobs):
+        warnings.warn(
+            f"Of {len(jobs):,} jobs nothing stands at {', '.join(nowhere)}; check the path with describe_job(…).",
+            CosaiWarning,
             stacklevel=3,
         )
 
