@@ -191,6 +191,7 @@ def describe_job(
     def parse(body: bytes) -> tuple[Answer, dict[str, Any]]:
         return parse_answer_to([job_id], body, fields), parse_tree(body)
 
+    tree: dict[str, Any]
     (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse, deadline=deadline)
     if answer.repaired:
         warn_of_repairs({answer.repaired: 1})
