@@ -37,7 +37,9 @@ def test_jobs_by_id_are_the_emulators_truth_with_any_node_as_a_column(emulator):
     assert jobs["tag"].tolist() == emulator.truth["tag"].tolist()
     assert jobs["queue_id"].tolist() == emulator.truth["queue_id"].tolist()
     started = jobs["start_time"].notna().to_numpy()
-    assert (jobs["start_time"].astype("int64")[started] // 1000 == emulator.truth["start_time"][started] // 1).all()
+    assert (
+        jobs["start_time"].astype("int64")[started] // 1000 == emulator.truth["start_time"][started] // 1
+    ).all()
     assert jobs[name].notna().any()
     whole = cn.describe_job(emulator.job_ids[0], client=client)["Response"]["JobsDetail"][0]
     assert whole["JobId"] == emulator.job_ids[0]
