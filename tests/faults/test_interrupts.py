@@ -96,7 +96,7 @@ def test_list_and_watch_return_what_they_have(emulator):
 
 
 def test_a_job_that_is_described_is_interrupted_as_anything_else(emulator):
-    with pytest.raises(KeyboardInterrupt), Presser(0.05, 0):
+    with pytest.raises(KeyboardInterrupt), Presser(0.05, 0):  # noqa: PT012 - one call is too short
         while True:
             describe_job(emulator.job_ids[0], client=emulator.client())
 
@@ -110,7 +110,7 @@ def test_a_handler_of_the_users_own_is_left_alone_and_what_it_raises_comes_out(e
 
     before = signal.signal(signal.SIGINT, raise_mine)
     try:
-        with pytest.raises(MineError), Presser(0.05, 0):
+        with pytest.raises(MineError), Presser(0.05, 0):  # noqa: PT012 - the same
             while True:
                 fetch_jobs(emulator.job_ids, client=emulator.client(), progress=False)
         assert signal.getsignal(signal.SIGINT) is raise_mine
