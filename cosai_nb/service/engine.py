@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
+from urllib3.util import parse_url
 
 from cosai_nb.errors import (
     CosaiError,
@@ -76,12 +76,11 @@ class Route(NamedTuple):
 
 def _check_proxy(proxy: str, url: str) -> None:
     try:
-        parts = urlsplit(proxy)
-        sound = bool(parts.hostname and parts.port != 0)
+        parts = parse_url(proxy)
+        known = parts.scheme in {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
     except ValueError:
-        sound = False
-    known = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
-    if not sound or parts.scheme.lower() not in known:
+        known = False
+    if not known or not parts.host or parts.port == 0:
         raise SettingsError(
             f"The proxy for {url} is no proxy's URL (its text is not shown, it may hold a login): correct HTTPS_PROXY, "
             "HTTP_PROXY or ALL_PROXY to a form such as http://proxy.example:8080."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import certifi
 import pycurl
 
+from cosai_nb.errors import CosaiError
 from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
@@ -27,23 +28,13 @@ from cosai_nb.service.engine import (
     tls_refused,
     too_large,
 )
-from cosai_nb.errors import CosaiError
+from cosai_nb.service.parsing import head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
-_BROKEN = {
-    pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_HTTP2, pycurl.E_UNSUPPORTED_PROTOCOL,
-}  # fmt: skip
 _CUT_IN_HANDSHAKE = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "eof", "reset", "closed")
-
-
-class _Lines(list[str]):
-    """Header lines whose repr shows none of them."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} header lines>"
 
 
 class _Transfer:
@@ -69,17 +60,19 @@ class _Transfer:
         self.body = bytearray()
         self.received.clear()
         self.curl.setopt(pycurl.URL, url)
-        self.curl.setopt(pycurl.HTTPHEADER, _Lines([f"{name}: {text}" for name, text in headers.items()]))
+        self.curl.setopt(
+            pycurl.HTTPHEADER, ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())]
+        )
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
 
     def reply(self) -> Reply | CosaiError:
         headers: dict[str, str] = {}
         for line in self.received:
+            if line.startswith(b"HTTP/"):
+                headers.clear()  # of a proxy, or of 100 Continue
             name, colon, text = line.decode("latin-1").partition(":")
             if colon:
                 headers[name.strip().lower()] = text.strip()
-            elif name.startswith("HTTP/"):
-                headers.clear()  # of a proxy, or of 100 Continue
         status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
         try:
             check_encoding(headers, status)
@@ -88,26 +81,26 @@ class _Transfer:
         return Reply(status, headers, bytes(self.body))
 
     def failure(self, code: int, message: str) -> CosaiError:
-        """Return the error for one of libcurl's codes; its messages hold host names and ports only."""
+        """Return the error for one of libcurl's codes."""
         if self.too_large:
             return too_large(self.max_bytes)
+        connected = self.curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return no_answer_within(self.timeout)
+            return no_answer_within(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
         number: int = self.curl.getinfo(pycurl.OS_ERRNO)
-        brief = os.strerror(number) if number else message.partition("\n")[0][:100] or f"curl {code}"
+        # of host names and ports only, but a proxy's URL that libcurl cannot read is quoted with its login
+        brief = os.strerror(number) if number else f"curl {code}" if "@" in message else head(message, limit=100)
+        if connected:
+            return answer_cut() if code == pycurl.E_PARTIAL_FILE else connection_broke(brief)
         if code in _CERTIFICATE:
             return certificate_refused(brief)
         if code == pycurl.E_SSL_CONNECT_ERROR:
             cut = number or any(word in message for word in _CUT_IN_HANDSHAKE)
-            return connection_broke(brief) if cut else tls_refused(brief)
+            return no_connection(brief) if cut else tls_refused(brief)
         tunnel: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         if 400 <= tunnel < 500:  # noqa: PLR2004 - HTTP's range
             return proxy_refused(tunnel)
-        if code == pycurl.E_PARTIAL_FILE or (code == pycurl.E_RECV_ERROR and self.body):
-            return answer_cut()
-        if code == pycurl.E_COULDNT_RESOLVE_HOST:
-            return name_unknown()
-        return connection_broke(brief) if code in _BROKEN else no_connection(brief)
+        return name_unknown() if code == pycurl.E_COULDNT_RESOLVE_HOST else no_connection(brief)
 
 
 class CurlEngine:
@@ -136,12 +129,21 @@ class CurlEngine:
     def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; see :class:`~cosai_nb.service.engine.Engine`."""
         transfer = self._free.pop() if self._free else _Transfer(self._new_handle())
-        transfer.start(key, url, {**headers, "Accept-Encoding": "identity"}, timeout, max_bytes)
+        transfer.start(key, url, headers, timeout, max_bytes)
         self._flying[transfer.curl] = transfer
         self._multi.add_handle(transfer.curl)
 
     def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
         """Return what has finished; see :class:`~cosai_nb.service.engine.Engine`."""
+        try:
+            return self._collect(seconds)
+        except pycurl.error as error:  # of libcurl's own state, which no single GET brought on
+            failed = connection_broke(f"curl {error.args[0]}")
+            collected: list[tuple[Any, Reply | CosaiError]] = [(each.key, failed) for each in self._flying.values()]
+            self.close()
+            return collected
+
+    def _collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
         until = time.monotonic() + seconds
         while True:
             now = time.monotonic()
@@ -201,20 +203,23 @@ class CurlEngine:
     def _new_handle(self) -> pycurl.Curl:
         """Return a handle with everything that is the same for all requests."""
         curl, verify = pycurl.Curl(), self._route.verify
+        peer, host = int(verify is not False), 2 * int(verify is not False)
+        bundle = verify if isinstance(verify, str) else certifi.where()
+        file, folder = (None, bundle) if Path(bundle).is_dir() else (bundle, None)
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
             (pycurl.HTTP_CONTENT_DECODING, 0),
+            (pycurl.PATH_AS_IS, 1),  # as it was signed
             (pycurl.CONNECTTIMEOUT_MS, int(CONNECT_TIMEOUT_S * 1000)),
             (pycurl.PROXY, self._route.proxy or ""),
             (pycurl.NOPROXY, ""),  # the environment's exceptions are read already
-            (pycurl.SSL_VERIFYPEER, int(verify is not False)),
-            (pycurl.SSL_VERIFYHOST, 2 * int(verify is not False)),
+            *((name, peer) for name in (pycurl.SSL_VERIFYPEER, pycurl.PROXY_SSL_VERIFYPEER)),
+            *((name, host) for name in (pycurl.SSL_VERIFYHOST, pycurl.PROXY_SSL_VERIFYHOST)),
+            *((name, file) for name in (pycurl.CAINFO, pycurl.PROXY_CAINFO)),
+            *((name, folder) for name in (pycurl.CAPATH, pycurl.PROXY_CAPATH)),
         ):
             curl.setopt(option, value)
-        if verify is not False:
-            bundle = verify if isinstance(verify, str) else certifi.where()
-            curl.setopt(pycurl.CAPATH if Path(bundle).is_dir() else pycurl.CAINFO, bundle)
         return curl
