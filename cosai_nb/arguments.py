@@ -90,7 +90,7 @@ def _one_or_many(pattern: str) -> Callable[[Any], bool]:
 
 _Rule = str | range | type | set[str] | Callable[[Any], bool]
 # What fits: a text of this pattern, a whole number of this range, a value of this type, an object with these methods, or
-# what the function says. A sentence that ends in "or None" admits None.
+# what the function says. A sentence that names None admits it.
 _RULES: dict[str, tuple[_Rule, str]] = {
     # a bucket is a label of a host name, which has at most 63 characters
     "bucket": (
@@ -151,7 +151,7 @@ def check(**arguments: object) -> None:
     """
     for name, value in arguments.items():
         rule, wanted = _RULES[name]
-        if not (_fits(rule, value) or (value is None and wanted.endswith("None"))):
+        if not (_fits(rule, value) or (value is None and " None" in wanted)):
             raise _refusal(name, value, f"must {wanted}.")
         if name == "columns" and isinstance(value, Mapping):
             for taken in _NAMES_TAKEN.intersection(value):

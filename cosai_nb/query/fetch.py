@@ -29,6 +29,7 @@ from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.parsing import Fields, parse_tree
 from cosai_nb.service.scheduler import Lists, parse_answer_to
 from cosai_nb.table.frame import frame_of
+from cosai_nb.table.ids import ids_of
 from cosai_nb.table.store import as_store, stack
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def fetch_jobs(
     admitted = admit(job_ids, strict=strict)
     ids = [entry for entry in admitted if isinstance(entry, str)]
     memory = as_store(store)
-    ended = memory.ended_ids(ids) if memory else set()
+    ended = memory.ended_ids(ids, [*extra]) if memory else set()
     asked = [job_id for job_id in ids if job_id not in ended]
     with interrupts() as noted, Intake(len(ids), progress, store=memory, initial=len(ended)) as intake:
         if asked:
@@ -221,7 +222,7 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     Parameters
     ----------
     job_ids : iterable
-        Strings; anything else becomes an ``invalid_id`` record under its repr.
+        Strings, or an Arrow column of them; anything else becomes an ``invalid_id`` record under its repr.
     strict : bool
         Raise at the first ID that is never sent.
 
@@ -241,6 +242,7 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     """
     if hasattr(job_ids, "columns"):
         raise SettingsError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
+    job_ids = ids_of(job_ids)
     if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
         raise SettingsError(
             f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
@@ -255,7 +257,7 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
         reason = why_invalid(name if is_text else job_id)
         if reason and strict:
             raise InvalidIdError(
-                f"The job ID at position {position} ({_short(name)}) {reason}. Correct it, or leave strict=False to get a "
+                f"The job ID at position {position} ({name[:60]!a}) {reason}. Correct it, or leave strict=False to get a "
                 "row that says so."
             )
         admitted[is_text, name] = Record(name, "invalid_id", error=reason) if reason else name

@@ -396,9 +396,9 @@ class Client:
                         scheduler.stop(error)
                     run_handlers()
 
-                for step in (self._loop, self._collect_the_last):
+                for stage in (self._loop, self._collect_the_last):
                     try:
-                        step(scheduler, engine, noted, tick)
+                        stage(scheduler, engine, noted, tick)
                     except KeyboardInterrupt:  # of a handler or callback of the user's
                         scheduler.stop(INTERRUPTED)
         except BaseException as error:

@@ -110,7 +110,7 @@ class RequestsEngine:
                 f"The proxy for {route.url} speaks SOCKS, which requests cannot by itself: pip install 'requests[socks]', or "
                 "the engine with 'cosai_nb[fast]'."
             ) from None
-        self._adapter.cert_verify(pool, route.url, route.verify, None)
+        self._adapter.cert_verify(pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
         self._pool = pool
         # a plain proxy is told the whole address, a tunnel only the path
         whole = self._adapter.request_url(request, proxies) != "/"

@@ -1,5 +1,6 @@
 """list_jobs: pages side by side, no second lost, loops, expired tokens, jobs that move, and what a store spares."""
 
+import hashlib
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 import pytest
 
+from cosai_nb.arguments import SERVICE_ZONE, moment
 from cosai_nb.emulator import Emulator, Scenario
 from cosai_nb.errors import (
     AnswerError,
@@ -23,9 +25,8 @@ from cosai_nb.errors import (
     SettingsError,
 )
 from cosai_nb.query import fetch_jobs, list_jobs
-from cosai_nb.query.windows import window_of
-from cosai_nb.service.listing import list_records
-from cosai_nb.service.spans import SERVICE_ZONE, Span, Window
+from cosai_nb.service.listing import Scope, Span, Window, Windows
+from cosai_nb.service.parsing import Fields
 from cosai_nb.table.frame import conform
 from cosai_nb.table.store import JobStore
 
@@ -79,8 +80,15 @@ class Queue:
         )
 
     def list(self, *windows, **settings):
-        windows = windows or (Window(DAY, DAY + 86_400),)
-        return list_records(self.client, windows, tag="Translation", queue_id=QUEUE, **settings)
+        return list_records(self.client, windows or (Window(DAY, DAY + 86_400),), **settings)
+
+
+def list_records(client, windows, *, on_tick=lambda: None, **settings):
+    """List one queue's windows; returns records by ID, the windows read, and how it ended."""
+    plan = Windows(client.path, [(Scope(QUEUE, "Translation"), window) for window in windows], fields=Fields())
+    end = client.run(plan, on_tick=on_tick, **settings)
+    records = {job_id: record for of in plan.records.values() for job_id, record in of.items()}
+    return SimpleNamespace(records=records, read=[window for _, window, _ in plan.read], end=end)
 
 
 def spread(count, seconds=86_400):
@@ -109,7 +117,7 @@ def test_every_job_comes_and_costs_about_a_hundredth_of_a_request(wire, workers,
     queue = Queue(wire, spread(5_000), inclusive=inclusive)
     listed = queue.list(workers=workers)
     assert listed.records.keys() == spread(5_000).keys()
-    assert listed.failure is None
+    assert listed.end is None
     assert queue.pages <= 1.2 * 50 + 1
     assert min(listed.read).start == DAY
     assert max(window.end for window in listed.read) == DAY + 86_400
@@ -144,14 +152,14 @@ def test_a_service_that_ignores_the_order_is_paged_to_the_end(wire, order):
 def test_creation_times_that_are_none_still_come(wire):
     pages = [page(job("a1", DAY), job("a2", "-"), token="1"), page(job("a3", DAY + 5))]
     client = wire.client_of(lambda _url, _headers: wire.reply(body=pages.pop(0)))
-    listed = list_records(client, [Window(DAY, DAY + 60)], tag="Translation", queue_id=QUEUE)
+    listed = list_records(client, [Window(DAY, DAY + 60)])
     assert listed.records.keys() == {"a1", "a2", "a3"}
 
 
 def test_short_and_empty_pages_are_not_the_end(wire):
     pages = [page(job("a1", DAY), token="1"), page(token="2"), page(job("a2", DAY + 1))]
     client = wire.client_of(lambda _url, _headers: wire.reply(body=pages.pop(0)))
-    listed = list_records(client, [Window(DAY, DAY + 60)], tag="Translation", queue_id=QUEUE, workers=1)
+    listed = list_records(client, [Window(DAY, DAY + 60)], workers=1)
     assert listed.records.keys() == {"a1", "a2"}
 
 
@@ -162,7 +170,7 @@ def test_a_job_that_moves_between_pages_keeps_its_newest_state(wire):
         page(job("a1", DAY, "Running")),
     ]
     client = wire.client_of(lambda _url, _headers: wire.reply(body=pages.pop(0)))
-    listed = list_records(client, [Window(DAY, DAY + 60)], tag="Translation", queue_id=QUEUE, workers=1)
+    listed = list_records(client, [Window(DAY, DAY + 60)], workers=1)
     assert listed.records.keys() == {"a1", "a2"}
     assert all("Success" in record.values for record in listed.records.values())
 
@@ -175,8 +183,8 @@ def test_a_loop_of_tokens_is_begun_again_once(wire):
         page(job("a3", DAY)),
     ]
     client = wire.client_of(lambda _url, _headers: wire.reply(body=pages.pop(0)))
-    listed = list_records(client, [Window(DAY, DAY + 60)], tag="Translation", queue_id=QUEUE, workers=1)
-    assert listed.failure is None
+    listed = list_records(client, [Window(DAY, DAY + 60)], workers=1)
+    assert listed.end is None
     assert listed.records.keys() == {"a1", "a2", "a3"}
 
 
@@ -207,8 +215,8 @@ def test_an_expired_token_begins_the_window_again(wire):
         wire.reply(body=page(job("a2", DAY))),
     ]
     client = wire.client_of(lambda _url, _headers: answers.pop(0))
-    listed = list_records(client, [Window(DAY, DAY + 60)], tag="Translation", queue_id=QUEUE, workers=1)
-    assert listed.failure is None
+    listed = list_records(client, [Window(DAY, DAY + 60)], workers=1)
+    assert listed.end is None
     assert listed.records.keys() == {"a1", "a2"}
 
 
@@ -249,7 +257,7 @@ def test_denied_in_the_middle_gives_what_was_listed_and_names_what_was_not(wire)
 
 def test_ctrl_c_returns_what_was_listed_with_a_warning(wire, monkeypatch):
     queue = Queue(wire, spread(3_000))
-    from cosai_nb.query import run
+    from cosai_nb.query import fetch
 
     seen = []
     answer = queue.client.fake.answer
@@ -266,7 +274,7 @@ def test_ctrl_c_returns_what_was_listed_with_a_warning(wire, monkeypatch):
         if before < 500 <= sum(seen):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.tqdm, "update", interrupt)
+    monkeypatch.setattr(fetch.tqdm, "update", interrupt)
     with pytest.warns(
         IncompleteWarning, match=r"interrupted: .* jobs were listed; what was created from .* List again"
     ):
@@ -326,6 +334,9 @@ def test_settings_that_cannot_be_right_are_named(wire, settings, said):
 
 
 def test_times_without_a_zone_are_the_services_own():
+    def window_of(start, end):
+        return Window(moment(start, "start", now=0), moment(end, "end", now=0))
+
     expected = Window(DAY, DAY + 86_400)
     assert window_of("2026-09-22", "2026-09-23") == expected
     assert window_of(date(2026, 9, 22), "2026-09-22T16:00:00Z") == expected
@@ -378,7 +389,10 @@ def test_listing_gives_the_frame_of_querying_by_id(half_time):
     known = fetch_jobs(half_time.job_ids, client=client, progress=False)
     for tag, queue_id in known[["tag", "queue_id"]].dropna().drop_duplicates().to_numpy():
         listed = list_jobs(tag=tag, queue_id=queue_id, client=client, progress=False, **WEEK)
-        pd.testing.assert_frame_equal(listed.drop(columns="observed_at"), of_queue(known, tag, queue_id))
+        name = half_time.workload.scenario.queues[half_time.queue_ids.index(queue_id)].name
+        assert set(listed["queue_name"]) == {name}
+        listed = listed.drop(columns=["observed_at", "queue_name"])
+        pd.testing.assert_frame_equal(listed, of_queue(known, tag, queue_id))
 
 
 def test_a_store_spares_the_hours_in_which_all_has_ended(half_time, tmp_path):
@@ -516,10 +530,10 @@ def test_a_store_that_cannot_be_read_after_the_listing_leaves_what_was_listed(wi
     assert caught.value.__notes__[0] == "30 jobs were listed before."
 
 
-def test_ctrl_c_waits_once_for_all_workers_and_not_for_each(wire, monkeypatch):
-    from cosai_nb.service import workers
+def test_ctrl_c_waits_once_for_all_requests_and_not_for_each(wire, monkeypatch):
+    from cosai_nb.service import client as module
 
-    monkeypatch.setattr(workers, "_FAREWELL_S", 0.3)
+    monkeypatch.setattr(module, "_LAST_ANSWERS_S", 0.3)
     hang = threading.Event()
 
     def answer(url, _headers):
@@ -528,20 +542,17 @@ def test_ctrl_c_waits_once_for_all_workers_and_not_for_each(wire, monkeypatch):
         hang.wait(20)
         return wire.reply(body=page())
 
-    def interrupt(_records):
+    def interrupt():
         time.sleep(0.2)  # the others have asked by now
         raise KeyboardInterrupt
 
     windows = [Window(DAY + n, DAY + n + 1) for n in range(8)]
     began = time.monotonic()
-    listed = list_records(
-        wire.client_of(answer), windows, tag="Translation", queue_id=QUEUE, on_records=interrupt
-    )
+    listed = list_records(wire.client_of(answer, threads=True), windows, on_tick=interrupt)
     took = time.monotonic() - began
     hang.set()
-    assert listed.interrupted
-    assert took < 0.2 + 0.3 + 1.0  # seven farewells would be 2.1 s
-    assert wire.workers_have_ended()
+    assert listed.end == module.INTERRUPTED
+    assert took < 0.2 + 0.3 + 1.0  # seven times would be 2.1 s
 
 
 def test_a_filtered_listing_is_not_taken_for_a_whole_one(half_time, tmp_path):

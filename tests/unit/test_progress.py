@@ -6,8 +6,8 @@ import time
 import pytest
 
 import cosai_nb as cn
-from cosai_nb.query import run
-from cosai_nb.service import workers
+from cosai_nb.query import fetch
+from cosai_nb.service import client as module
 
 BODY = (
     "<Response><JobsDetail><JobId>a1</JobId><State>Success</State><QueueId>p1</QueueId>"
@@ -35,11 +35,11 @@ def shown_before_the_answer(wire, monkeypatch):
             return wire.reply(body=BODY)
 
         monkeypatch.setattr("sys.stderr", stderr)
-        CALLS[call](client=wire.client_of(answer), **given)
+        CALLS[call](client=wire.client_of(answer, threads=True), **given)
         return seen[0]
 
-    monkeypatch.setattr(run, "BAR_DELAY_S", 0.2)
-    monkeypatch.setattr(workers, "_TICK_S", 0.05)
+    monkeypatch.setattr(fetch, "BAR_DELAY_S", 0.2)
+    monkeypatch.setattr(module, "_TICK_S", 0.05)
     return shown
 
 

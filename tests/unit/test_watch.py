@@ -6,12 +6,12 @@ from datetime import datetime
 import pandas as pd
 import pytest
 
+from cosai_nb.arguments import SERVICE_ZONE
 from cosai_nb.emulator import Emulator, Scenario
 from cosai_nb.emulator.workload import STATES
 from cosai_nb.errors import DeniedError, FileError, IncompleteWarning
-from cosai_nb.query import fetch_jobs, live, watch_jobs
-from cosai_nb.service.pace import Clock
-from cosai_nb.service.spans import SERVICE_ZONE
+from cosai_nb.query import fetch_jobs, watch, watch_jobs
+from cosai_nb.service.client import INTERRUPTED, Clock
 from cosai_nb.table.frame import conform
 from cosai_nb.table.store import JobStore
 
@@ -24,9 +24,9 @@ class Pauses:
     def __init__(self, emulator, *, interrupt_after=None, at=None):
         self.emulator, self.waited = emulator, []
         self.interrupt_after, self.at = interrupt_after, at
-        self.clock = Clock(monotonic=lambda: emulator.now, time=time.time, wait=self.wait)
+        self.clock = Clock(monotonic=lambda: emulator.now, time=time.time, sleep=self.sleep)
 
-    def wait(self, _event, seconds):
+    def sleep(self, seconds):
         self.waited.append(seconds)
         if self.at is not None:
             self.at(len(self.waited))
@@ -98,19 +98,16 @@ def test_an_interrupt_gives_what_is_there(emulator, ids):
     assert set(jobs["outcome"]) >= {"success", "running"}
 
 
-def test_an_interrupt_while_asking_gives_what_is_there(emulator, ids, monkeypatch):
-    from cosai_nb.query import watch
-
-    fetch = watch.fetch_records
+def test_an_interrupt_while_asking_gives_what_is_there(emulator, ids):
+    client = emulator.client(clock=Pauses(emulator).clock)
+    run = client.run
 
     def interrupted(*args, **settings):
-        fetched = fetch(*args, **settings)
-        fetched.interrupted, fetched.ended = True, "interrupted"
-        return fetched
+        return run(*args, **settings) or INTERRUPTED
 
-    monkeypatch.setattr(watch, "fetch_records", interrupted)
+    client.run = interrupted
     with pytest.warns(IncompleteWarning, match="was interrupted"):
-        jobs = watch_jobs(ids, client=emulator.client(clock=Pauses(emulator).clock), progress=False)
+        jobs = watch_jobs(ids, client=client, progress=False)
     assert len(jobs) == len(ids)
 
 
@@ -248,14 +245,8 @@ def test_the_time_left_is_the_pace_so_far(wire):
         )
         return wire.reply(body=f"<Response>{''.join(jobs)}</Response>", Date=dates[len(shown)])
 
-    class Spy(live.View):
-        def show(self, progress):
-            shown.append(progress)
-
     with pytest.MonkeyPatch.context() as patch:
-        from cosai_nb.query import watch
-
-        patch.setattr(watch, "view_of", lambda *_: Spy())
+        patch.setattr(watch.View, "show", lambda _view, progress: shown.append(progress))
         watch_jobs(["a1", "a2", "a3", "a4"], client=wire.client_of(answer))
     # 1 ended in 10 min and 3 are left: 30 min; 3 in 20 min and 1 is left: 6 min 40 s
     assert [progress.eta_s for progress in shown] == [None, 1800.0, 400.0, 0.0]
@@ -264,17 +255,16 @@ def test_the_time_left_is_the_pace_so_far(wire):
 
 def test_the_widget_shows_escaped_text_and_a_stable_repr(monkeypatch):
     shown = []
-    from cosai_nb.query import widget
-
-    monkeypatch.setattr(widget, "display", shown.append)
-    view = widget.Widget(1_234)
-    assert shown == [view]
-    assert repr(view) == "Watching 1,234 jobs"
-    view.show(live.Progress({"<b>": 2}, 2, 2, 90.0, [("<script>", 61.0), ("a2", 5.0)]))
-    assert "<script>" not in view.value
-    assert "&lt;script&gt;" in view.value
-    assert "0 of 2 ended (2 &lt;b&gt;); about 2 min left" in view.value
-    assert repr(view) == "Watching 1,234 jobs"
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(watch, "_in_jupyter", lambda: True)
+    view = watch.View(1_234)
+    assert shown == [view.widget]
+    assert repr(view.widget) == "Watching 1,234 jobs"
+    view.show(watch.Progress({"<b>": 2}, 2, 2, 90.0, [("<script>", 61.0), ("a2", 5.0)]))
+    assert "<script>" not in view.widget.value
+    assert "&lt;script&gt;" in view.widget.value
+    assert "0 of 2 ended (2 &lt;b&gt;); about 2 min left" in view.widget.value
+    assert repr(view.widget) == "Watching 1,234 jobs"
 
 
 def test_a_service_that_cannot_be_read_is_said_on_the_way_and_at_the_end(wire, capsys):
@@ -284,15 +274,18 @@ def test_a_service_that_cannot_be_read_is_said_on_the_way_and_at_the_end(wire, c
     assert "0 of 2 ended (2 unread); time left unknown; not read: " in capsys.readouterr().err
 
 
-def test_in_a_kernel_the_view_is_the_widget(monkeypatch):
-    from cosai_nb.query import widget
-
-    monkeypatch.setattr(widget, "display", lambda _: None)
-    monkeypatch.setattr(live, "_in_jupyter", lambda: True)
-    assert isinstance(live.view_of(None, 3), widget.Widget)
-    assert type(live.view_of(False, 3)) is live.View
-    monkeypatch.setattr(live, "_in_jupyter", lambda: False)
-    assert isinstance(live.view_of(None, 3), live.Line)
+def test_in_a_kernel_the_view_is_the_widget_and_elsewhere_a_line(monkeypatch, capsys):
+    progress = watch.Progress({"running": 3}, 3, 3, None, [])
+    monkeypatch.setattr("IPython.display.display", lambda _: None)
+    for kernel, shown, words in ((True, True, ""), (True, False, ""), (False, True, "0 of 3 ended"), (False, False, "")):
+        monkeypatch.setattr(watch, "_in_jupyter", lambda kernel=kernel: kernel)
+        view = watch.View(3, shown=shown)
+        assert (view.widget is not None) == (kernel and shown)
+        view.show(progress)
+        view.close()
+        said = capsys.readouterr().err
+        assert said.startswith(words)
+        assert bool(said) == bool(words)
 
 
 def test_no_thread_is_left(emulator, ids, wire):
