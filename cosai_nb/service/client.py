@@ -385,27 +385,27 @@ class Client:
             deadline=math.inf if deadline is None else duration(deadline, "deadline"),
             **settings,
         )
-        engine = self._take_engine()
-        try:
-            with interrupts() as noted, _handlers_wait() as run_handlers:
+        with interrupts() as noted, _handlers_wait() as run_handlers:
 
-                def tick() -> None:
-                    try:
-                        on_tick()
-                    except CosaiError as error:
-                        scheduler.stop(error)
-                    run_handlers()
+            def tick() -> None:
+                try:
+                    on_tick()
+                except CosaiError as error:
+                    scheduler.stop(error)
+                run_handlers()
 
+            engine = self._take_engine()
+            try:
                 for stage in (self._loop, self._collect_the_last):
                     try:
                         stage(scheduler, engine, noted, tick)
                     except KeyboardInterrupt:  # of a handler or callback of the user's
                         scheduler.stop(INTERRUPTED)
-        except BaseException as error:
-            # frames below held signed headers, which verbose tracebacks print
-            engine.close()
-            traceback.clear_frames(error.__traceback__)
-            raise
+            except BaseException as error:
+                # frames below held signed headers, which verbose tracebacks print
+                engine.close()
+                traceback.clear_frames(error.__traceback__)
+                raise
         if scheduler.in_flight:
             engine.close()
         self._idle.append(engine)

@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
-_CUT_IN_HANDSHAKE = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "eof", "reset", "closed")
+_CUT_IN_HANDSHAKE = ("SYSCALL", "ZERO_RETURN", "eof", "reset", "closed", "failure:")
 
 
 class _Transfer:
     """One easy handle, used again and again."""
 
-    __slots__ = ("body", "curl", "key", "max_bytes", "received", "timeout", "too_large")
+    __slots__ = ("body", "curl", "key", "max_bytes", "received", "timeout", "too_large", "until")
 
     def __init__(self, curl: pycurl.Curl) -> None:
         self.curl, self.key, self.body, self.received = curl, None, bytearray(), [b""]
-        self.max_bytes, self.timeout, self.too_large = 0, 0.0, False
+        self.max_bytes, self.timeout, self.until, self.too_large = 0, 0.0, 0.0, False
         curl.setopt(pycurl.HEADERFUNCTION, self.received.append)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
 
@@ -57,6 +57,7 @@ class _Transfer:
 
     def start(self, key: Any, url: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
         self.key, self.timeout, self.max_bytes, self.too_large = key, timeout, max_bytes, False
+        self.until = time.monotonic() + timeout
         self.body = bytearray()
         self.received.clear()
         self.curl.setopt(pycurl.URL, url)
@@ -64,6 +65,17 @@ class _Transfer:
             pycurl.HTTPHEADER, ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())]
         )
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
+        self.curl.setopt(pycurl.FRESH_CONNECT, 0)
+
+    def is_stale(self) -> bool:
+        """Return whether kept connections were closed before one brought a byte; libcurl itself tries five of them."""
+        kept = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0 and self.curl.getinfo(pycurl.NUM_CONNECTS) == 0
+        return kept and not self.received and time.monotonic() < self.until
+
+    def start_afresh(self) -> None:
+        """Ask again by a connection of its own, in the time that is left."""
+        self.curl.setopt(pycurl.FRESH_CONNECT, 1)
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((self.until - time.monotonic()) * 1000)))
 
     def reply(self) -> Reply | CosaiError:
         headers: dict[str, str] = {}
@@ -84,10 +96,10 @@ class _Transfer:
         """Return the error for one of libcurl's codes."""
         if self.too_large:
             return too_large(self.max_bytes)
-        connected = self.curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
+        connected = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0  # bytes of requests sent, CONNECT not counted
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return no_answer_within(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
-        number: int = self.curl.getinfo(pycurl.OS_ERRNO)
+        number = self.curl.getinfo(pycurl.OS_ERRNO) if code == pycurl.E_COULDNT_CONNECT else 0
         # of host names and ports only, but a proxy's URL that libcurl cannot read is quoted with its login
         brief = os.strerror(number) if number else f"curl {code}" if "@" in message else head(message, limit=100)
         if connected:
@@ -95,7 +107,7 @@ class _Transfer:
         if code in _CERTIFICATE:
             return certificate_refused(brief)
         if code == pycurl.E_SSL_CONNECT_ERROR:
-            cut = number or any(word in message for word in _CUT_IN_HANDSHAKE)
+            cut = any(word in message for word in _CUT_IN_HANDSHAKE)
             return no_connection(brief) if cut else tls_refused(brief)
         tunnel: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         if 400 <= tunnel < 500:  # noqa: PLR2004 - HTTP's range
@@ -150,6 +162,8 @@ class CurlEngine:
             if self._timer_at is not None and self._timer_at <= now:
                 self._timer_at = None
                 self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+                if collected := self._finished():  # a quick answer, of which no socket will tell any more
+                    return collected
             wait = min(until, self._timer_at or until) - now
             for key, events in self._selector.select(max(0.0, wait)):
                 mask = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
@@ -177,8 +191,13 @@ class CurlEngine:
         while more:
             more, good, bad = self._multi.info_read()
             for curl, code, message in [*((curl, 0, "") for curl in good), *bad]:
-                transfer = self._flying.pop(curl)
+                transfer = self._flying[curl]
                 self._multi.remove_handle(curl)
+                if code and transfer.is_stale():
+                    transfer.start_afresh()
+                    self._multi.add_handle(curl)
+                    continue
+                del self._flying[curl]
                 collected.append(
                     (transfer.key, transfer.failure(code, message) if code else transfer.reply())
                 )

@@ -27,7 +27,6 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, IncompleteRead
-from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from cosai_nb.errors import CosaiError, SettingsError
 from cosai_nb.service.engine import (
@@ -54,7 +53,6 @@ _MAX_HEADER_BYTES = 2**18
 _IDLE_S = 0.5  # after which a thread without work ends
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
-_NO_BODY = frozenset({*range(100, 200), 204, 304})
 _here = threading.local()  # .task: what the present thread is asking
 
 
@@ -186,24 +184,24 @@ class RequestsEngine:
             self._finished.put((task, came))
 
     def _outcome(self, task: _Task) -> Reply | CosaiError:
-        """Ask, and once more free of charge where a kept connection had been closed before it brought a byte."""
+        """Ask, and again free of charge while kept connections turn out to be closed before they brought a byte."""
         if task not in self._flying:
             return no_answer_within(task.timeout)
         _here.task = task
         try:
-            try:
-                return self._exchange(task)
-            except HTTPError:
-                if task.received or not task.is_kept:
-                    raise
-            return self._exchange(task)
+            while True:
+                try:
+                    return self._exchange(task)
+                except HTTPError:
+                    if task.received or not task.is_kept or time.monotonic() >= task.until:
+                        raise
         except Exception as error:  # noqa: BLE001 - an answer may make the library raise anything
             return _typed(error, task)
         finally:
             task.connection = _here.task = None
 
     def _exchange(self, task: _Task) -> Reply:
-        task.connected = task.is_kept = True  # unless it has to connect first
+        task.connected = task.is_kept = False
         left = max(task.until - time.monotonic(), 0.001)
         response = self._pool.urlopen(
             "GET",
@@ -219,6 +217,8 @@ class RequestsEngine:
         headers = {name.lower(): text for name, text in response.headers.items()}
         body = bytearray()
         try:
+            if response.status < 200:  # noqa: PLR2004 - HTTP's range: the answer proper comes later, as if of the next request
+                raise connection_broke(f"HTTP {response.status} in place of an answer")
             check_encoding(headers, response.status)
             while chunk := response.read(65536, decode_content=False):
                 body += chunk
@@ -228,8 +228,6 @@ class RequestsEngine:
             response.close()
             raise
         task.connection = None  # from here on it is another's
-        if response.status in _NO_BODY:  # what follows on this connection is no answer to the next request
-            response.close()
         response.release_conn()
         return Reply(response.status, headers, bytes(body))
 
@@ -277,11 +275,13 @@ class _Counted:
         task: _Task = _here.task
         task.connection, task.connected, task.is_kept = self, False, False
         super().connect()  # type: ignore[misc]  # mixed in
-        self.sock = _Socket(self.sock)
-        task.connected = True
+        self.sock, task.connected = _Socket(self.sock), True
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _here.task.connection = self
+        task: _Task = _here.task
+        task.connection = self
+        if self.sock is not None and not task.connected:
+            task.connected = task.is_kept = True
         super().request(*args, **kwargs)  # type: ignore[misc]  # mixed in
 
 
@@ -310,7 +310,7 @@ def _typed(error: Exception, task: _Task) -> CosaiError:
     chain = _chain(error)
     if found := next((link for link in chain if isinstance(link, CosaiError)), None):
         return found.with_traceback(None)
-    if any(isinstance(link, HTTPTimeoutError | TimeoutError) or "timed out" in str(link) for link in chain):
+    if any(isinstance(link, TimeoutError) or "timed out" in str(link) for link in chain):
         return no_answer_within(task.timeout if task.connected else min(task.timeout, CONNECT_TIMEOUT_S))
     if task.connected:
         cut = any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain)
