@@ -280,7 +280,8 @@ class Client:
         return client
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("bucket", "region", "path"))
+        # a verbose traceback of __init__ shows a client that lacks them still
+        shown = ", ".join(f"{name}={vars(self).get(name)!r}" for name in ("bucket", "region", "path"))
         token = "set" if self._credentials.token else "not set"
         return f"{type(self).__name__}({shown}, secret_id=set, secret_key=set, token={token})"
 
