@@ -40,6 +40,7 @@ from .stats.slo import check_slo as check_slo
 from .table.files import read_jobs as read_jobs
 from .table.files import write_jobs as write_jobs
 from .table.frame import add_timings as add_timings
+from .table.ids import read_ids as read_ids
 from .table.store import JobStore as JobStore
 from .views import plots as plots
 from .views.explorer import explore as explore

@@ -57,20 +57,20 @@ NOT_A_JOB = frozenset({Outcome.NOT_FOUND, Outcome.INVALID_ID, Outcome.UNREAD})
 
 
 PROGRESS = MappingProxyType(
-    {Outcome.WAITING: 1, Outcome.RUNNING: 2, **dict.fromkeys(ENDED, 3)},
+    {Outcome.WAITING: 1, Outcome.UNKNOWN: 1, Outcome.RUNNING: 2, **dict.fromkeys(ENDED, 3)},
 )
-"""How far a job has come; of two records of one job the further one counts, for an ended job never changes."""
+"""How far a job has come. Of two records of one job an ended one counts, else the newer, else the further one."""
 
 
 def progress_of(state: str | None) -> int:
-    """Return how far a job in this State has come, 0 where no document lists it.
+    """Return how far a job in this State has come.
 
     Examples
     --------
     >>> [progress_of(state) for state in ("Submitted", "Running", "Success", "Paused2", None)]
-    [1, 2, 3, 0, 0]
+    [1, 2, 3, 1, 1]
     """
-    return _PROGRESS_OF_STATE.get(state or "", 0)
+    return _PROGRESS_OF_STATE.get(state or "", PROGRESS[Outcome.UNKNOWN])
 
 
 _PROGRESS_OF_STATE = {str(state): PROGRESS[outcome] for state, outcome in OUTCOME_OF_STATE.items()}

@@ -167,3 +167,9 @@ def with_ids(jobs):
     """The same frame with ``job_id`` and ``message``, which only the error Pareto and the views read."""
     message = np.where(jobs["outcome"] == "failed", "the job failed", None)
     return jobs.assign(job_id=[f"j{number:07d}" for number in range(len(jobs))], message=message)
+
+
+def side_by_side(frames):
+    """Frames below each other as different jobs: each is made with the same IDs."""
+    jobs = pd.concat(frames, ignore_index=True)
+    return jobs.assign(job_id=[f"j{number}" for number in range(len(jobs))])

@@ -8,149 +8,157 @@ import random
 import re
 import socket
 import struct
+import time
 from dataclasses import dataclass, replace
 from functools import cache
 from http.client import responses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from cosai_nb.emulator import wire
-from cosai_nb.emulator.routes import Answer
+from cosai_nb.emulator.api import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-Kind = Literal[
-    "status",
-    "redirect",
-    "html",
-    "json",
-    "empty",
-    "doctype",
-    "unclosed_tag",
-    "other_job",
-    "same_token",
-    "gzip_bomb",
-    "reset_before_headers",
-    "reset_after_headers",
-    "cut_body",
-    "wrong_length",
-    "drip_headers",
-    "drip_body",
-    "silence",
-    "oversized",
-    "close",
-]
+    Spoiler = Callable[["Fault", Answer, Mapping[str, str]], Answer]
 
-
-_NEXT_TOKEN = re.compile(rb"<NextToken>\d+</NextToken>")
-_OTHER_JOB = re.compile(rb"(<JobId>\w+)\w(?=</JobId>)")
+_DEPTH = 100_000  # of the nested JSON: a hundred times what a recursive parser takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One thing that goes wrong, and when.
 
-    A request is hit when its path contains ``path``, when it is one of ``nth`` (if given) and when chance says so.
-    The first fault of a plan that matches wins.
+    A request is hit when its path contains ``path``, when it is one of ``nth`` (if given), when it comes in the
+    window from ``from_s`` to ``until_s`` and when chance says so. The first fault of a plan that matches wins.
 
     Parameters
     ----------
     kind : str
-        ``status`` (an error with ``status``, ``code`` and ``retry_after``) · ``redirect`` (to ``location``; 307 or the 3xx given as ``status``) · ``html``,
-        ``json``, ``empty`` (instead of the XML, with status 200) · ``doctype`` (before the XML) · ``unclosed_tag``
-        (``<Tag>…<Tag>``, as the documents print it) · ``other_job`` (one digit of each JobId differs) · ``same_token`` (a
-        list's page names itself as the next one) · ``gzip_bomb``
-        (64 MiB of spaces, compressed) · ``reset_before_headers``, ``reset_after_headers`` (TCP reset) · ``cut_body``
-        (ends in the middle of a tag, with the right length) · ``wrong_length`` (promises more than it sends, and
-        closes) · ``drip_headers``, ``drip_body`` (``bytes_per_s``) · ``silence`` (never answers) · ``oversized``
-        (100 MB in chunks) · ``close`` (a good answer, then the kept connection is closed).
+        Another answer: ``status`` (an error with ``status``, ``code`` and ``retry_after``) · ``redirect`` (to
+        ``location``; 307 or the 3xx given as ``status``) · ``html``, ``json``, ``empty`` (instead of the XML, with
+        status 200) · ``nested_json`` (an error with ``status`` whose JSON is 100,000 levels deep) · ``gzip_bomb``
+        (64 MiB of spaces, compressed) · ``far_date`` (a Date header of the year 9999).
+
+        An answer with a defect: ``doctype`` (before the XML) · ``unclosed_tag`` (``<Tag>…<Tag>``, as the documents
+        print it) · ``other_job`` (one digit of each JobId differs) · ``twice`` (each job first as it was while it
+        waited, then as it is) · ``control_chars`` (``message`` as the Message of each job) · ``cut_body`` (ends in
+        the middle of a tag, with the right length) · ``same_token`` (a list's page names itself as the next one) ·
+        ``endless_list`` (each page of a list is empty and names another one).
+
+        A broken connection: ``reset_before_headers``, ``reset_after_headers`` (TCP reset) · ``wrong_length``
+        (promises more than it sends, and closes) · ``bad_chunk`` (the first chunk's size is ``chunk``; the body
+        and ``size`` bytes of spaces follow) · ``oversized`` (``size`` bytes in chunks) · ``drip_headers``,
+        ``drip_body`` (``bytes_per_s``) · ``silence`` (never answers) · ``close`` (a good answer, then the kept
+        connection is closed) · ``late_close`` (a good answer; the kept connection is reset when the next request
+        comes on it, which is neither answered nor logged).
     nth : int or range or tuple of int, optional
         Which of the requests on ``path``, counted from 1.
     probability : float
         Of being hit; seeded.
     path : str
         Part of the decoded path.
+    from_s, until_s : float
+        Seconds after the emulator's first request, by the real clock.
     status, code, retry_after
         For ``status``; ``code`` is the service's own, ``retry_after`` is sent as it stands.
     location : str
         For ``redirect``.
     bytes_per_s : float
         For the drips.
+    chunk : str
+        For ``bad_chunk``.
+    size : int
+        For ``oversized`` and ``bad_chunk`` [bytes].
+    message : bytes
+        For ``control_chars``, sent as it stands.
+
+    Raises
+    ------
+    ValueError
+        The kind is none of these.
 
     Examples
     --------
     >>> Fault(kind="status", status=429, code="SlowDown", retry_after="1", nth=range(3, 6)).matches(4)
     True
+
+    One second in which everything is refused:
+
+    >>> throttled = Fault(kind="status", status=503, code="SlowDown", until_s=1.0)
     """
 
-    kind: Kind
+    kind: str
     nth: int | range | tuple[int, ...] | None = None
     probability: float = 1.0
     path: str = ""
+    from_s: float = 0.0
+    until_s: float = float("inf")
     status: int = 503
     code: str = "ServiceUnavailable"
     retry_after: str | None = None
     location: str = "http://127.0.0.2:9/elsewhere"
     bytes_per_s: float = 2.0
+    chunk: str = "-1"
+    size: int = 100 * 2**20
+    message: bytes = b"\x1b[31mred\x1b[0m &#27; \xc3\x28"
 
-    def matches(self, number: int) -> bool:
-        """Return whether request ``number`` on the path is one of ``nth``."""
-        if self.nth is None:
-            return True
-        return number == self.nth if isinstance(self.nth, int) else number in self.nth
+    def __post_init__(self) -> None:
+        if self.kind not in {*_SPOILERS, *_BREAKERS}:
+            raise ValueError(f"kind={self.kind!r} is none of {', '.join((*_SPOILERS, *_BREAKERS))}.")
+
+    def matches(self, number: int, seconds: float = 0.0) -> bool:
+        """Return whether request ``number`` on the path is hit, so many seconds after the first of all."""
+        nth = (self.nth,) if isinstance(self.nth, int) else self.nth
+        return (nth is None or number in nth) and self.from_s <= seconds < self.until_s
 
 
 class FaultPlan:
     """Decides which request is hit; the same seed and order of requests give the same faults."""
 
-    def __init__(self, faults: Sequence[Fault], *, seed: int) -> None:
-        self._faults = tuple(faults)
+    def __init__(
+        self, faults: Sequence[Fault], *, seed: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._faults, self._clock = tuple(faults), clock
         self._seen = [0] * len(self._faults)
         self._chance = random.Random(seed)
+        self._began: float | None = None
 
     def pick(self, path: str) -> Fault | None:
         """Return the fault that hits this request, and count it."""
+        now = self._clock()
+        self._began = now if self._began is None else self._began
         picked: Fault | None = None
         for position, fault in enumerate(self._faults):
             if fault.path not in path:
                 continue
             self._seen[position] += 1
             lucky = fault.probability < 1 and self._chance.random() >= fault.probability
-            if picked is None and not lucky and fault.matches(self._seen[position]):
+            if picked is None and not lucky and fault.matches(self._seen[position], now - self._began):
                 picked = fault
         return picked
 
 
 def spoil(fault: Fault, answer: Answer, query: str) -> Answer | None:
     """Return the wrong answer of faults that keep to HTTP, None for those that break it."""
-    if fault.kind == "same_token":
-        return _same_token(answer, query)
     make = _SPOILERS.get(fault.kind)
-    return make(fault, answer) if make else None
+    return make(fault, answer, dict(parse_qsl(query))) if make else None
 
 
-def _error(fault: Fault, answer: Answer) -> Answer:
+def _error(fault: Fault, answer: Answer, _: Mapping[str, str]) -> Answer:
     text = wire.error_xml(fault.code, "Injected by the emulator.", request_id="fault", trace_id="fault")
     extra = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
     return Answer(fault.status, text, {**answer.headers, **extra})
 
 
-def _same_token(answer: Answer, query: str) -> Answer:
-    asked = dict(parse_qsl(query)).get("nextToken")
-    if asked is None:
-        return answer
-    node = wire.xml(("NextToken", asked)).encode()
-    return replace(answer, body=_NEXT_TOKEN.sub(lambda _: node, answer.body))
-
-
-def _redirect(fault: Fault, answer: Answer) -> Answer:
+def _redirect(fault: Fault, answer: Answer, _: Mapping[str, str]) -> Answer:
     status = fault.status if 300 <= fault.status < 400 else 307  # noqa: PLR2004 - HTTP's range
     return Answer(status, b"", {**answer.headers, "Location": fault.location})
 
 
-def _other_content(answer: Answer, content_type: str, text: bytes) -> Answer:
-    return Answer(200, text, {**answer.headers, "Content-Type": content_type})
+def _other(answer: Answer, content_type: str, text: bytes, status: int = 200) -> Answer:
+    return Answer(status, text, {**answer.headers, "Content-Type": content_type})
 
 
 @cache
@@ -163,29 +171,68 @@ def _gzip_bomb(answer: Answer) -> Answer:
     return Answer(answer.status, bomb, {**answer.headers, "Content-Encoding": "gzip"})
 
 
-def _doctype(body: bytes) -> bytes:
-    laughs = '<!DOCTYPE Response [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
-    return body.replace(wire.DECLARATION, wire.DECLARATION + laughs.encode(), 1)
+def _same_token(_: Fault, answer: Answer, params: Mapping[str, str]) -> Answer:
+    if "nextToken" not in params:
+        return answer
+    node = wire.leaf("NextToken", params["nextToken"]).encode()
+    return replace(answer, body=re.sub(rb"<NextToken>\d+</NextToken>", lambda _: node, answer.body))
 
 
-def _middle_of_tag(body: bytes) -> int:
-    return body.rfind(b"<", 0, max(len(body) * 2 // 3, 1)) + 3
+def _endless_list(_: Fault, answer: Answer, params: Mapping[str, str]) -> Answer:
+    if "tag" not in params:
+        return answer
+    return replace(answer, body=wire.response([], next_token=str(time.monotonic_ns())))
 
 
+def _twice(detail: re.Match[bytes]) -> bytes:
+    waiting = detail[0]
+    for pattern, text, times in (
+        (rb"<Code>\w+", rb"<Code>Success", 1),
+        (rb"<Message>[^<]*</Message>", rb"<Message/>", 1),
+        (rb"<State>\w+", rb"<State>Submitted", 1),
+        (rb"<(StartTime|EndTime)>[^<]*", rb"<\1>-", 2),
+    ):
+        waiting = re.sub(pattern, text, waiting, count=times)
+    return waiting + detail[0]
+
+
+_LAUGHS = b'<!DOCTYPE Response [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
 _HTML = b"<!doctype html><html><body>Please <b>log in</b><br></body></html>"
 _JSON = b'{"code": "InternalError", "message": "Injected by the emulator."}'
-_SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
+_NESTED = b'{"code": "InternalError", "message": ' + b"[" * _DEPTH + b"]" * _DEPTH + b"}"
+_FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
+
+
+def _edit(edit: Callable[[Fault, bytes], bytes]) -> Spoiler:
+    return lambda fault, answer, _: replace(answer, body=edit(fault, answer.body))
+
+
+_SPOILERS: dict[str, Spoiler] = {
     "status": _error,
     "redirect": _redirect,
-    "html": lambda _, answer: _other_content(answer, "text/html", _HTML),
-    "json": lambda _, answer: _other_content(answer, "application/json", _JSON),
-    "empty": lambda _, answer: replace(answer, body=b""),
-    "doctype": lambda _, answer: replace(answer, body=_doctype(answer.body)),
-    "unclosed_tag": lambda _, answer: replace(answer, body=answer.body.replace(b"</Tag>", b"<Tag>")),
-    "other_job": lambda _, answer: replace(answer, body=_OTHER_JOB.sub(rb"\1z", answer.body)),
-    "gzip_bomb": lambda _, answer: _gzip_bomb(answer),
-    "cut_body": lambda _, answer: replace(answer, body=answer.body[: _middle_of_tag(answer.body)]),
+    "html": lambda _, answer, __: _other(answer, "text/html", _HTML),
+    "json": lambda _, answer, __: _other(answer, "application/json", _JSON),
+    "nested_json": lambda fault, answer, _: _other(answer, "application/json", _NESTED, fault.status),
+    "gzip_bomb": lambda _, answer, __: _gzip_bomb(answer),
+    "far_date": lambda _, answer, __: replace(answer, headers={**answer.headers, "Date": _FAR}),
+    "same_token": _same_token,
+    "endless_list": _endless_list,
+    "empty": _edit(lambda _, __: b""),
+    "doctype": _edit(lambda _, body: body.replace(wire.DECLARATION, wire.DECLARATION + _LAUGHS, 1)),
+    "unclosed_tag": _edit(lambda _, body: body.replace(b"</Tag>", b"<Tag>")),
+    "other_job": _edit(lambda _, body: re.sub(rb"(<JobId>\w+)\w(?=</JobId>)", rb"\1z", body)),
+    "cut_body": _edit(lambda _, body: body[: body.rfind(b"<", 0, max(len(body) * 2 // 3, 1)) + 3]),
+    "twice": _edit(lambda _, body: re.sub(rb"(?s)<JobsDetail>.*?</JobsDetail>", _twice, body)),
+    "control_chars": _edit(
+        lambda fault, body: re.sub(
+            rb"<Message(/>|>[^<]*</Message>)", lambda _: b"<Message>%b</Message>" % fault.message, body
+        )
+    ),
 }
+_BREAKERS = (
+    *("reset_before_headers", "reset_after_headers", "wrong_length", "bad_chunk", "oversized"),
+    *("drip_headers", "drip_body", "silence", "close", "late_close"),
+)
 
 
 async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:
@@ -199,26 +246,36 @@ async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:
 
 
 async def _play(fault: Fault, stream: Any, answer: Answer) -> None:
+    body, good = answer.body, _head(answer, len(answer.body)) + answer.body
     match fault.kind:
         case "reset_before_headers":
             _reset_on_close(stream)
         case "reset_after_headers":
-            await stream.write(_head(answer, len(answer.body)) + answer.body[:20])
+            await stream.write(good[: len(good) - len(body) + 20])
             await asyncio.sleep(0.05)  # a reset overtakes what the client has not read yet
             _reset_on_close(stream)
         case "wrong_length":
-            await stream.write(_head(answer, len(answer.body) + 1000) + answer.body)
-        case "drip_headers":
-            await _drip(stream, _head(answer, len(answer.body)) + answer.body, fault.bytes_per_s)
-        case "drip_body":
-            await stream.write(_head(answer, len(answer.body)))
-            await _drip(stream, answer.body, fault.bytes_per_s)
+            await stream.write(_head(answer, len(body) + 1000) + body)
+        case "bad_chunk":
+            await stream.write(_head(answer, None) + fault.chunk.encode() + b"\r\n" + body)
+            await _spaces(stream, fault.size, b"%b")
+        case "oversized":
+            opening = body[: body.rfind(b"</Response>")]
+            await stream.write(_head(answer, None) + b"%x\r\n%b\r\n" % (len(opening), opening))
+            await _spaces(stream, fault.size, b"10000\r\n%b\r\n")
+            await stream.write(b"b\r\n</Response>\r\n0\r\n\r\n")
+        case "drip_headers" | "drip_body":
+            at_once = 0 if fault.kind == "drip_headers" else len(good) - len(body)
+            await stream.write(good[:at_once])
+            await _drip(stream, good[at_once:], fault.bytes_per_s)
         case "silence":
             await stream.read_until_close()
-        case "oversized":
-            await _flood(stream, answer)
         case "close":
-            await stream.write(_head(answer, len(answer.body)) + answer.body)
+            await stream.write(good)
+        case "late_close":
+            await stream.write(good)
+            await stream.read_bytes(1, partial=True)
+            _reset_on_close(stream)
 
 
 def _head(answer: Answer, length: int | None) -> bytes:
@@ -238,11 +295,7 @@ async def _drip(stream: Any, data: bytes, bytes_per_s: float) -> None:
         await asyncio.sleep(1 / bytes_per_s)
 
 
-async def _flood(stream: Any, answer: Answer) -> None:
-    await stream.write(_head(answer, None))
-    opening = answer.body[: answer.body.rfind(b"</Response>")]
-    await stream.write(b"%x\r\n%b\r\n" % (len(opening), opening))
-    chunk = b"%x\r\n%b\r\n" % (2**16, b" " * 2**16)
-    for _ in range(100 * 2**20 // 2**16):
-        await stream.write(chunk)
-    await stream.write(b"b\r\n</Response>\r\n0\r\n\r\n")
+async def _spaces(stream: Any, size: int, frame: bytes) -> None:
+    """Write spaces by 64 KiB (0x10000), each piece in a frame."""
+    for _ in range(size // 2**16):
+        await stream.write(frame % (b" " * 2**16))

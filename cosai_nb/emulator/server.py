@@ -1,26 +1,37 @@
-"""A real HTTP/1.1 server on 127.0.0.1, in a thread with its own event loop."""
+"""A real HTTP/1.1 server on 127.0.0.1, in a thread with its own event loop, and the emulator that owns it."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from collections import deque
 from http.client import responses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.netutil import bind_sockets
 
-from cosai_nb.emulator.faults import FaultPlan, break_connection, spoil
+from cosai_nb.emulator.api import Answer, Api
+from cosai_nb.emulator.faults import Fault, FaultPlan, break_connection, spoil
+from cosai_nb.emulator.signature import TOKEN_HEADERS, Keys, Request, authorization
+from cosai_nb.emulator.wire import wire_time
+from cosai_nb.emulator.workload import Snapshot, Workload
 
 if TYPE_CHECKING:
-    from cosai_nb.emulator.faults import Fault
-    from cosai_nb.emulator.routes import Answer, Api
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cosai_nb.emulator.workload import Scenario
+    from cosai_nb.service.client import Client
 
 HOST = "127.0.0.1"
+BUCKET, REGION = "emulated-1250000000", "ap-beijing"
 _LOG_SIZE = 1_000_000
 _STOP_S = 10.0
 
@@ -48,25 +59,14 @@ class LoggedRequest(NamedTuple):
     fault: str
 
 
-class Server:
-    """Serves an Api from :meth:`start` until :meth:`close`.
-
-    Parameters
-    ----------
-    api : Api
-        Makes the answers.
-    port : int
-        0 takes a free one.
-    plan : FaultPlan
-        What to break.
-    """
+class _Server:
+    """Serves an Api from start until close; port 0 takes a free one."""
 
     def __init__(self, api: Api, *, port: int, plan: FaultPlan) -> None:
         if not 0 <= port <= 65535:  # noqa: PLR2004 - beyond it the socket layer wraps round
             raise ValueError(f"port={port} must be 0 (any free one) to 65535.")
-        self.api, self.plan = api, plan
+        self.api, self.plan, self.port = api, plan, port
         self.requests: deque[LoggedRequest] = deque(maxlen=_LOG_SIZE)
-        self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
 
@@ -141,12 +141,243 @@ class Server:
     def _log(self, request: HTTPServerRequest, answer: Answer, fault: Fault | None) -> None:
         pairs = parse_qsl(request.query, keep_blank_values=True)
         shown = urlencode([(k, v) for k, v in pairs if not k.lower().startswith(("q-", "x-ci-", "x-cos-"))])
-        entry = LoggedRequest(
-            method=request.method,
-            path=unquote(request.path),
-            query=shown,
-            status=answer.status,
-            at=time.monotonic(),
-            fault=fault.kind if fault else "",
+        kind = fault.kind if fault else ""
+        path = unquote(request.path)
+        self.requests.append(
+            LoggedRequest(request.method, path, shown, answer.status, time.monotonic(), kind)
         )
-        self.requests.append(entry)
+
+
+class Emulator:
+    """The job API on loopback: a real HTTP server with a simulated week of jobs behind it.
+
+    A GET never moves its clock. It listens on 127.0.0.1 only, in a thread of its own, so it works in scripts,
+    notebooks and tests alike.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same jobs.
+    scenario : Scenario, optional
+        What to simulate; by default 20,000 jobs from 2026-11-02 to 2026-11-09 (+0800), with an incident on
+        Wednesday from 10 to 13 o'clock in the first queue.
+    family : {"ai", "media", "asr", "doc", "pic", "file"}
+        Which jobs, and the paths that they are served under: ``/ai_jobs`` and ``/jobs`` and ``/ai_queue``,
+        ``/jobs`` and ``/queue``, ``/asr_jobs`` and ``/asrqueue``, ``/doc_jobs`` and ``/docqueue``, ``/pic_jobs``
+        and ``/picqueue``, ``/file_jobs`` (which has no list) and ``/file_queue``. The paths of the other families
+        know none of these jobs.
+    port : int
+        0 takes a free one.
+    credentials : (str, str), optional
+        Secret ID and key that are let in; random by default.
+    token : str, optional
+        Session token that must come with them.
+    comma_lists : bool
+        False refuses more than one ID where lists of IDs are not documented: all paths but ``/jobs`` and
+        ``/asr_jobs``.
+    max_ids : int
+        Longest list of IDs.
+    clock_skew_s : float
+        How far the server's real clock, which judges signatures, is ahead of this machine's.
+    inclusive_bounds : bool
+        The documents say that listed jobs are created later than startCreationTime and earlier than
+        endCreationTime; True lets jobs of exactly those seconds in as well.
+    faults : sequence of Fault
+        What goes wrong.
+    bucket, region : str
+        Whose jobs these are.
+
+    Attributes
+    ----------
+    job_ids, queue_ids : list of str
+        In order of submission, and of the scenario.
+    requests : deque of LoggedRequest
+        Every request that came in.
+
+    Raises
+    ------
+    ValueError
+        The port is none, or the family.
+    OSError
+        From :meth:`start`, where the port is taken.
+
+    Examples
+    --------
+    >>> with Emulator(seed=7) as emulator:
+    ...     client = emulator.client()
+    ...     emulator
+    Emulator('http://127.0.0.1:...', jobs=20000, seed=7, now='2026-11-09T00:00:00+0800')
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        *,
+        scenario: Scenario | None = None,
+        family: str = "ai",
+        port: int = 0,
+        credentials: tuple[str, str] | None = None,
+        token: str | None = None,
+        comma_lists: bool = True,
+        max_ids: int = 10,
+        clock_skew_s: float = 0.0,
+        inclusive_bounds: bool = False,
+        faults: Sequence[Fault] = (),
+        bucket: str = BUCKET,
+        region: str = REGION,
+    ) -> None:
+        self.workload = Workload(scenario, seed=seed, family=family)
+        self.family, self.bucket, self.region = family, bucket, region
+        pair = credentials or (f"AKIDemulator{secrets.token_hex(8)}", secrets.token_hex(16))
+        self._keys = Keys(*pair, token)
+        self._api = Api(
+            self.workload, self._keys, bucket, region, comma_lists, max_ids, clock_skew_s, inclusive_bounds
+        )
+        self._server = _Server(self._api, port=port, plan=FaultPlan(faults, seed=seed))
+        self.job_ids, self.queue_ids = self.workload.job_ids, self.workload.queue_ids
+        self.requests = self._server.requests
+
+    def start(self) -> Self:
+        """Start to serve; needed only outside of ``with``."""
+        self._server.start()
+        return self
+
+    def close(self) -> None:
+        """Close every connection, free the port and end the thread."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        place = repr(self.url) if self._server.serving else "not started"
+        jobs, seed = len(self.job_ids), self.workload.seed
+        return f"{type(self).__name__}({place}, jobs={jobs}, seed={seed}, now={wire_time(int(self.now))!r})"
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on.
+
+        Raises
+        ------
+        RuntimeError
+            Where it is not started.
+        """
+        if not self._server.serving:
+            raise RuntimeError("The emulator is not started: use it in a with block, or call start().")
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """Address for other clients."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def now(self) -> float:
+        """The virtual clock, seconds since the epoch; Date headers show it."""
+        return self._api.snapshot().now
+
+    def set_time(self, now: float) -> None:
+        """Set the virtual clock, in seconds since the epoch; it may go back."""
+        self._api.set_time(now)
+
+    def advance(self, seconds: float) -> None:
+        """Move the virtual clock; no new jobs are submitted after the scenario's end, but the old ones go on."""
+        self.set_time(self.now + seconds)
+
+    @property
+    def truth(self) -> Mapping[str, NDArray[np.generic]]:
+        """Exact columns of every job, see :attr:`Workload.truth`."""
+        return self.workload.truth
+
+    def snapshot(self) -> Snapshot:
+        """Return states and whole-second times of every job as the service shows them now."""
+        return self._api.snapshot()
+
+    def client(self, **settings: Any) -> Client:
+        """Return a client of this emulator.
+
+        Parameters
+        ----------
+        **settings
+            Arguments of :class:`~cosai_nb.service.client.Client` that win over the emulator's.
+        """
+        from cosai_nb.service.client import Client  # noqa: PLC0415 - the only tie to the client's side
+
+        own = {
+            "bucket": self.bucket,
+            "region": self.region,
+            "secret_id": self._keys.secret_id,
+            "secret_key": self._keys.secret_key,
+            "token": self._keys.token,
+            "endpoint": self.url,
+            "family": self.family,
+        }
+        return Client(**{**own, **settings})
+
+    def authorization(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the headers that let a hand-made GET in for an hour, for ``curl`` and the like.
+
+        Parameters
+        ----------
+        path : str
+            Path before percent-encoding.
+        params : mapping, optional
+            Query parameters to sign; others may come unsigned.
+        """
+        start = int(time.time()) - 60
+        request = Request("GET", path, tuple((params or {}).items()), {})
+        token = {TOKEN_HEADERS[0]: self._keys.token} if self._keys.token else {}
+        return {"Authorization": authorization(request, self._keys, (start, start + 3660)), **token}
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead another process here, with keys that are worth nothing elsewhere."""
+        token = {"COS_TOKEN": self._keys.token} if self._keys.token else {}
+        return {
+            "COS_SECRET_ID": self._keys.secret_id,
+            "COS_SECRET_KEY": self._keys.secret_key,
+            **token,
+            "COSAI_BUCKET": self.bucket,
+            "COSAI_REGION": self.region,
+            "COSAI_ENDPOINT": self.url,
+        }
+
+
+def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
+    """Serve until Ctrl-C, and print how to get there.
+
+    Parameters
+    ----------
+    port : int
+        0 takes a free one.
+    seed : int
+        The same seed gives the same jobs.
+    **settings
+        Other arguments of :class:`Emulator`.
+    """
+    with Emulator(seed, port=port, **settings) as emulator:
+        try:
+            print(guide(emulator), flush=True)  # noqa: T201 - it is what the command is asked for
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print(f"\nRequests answered: {len(emulator.requests):,}.")  # noqa: T201 - the same
+
+
+def guide(emulator: Emulator) -> str:
+    """Return what a user of another process needs: address, an ID to ask for, and the environment."""
+    shown = wire_time(int(emulator.now))
+    path = f"{emulator.workload.family.path}/{emulator.job_ids[0]}"
+    headers = " ".join(f"-H '{name}: {value}'" for name, value in emulator.authorization(path).items())
+    lines = [
+        f"The emulator answers at {emulator.url} until Ctrl-C.",
+        f"Bucket {emulator.bucket}, region {emulator.region}, {len(emulator.job_ids):,} jobs as of {shown}.",
+        f"Queues: {', '.join(emulator.queue_ids)}.",
+        "A first question, signed for an hour:",
+        f"curl -i {headers} {emulator.url}{path}",
+        "For other clients (keys made for this emulator, worth nothing elsewhere):",
+        *(f"export {name}={value}" for name, value in emulator.environment().items()),
+    ]
+    return "\n".join(lines)

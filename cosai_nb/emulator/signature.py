@@ -14,13 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FIELDS = (
-    "q-sign-algorithm",
-    "q-ak",
-    "q-sign-time",
-    "q-key-time",
-    "q-header-list",
-    "q-url-param-list",
-    "q-signature",
+    *("q-sign-algorithm", "q-ak", "q-sign-time", "q-key-time"),
+    *("q-header-list", "q-url-param-list", "q-signature"),
 )
 TOKEN_HEADERS = ("x-ci-security-token", "x-cos-security-token")
 """Both are accepted (api.md §5.3); the first is the documented one."""
@@ -49,13 +44,7 @@ class Request:
 def sign(
     request: Request, sign_key: str, sign_time: str, headers: Sequence[str], params: Sequence[str]
 ) -> str:
-    """Return the signature over the listed headers and parameters.
-
-    Raises
-    ------
-    KeyError
-        Where a listed header or parameter is not in the request.
-    """
+    """Return the signature over the listed headers and parameters; KeyError where one is not in the request."""
     query = {_encode(name).lower(): _encode(value) for name, value in request.params}
     http_params = "&".join(f"{name}={query[name]}" for name in sorted(params))
     http_headers = "&".join(f"{name}={_encode(request.headers[name])}" for name in sorted(headers))
@@ -79,24 +68,10 @@ def sign_key_of(secret_key: str, key_time: str) -> str:
 
 
 def check(request: Request, keys: Keys, now: float, *, skew_s: float = 0.0) -> None:
-    """Let a request in, or not.
+    """Raise Refused where a request is not to be let in.
 
-    Parameters
-    ----------
-    request : Request
-        The request.
-    keys : Keys
-        Who is let in.
-    now : float
-        Seconds since the epoch by a right clock.
-    skew_s : float
-        How far the server's clock is ahead of it. A window that is wrong for that reason alone is a
-        RequestTimeTooSkewed, as is one that begins more than 15 minutes ahead.
-
-    Raises
-    ------
-    Refused
-        Where the request is not let in.
+    ``now`` is a right clock, ``skew_s`` how far the server's is ahead of it. A window that is wrong for that reason
+    alone is a RequestTimeTooSkewed, as is one that begins more than 15 minutes ahead.
     """
     header = request.headers.get("authorization", "")
     if not header:

@@ -1,37 +1,239 @@
-"""Jobs whose truth is known: simulated once from a seed, then seen as of any instant. No HTTP here."""
+"""Jobs whose truth is known: a scenario, simulated once from a seed, then seen as of any instant. No HTTP here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import hashlib
+import heapq
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from cosai_nb.emulator.details import Details, details_of
-from cosai_nb.emulator.discipline import FOREVER, NEVER, start_times
-from cosai_nb.emulator.scenario import WIRE_ZONE, Scenario
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
+WIRE_ZONE = timezone(timedelta(hours=8))
+"""The service writes every time in +0800."""
+
+Order = Literal["fifo", "priority", "random"]
+
+OFFICE_HOURS = (
+    *(0.6, 0.35, 0.25, 0.2, 0.2, 0.25, 0.4, 0.8),
+    *(1.6, 2.6, 3.0, 2.7, 1.7, 2.3, 3.1, 3.0),
+    *(2.7, 2.2, 1.5, 1.2, 1.0, 1.1, 1.9, 6.6),
+)
+"""Relative arrival rate by hour of day: two office peaks, and a batch of submissions before midnight."""
+
+FOREVER = float("inf")
+NEVER = (float("nan"), float("nan"))
+"""A window that no time is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSpec:
+    """One kind of job.
+
+    Parameters
+    ----------
+    name : str
+        Tag as on the wire.
+    mean_s : float
+        Mean run time of jobs that succeed outside of incidents [s].
+    sigma : float or None
+        Standard deviation of the logarithm of the run time; None makes it exponential.
+    failure_rate : float
+        Share of jobs that fail outside of incidents.
+    slow_failures : float
+        Share of those failures that take four times the run time; the others end within seconds.
+    """
+
+    name: str
+    mean_s: float
+    sigma: float | None = 0.8
+    failure_rate: float = 0.03
+    slow_failures: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """One queue.
+
+    Parameters
+    ----------
+    name : str
+        Name of the queue.
+    servers : int
+        Jobs that run at the same time (MaxConcurrent).
+    mix : tuple of (str, float)
+        Tags and their shares; shares of all queues together are scaled to 1.
+    order : {"fifo", "priority", "random"}
+        Who is next. Job levels above 0 occur in ``priority`` queues only, since the documents promise that
+        a larger level is served earlier.
+    paused_h : tuple of (float, float) or None
+        Hours after the scenario's start between which no job of this queue starts.
+    """
+
+    name: str
+    servers: int
+    mix: tuple[tuple[str, float], ...]
+    order: Order = "fifo"
+    paused_h: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Some hours in which one queue is slow and fails.
+
+    Parameters
+    ----------
+    queue : int
+        Position of the queue in the scenario.
+    start_h, end_h : float
+        Hours after the scenario's start; jobs that start to run in between are hit.
+    slowdown : float
+        Factor on the run time.
+    failure_rate : float
+        Share of jobs that fail.
+    """
+
+    queue: int
+    start_h: float
+    end_h: float
+    slowdown: float = 2.0
+    failure_rate: float = 0.25
+
+
+class Family(NamedTuple):
+    """A family of jobs: its paths, what its IDs begin with, and what its default week is made of (api.md §1.6)."""
+
+    path: str
+    queue_path: str
+    letter: str
+    category: str
+    tags: tuple[TagSpec, ...]
+    queues: tuple[QueueSpec, ...]
+
+
+def _pair(name: str, servers: int, **mix: float) -> tuple[QueueSpec, QueueSpec]:
+    """Return a large queue, and a small one that serves by priority and stands still at the end of the week."""
+    large, small = (tuple((tag, share * part) for tag, share in mix.items()) for part in (0.85, 0.15))
+    few = max(1, servers // 5)
+    return QueueSpec(f"{name}-1", servers, large), QueueSpec(f"{name}-2", few, small, "priority", _PAUSE)
+
+
+_PAUSE = (167.5, FOREVER)
+_SPEECH = TagSpec("SpeechRecognition", 260.0, 0.7, 0.025)
+_AI = (TagSpec("Translation", 260.0, 0.9, 0.035), _SPEECH, TagSpec("WordsGeneralize", 12.0, 0.5, 0.015))
+_AI_QUEUES = (
+    QueueSpec("queue-ai-process-1", 10, (("Translation", 0.44), ("WordsGeneralize", 0.16))),
+    QueueSpec("queue-speeching-1", 6, (("SpeechRecognition", 0.27),)),
+    QueueSpec(
+        "queue-ai-process-2", 2, (("Translation", 0.08), ("WordsGeneralize", 0.05)), "priority", _PAUSE
+    ),
+)
+_MEDIA = (
+    TagSpec("Transcode", 200.0, 0.9),
+    TagSpec("Animation", 40.0, 0.8, 0.02),
+    TagSpec("Snapshot", 15.0, 0.6, 0.015),
+    TagSpec("MediaInfo", 5.0, 0.4, 0.01),
+)
+_MEDIA_QUEUES = _pair("queue-transcode", 8, Transcode=0.5, Animation=0.15, Snapshot=0.2, MediaInfo=0.15)
+_SPEECH_QUEUES = _pair("queue-speeching", 18, SpeechRecognition=1.0)
+_DOC = (TagSpec("DocProcess", 45.0, 1.0, 0.04),)
+_DOC_QUEUES = _pair("queue-doc-process", 3, DocProcess=1.0)
+_PIC = (TagSpec("PicProcess", 12.0, 0.6, 0.02),)
+_PIC_QUEUES = _pair("queue-pic-process", 1, PicProcess=1.0)
+_FILE = (
+    TagSpec("FileHashCode", 10.0, 0.6, 0.01),
+    TagSpec("FileUncompress", 60.0, 0.8, 0.04),
+    TagSpec("FileCompress", 90.0),
+)
+_FILE_QUEUES = _pair("queue-file-process", 3, FileHashCode=0.5, FileUncompress=0.3, FileCompress=0.2)
+FAMILIES = {
+    "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
+    "media": Family("/jobs", "/queue", "j", "Transcoding", _MEDIA, _MEDIA_QUEUES),
+    "asr": Family("/asr_jobs", "/asrqueue", "s", "Speeching", (_SPEECH,), _SPEECH_QUEUES),
+    "doc": Family("/doc_jobs", "/docqueue", "d", "DocProcess", _DOC, _DOC_QUEUES),
+    "pic": Family("/pic_jobs", "/picqueue", "c", "PicProcess", _PIC, _PIC_QUEUES),
+    "file": Family("/file_jobs", "/file_queue", "f", "FileProcess", _FILE, _FILE_QUEUES),
+}
+"""By name. ``ai`` stands first: a tag of two families, SpeechRecognition, is the later one's own."""
+_OWNER = {tag.name: family for family in FAMILIES.values() for tag in family.tags}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A week of a bucket, by default.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of jobs submitted. Given their number, Poisson arrivals are independent draws from the rate.
+    start : datetime
+        When submissions begin.
+    duration_h : float
+        Hours of submissions; the emulator's clock stands at their end.
+    tags, queues
+        By default those of the emulator's family.
+    incident
+        By default on the third day, from 10 to 13 o'clock, in the first queue.
+    profile : tuple of 24 float
+        Relative arrival rate by hour of day (+0800).
+    weekend : float
+        Factor on the rate on Saturdays and Sundays.
+    cancel_rate : float
+        Share of jobs whose owner would cancel them if they wait too long.
+    patience_s : float
+        Mean of the exponential wait after which those are cancelled [s].
+    levels : tuple of float
+        Shares of JobLevel 0, 1, 2 in priority queues.
+    """
+
+    jobs: int = 20_000
+    start: datetime = datetime(2026, 11, 2, tzinfo=WIRE_ZONE)
+    duration_h: float = 168.0
+    tags: tuple[TagSpec, ...] = _AI
+    queues: tuple[QueueSpec, ...] = _AI_QUEUES
+    incident: Incident | None = Incident(queue=0, start_h=2 * 24 + 10, end_h=2 * 24 + 13)
+    profile: tuple[float, ...] = OFFICE_HOURS
+    weekend: float = 0.75
+    cancel_rate: float = 0.03
+    patience_s: float = 300.0
+    levels: tuple[float, float, float] = (0.85, 0.1, 0.05)
+
+    def __post_init__(self) -> None:
+        known = {tag.name for tag in self.tags}
+        used = {name for queue in self.queues for name, _ in queue.mix}
+        if not used or not used <= known:
+            raise ValueError(
+                f"The queues of a Scenario use tags {sorted(used)}; tags= describes {sorted(known)}."
+            )
+        if self.jobs < 1 or self.duration_h <= 0 or any(queue.servers < 1 for queue in self.queues):
+            raise ValueError("A Scenario needs at least one job, some hours, and a server in each queue.")
+        if len(self.profile) != 24 or min(self.profile) < 0 or max(self.profile) <= 0:  # noqa: PLR2004 - hours of a day
+            raise ValueError("A Scenario's profile is 24 rates, none negative, one above zero.")
+        if self.incident and not 0 <= self.incident.queue < len(self.queues):
+            raise ValueError(f"The incident is in queue {self.incident.queue} of {len(self.queues)}.")
+
+
 STATES = ("Submitted", "Running", "Success", "Failed", "Pause", "Cancel")
 NOT_YET = -1
 """In a Snapshot: the job does not exist yet, or the time is not reached."""
 
-QUICK_FAILURES = (
+_OUTCOMES = (
+    ("Success", ""),
     ("InvalidArgument", "The file type does not match the Type of the Input."),
     ("ResourceNotFound", "The input object does not exist."),
     ("ResourceDownloadFailed", "The input object could not be read <timeout & reset>."),
+    ("InternalError", "We encountered an internal error. Please try again."),
 )
-SLOW_FAILURE = ("InternalError", "We encountered an internal error. Please try again.")
-CODES = ("Success", *(code for code, _ in QUICK_FAILURES), SLOW_FAILURE[0])
-MESSAGES = ("", *(message for _, message in QUICK_FAILURES), SLOW_FAILURE[1])
+CODES, MESSAGES = zip(*_OUTCOMES, strict=True)
 _SLOW = len(CODES) - 1
 _UUID_EPOCH_S = 12_219_292_800  # from 1582-10-15, where UUIDv1 counts from, to 1970
 _HOUR_S = 3600.0
@@ -63,9 +265,11 @@ class Workload:
     Parameters
     ----------
     scenario : Scenario, optional
-        What to simulate; by default a week of 20,000 jobs in three queues.
+        What to simulate; by default a week of 20,000 jobs.
     seed : int
         The same seed and scenario give the same jobs, to the last digit.
+    family : {"ai", "media", "asr", "doc", "pic", "file"}
+        Whose tags and queues the scenario has where it names none.
 
     Attributes
     ----------
@@ -86,9 +290,14 @@ class Workload:
     (20000, ['Cancel', 'Failed', 'Pause', 'Success'])
     """
 
-    def __init__(self, scenario: Scenario | None = None, *, seed: int = 7) -> None:
-        self.scenario = scenario or Scenario()
-        self.seed = seed
+    def __init__(self, scenario: Scenario | None = None, *, seed: int = 7, family: str = "ai") -> None:
+        if family not in FAMILIES:
+            raise ValueError(f"family={family!r} is none of {', '.join(FAMILIES)}.")
+        self.family, self.seed = FAMILIES[family], seed
+        scenario = scenario or Scenario()
+        if (scenario.tags, scenario.queues) == (_AI, _AI_QUEUES):
+            scenario = replace(scenario, tags=self.family.tags, queues=self.family.queues)
+        self.scenario = scenario
         rng = np.random.default_rng(seed)
         self._draw_jobs(rng)
         self._draw_outcomes(rng)
@@ -131,7 +340,7 @@ class Workload:
         speech = np.array([tag.name == "SpeechRecognition" for tag in scenario.tags])[self.tag]
         self.audio_s = np.where(speech, np.clip(np.round(run * rng.uniform(5, 8, n), 2), 0.5, 18_000), np.nan)
         fails_at, slow_at, quick_run = rng.random(n), rng.random(n), rng.uniform(0.3, 4.0, n)
-        quick_code = 1 + rng.choice(len(QUICK_FAILURES), size=n, p=(0.4, 0.35, 0.25))
+        quick_code = 1 + rng.choice(3, size=n, p=(0.4, 0.35, 0.25))
 
         def regime(rate: Any, slow_share: Any, slowdown: float) -> tuple[Floats, NDArray[np.int_]]:
             fails, slow = fails_at < rate, slow_at < slow_share
@@ -147,17 +356,13 @@ class Workload:
         self._hit = regime(incident.failure_rate, 1.0, incident.slowdown / 2) if incident else self._quiet
 
     def _run_queues(self, rng: np.random.Generator) -> None:
-        scenario = self.scenario
-        zero = scenario.start.timestamp()
+        scenario, incident = self.scenario, self.scenario.incident
         self.start_time = np.full(scenario.jobs, np.nan)
         in_incident = np.zeros(scenario.jobs, dtype=bool)
         for position, spec in enumerate(scenario.queues):
             members = np.flatnonzero(self.queue == position)
-            incident = (
-                scenario.incident if scenario.incident and scenario.incident.queue == position else None
-            )
-            hit = (zero + incident.start_h * _HOUR_S, zero + incident.end_h * _HOUR_S) if incident else None
-            paused = spec.paused_h or NEVER
+            here = incident is not None and incident.queue == position
+            hit = self._seconds((incident.start_h, incident.end_h) if incident and here else NEVER)
             starts = start_times(
                 self.creation_time[members].tolist(),
                 _run_time(self._quiet[0][members].tolist(), self._hit[0][members].tolist(), hit),
@@ -165,17 +370,21 @@ class Workload:
                 order=spec.order,
                 levels=self.level[members].tolist(),
                 cancel_at=self._cancel_at[members].tolist(),
-                paused=(zero + paused[0] * _HOUR_S, zero + paused[1] * _HOUR_S),
+                paused=self._seconds(spec.paused_h or NEVER),
                 rng=rng,
             )
             self.start_time[members] = starts
-            if hit:
-                in_incident[members] = (starts >= hit[0]) & (starts < hit[1])
+            in_incident[members] = (starts >= hit[0]) & (starts < hit[1])
         run = np.where(in_incident, self._hit[0], self._quiet[0])
         self.code = np.where(in_incident, self._hit[1], self._quiet[1])
         never = np.isnan(self.start_time)
         cancelled = np.where(np.isfinite(self._cancel_at), self._cancel_at, np.nan)
         self.end_time = np.where(never, cancelled, self.start_time + run)
+
+    def _seconds(self, hours: tuple[float, float]) -> tuple[float, float]:
+        """Return a window in seconds since the epoch of one in hours after the start."""
+        zero = self.scenario.start.timestamp()
+        return zero + hours[0] * _HOUR_S, zero + hours[1] * _HOUR_S
 
     def _name(self, rng: np.random.Generator) -> None:
         """Name jobs by the UUIDv1 of their creation, as the service was seen to do."""
@@ -184,9 +393,9 @@ class Workload:
         ticks = ((self.creation_time + _UUID_EPOCH_S) * 1e7).astype(np.int64)
         order = np.arange(len(ticks))
         ticks = np.maximum.accumulate(ticks - order) + order  # two jobs of one tick would share a name
-        speech = [tag.name == "SpeechRecognition" for tag in self.scenario.tags]
+        letters = [_OWNER.get(tag.name, self.family).letter for tag in self.scenario.tags]
         self.job_ids = [
-            f"{'s' if speech[tag] else 'a'}{tick & 0xFFFFFFFF:08x}{(tick >> 32) & 0xFFFF:04x}"
+            f"{letters[tag]}{tick & 0xFFFFFFFF:08x}{(tick >> 32) & 0xFFFF:04x}"
             f"1{tick >> 48:03x}{0x8000 | seq:04x}{node:012x}"
             for tag, tick, seq in zip(self.tag.tolist(), ticks.tolist(), clock, strict=True)
         ]
@@ -195,7 +404,7 @@ class Workload:
     def as_of(self, now: float) -> Snapshot:
         """Return every job as it is shown at ``now``, seconds since the epoch."""
         started, ended = self.start_time <= now, self.end_time <= now
-        state = np.where(self._paused(now)[self.queue], STATES.index("Pause"), STATES.index("Submitted"))
+        state = np.where(self.paused(now)[self.queue], STATES.index("Pause"), STATES.index("Submitted"))
         state[started] = STATES.index("Running")
         state[ended] = np.where(self.code[ended] == 0, STATES.index("Success"), STATES.index("Failed"))
         state[ended & ~started] = STATES.index("Cancel")
@@ -207,14 +416,24 @@ class Workload:
             end_time=_whole_seconds(self.end_time, ended),
         )
 
-    def _paused(self, now: float) -> NDArray[np.bool_]:
+    def paused(self, now: float) -> NDArray[np.bool_]:
+        """Return which queues are paused at ``now``."""
         hour = (now - self.scenario.start.timestamp()) / _HOUR_S
         windows = [spec.paused_h or NEVER for spec in self.scenario.queues]
         return np.array([low <= hour and (hour < high or high == FOREVER) for low, high in windows])
 
-    def queue_is_paused(self, position: int, now: float) -> bool:
-        """Return whether a queue is paused at ``now``."""
-        return bool(self._paused(now)[position])
+    def progress(self, snapshot: Snapshot, number: int) -> int:
+        """Return the per cent of a job that are done at a snapshot."""
+        state = STATES[snapshot.state[number]]
+        if state != "Running":
+            return 100 if state == "Success" else 0
+        begin = self.start_time[number]
+        return int(100 * (snapshot.now - begin) / (self.end_time[number] - begin))
+
+    def queue_category(self, position: int) -> str:
+        """Return the Category of a queue: that of its tags' family where all are of one."""
+        owners = {_OWNER.get(tag, self.family) for tag, _ in self.scenario.queues[position].mix}
+        return (owners.pop() if len(owners) == 1 else self.family).category
 
     def details(self, number: int) -> Details:
         """Return what job ``number`` in submission order is about."""
@@ -226,13 +445,11 @@ class Workload:
         """Columns of exact values in submission order, with what will become of jobs that are unfinished now.
 
         ``job_id, tag, queue_id, job_level, creation_time, start_time, end_time`` (seconds since the epoch, not
-        rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s`` and the texts of
-        :class:`~cosai_nb.emulator.details.Details`.
+        rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and what
+        :class:`Details` holds.
         """
         last = self.as_of(FOREVER).state
         details = [self.details(number) for number in range(self.scenario.jobs)]
-        texts = ("input_object", "output_object", "user_data", "input_lang", "input_type")
-        options = ("target_lang", "target_type", "engine_model")
         return {
             "job_id": np.array(self.job_ids),
             "tag": np.array([tag.name for tag in self.scenario.tags])[self.tag],
@@ -244,13 +461,13 @@ class Workload:
             "fate": np.array(STATES)[last],
             "code": np.array(CODES)[self.code],
             "audio_s": self.audio_s,
-            **{text: np.array([getattr(detail, text) for detail in details]) for text in (*texts, *options)},
+            **dict(zip(Details._fields, map(np.array, zip(*details, strict=True)), strict=True)),
         }
 
 
-def _run_time(quiet: list[float], hit: list[float], window: tuple[float, float] | None) -> Any:
-    if window is None:
-        return lambda job, _now: quiet[job]
+def _run_time(
+    quiet: list[float], hit: list[float], window: tuple[float, float]
+) -> Callable[[int, float], float]:
     low, high = window
     return lambda job, now: hit[job] if low <= now < high else quiet[job]
 
@@ -265,12 +482,149 @@ def _arrivals(scenario: Scenario, rng: np.random.Generator) -> Floats:
     """Draw ascending arrival times [s after the start] from the piecewise constant rate of the profile."""
     edges = np.unique(np.append(np.arange(0.0, scenario.duration_h), scenario.duration_h))
     clock = [scenario.start.astimezone(WIRE_ZONE) + timedelta(hours=float(hour)) for hour in edges[:-1]]
-    rate = np.array([scenario.profile[at.hour] * _day(at, scenario) for at in clock])
+    day = [scenario.weekend if at.isoweekday() in {6, 7} else 1.0 for at in clock]
+    rate = np.array([scenario.profile[at.hour] * factor for at, factor in zip(clock, day, strict=True)])
     cumulated = np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))])
     hours = np.interp(np.sort(rng.random(scenario.jobs)) * cumulated[-1], cumulated, edges)
     return np.asarray(hours * _HOUR_S)
 
 
-def _day(at: datetime, scenario: Scenario) -> float:
-    saturday = 5
-    return scenario.weekend if at.weekday() >= saturday else 1.0
+def start_times(
+    arrivals: Sequence[float],
+    run_time: Callable[[int, float], float],
+    *,
+    servers: int,
+    order: Order = "fifo",
+    levels: Sequence[int] | None = None,
+    cancel_at: Sequence[float] | None = None,
+    paused: tuple[float, float] = NEVER,
+    rng: np.random.Generator | None = None,
+) -> NDArray[np.float64]:
+    """Return start times [s] of one queue without preemption, NaN for jobs that never start.
+
+    ``run_time`` takes position and start time. Priority is first by level, larger first, then by arrival; random
+    picks any waiting job. A job that still waits at its ``cancel_at`` never starts; nothing starts while ``paused``.
+
+    Two servers, three jobs of ten seconds: the third waits for the first.
+
+    >>> start_times([0.0, 1.0, 2.0], lambda job, now: 10.0, servers=2)
+    array([ 0.,  1., 10.])
+    """
+    starts = np.full(len(arrivals), np.nan)
+    free = [-FOREVER] * servers
+    waiting: list[tuple[int, int]] = []  # a heap of (−level, arrival); for the random order just a bag
+    rank = [-level for level in levels] if levels is not None and order == "priority" else [0] * len(arrivals)
+    now, arrived = -FOREVER, 0
+    while waiting or arrived < len(arrivals):
+        now = max(now, free[0])
+        if not waiting:
+            now = max(now, arrivals[arrived])
+        if paused[0] <= now < paused[1]:
+            now = paused[1]
+        while arrived < len(arrivals) and arrivals[arrived] <= now:
+            heapq.heappush(waiting, (rank[arrived], arrived))
+            arrived += 1
+        if now == FOREVER:
+            break
+        job = _pick(waiting, order, rng)
+        if cancel_at is None or cancel_at[job] > now:
+            starts[job] = now
+            heapq.heapreplace(free, now + run_time(job, now))
+    return starts
+
+
+def _pick(waiting: list[tuple[int, int]], order: Order, rng: np.random.Generator | None) -> int:
+    if order != "random":
+        return heapq.heappop(waiting)[1]
+    if rng is None:
+        raise ValueError("The random order needs rng=.")
+    chosen = int(rng.integers(len(waiting)))
+    waiting[chosen], waiting[-1] = waiting[-1], waiting[chosen]
+    return waiting.pop()[1]
+
+
+LANGUAGES = ("zh", "en", "ja", "ko", "de", "fr", "es", "pt", "ru", "ar", "it", "id", "zh-hk")
+DOCUMENTS = ("docx", "pdf", "pptx", "xlsx", "txt", "html", "markdown", "xml", "png")
+ENGINES = ("16k_zh", "16k_zh", "16k_zh_video", "16k_en", "8k_zh")
+TITLES = ("manual", "Q&A", "contract <draft>", "notes", "用户手册", 'the "final" version', "release-notes")
+TICKETS = ("ticket {}", "batch {} & co", "run <{}>", '{{"ticket": {}}}', "")
+VIDEO = ("mp4", "mov", "mkv", "flv")
+_FILES = {
+    "SpeechRecognition": (("mp3", "wav", "m4a"), "{}.txt"),
+    "Transcode": (VIDEO, "{}.hd.mp4"),
+    "Animation": (VIDEO, "{}.gif"),
+    "Snapshot": (VIDEO, "{}-${{Number}}.jpg"),
+    "MediaInfo": (VIDEO, ""),
+    "DocProcess": (("docx", "pptx", "xlsx", "pdf"), "{}-${{Number}}.jpg"),
+    "PicProcess": (("jpg", "png", "webp"), "{}.small.webp"),
+    "FileHashCode": (("bin", "iso", "csv"), ""),
+    "FileUncompress": (("zip", "tar.gz", "7z"), "{}/"),
+    "FileCompress": (("txt", "json"), "{}.zip"),
+}
+"""By tag: suffixes of inputs, and the output's name after the input's title; Translation has its own rules."""
+
+
+class Details(NamedTuple):
+    """What one job is about; empty text where its kind has no such thing.
+
+    ``size`` is what the file is measured in: pages of a document, files of an archive, megabytes of anything else.
+    """
+
+    input_object: str
+    output_object: str
+    user_data: str
+    input_lang: str = ""
+    input_type: str = ""
+    target_lang: str = ""
+    target_type: str = ""
+    engine_model: str = ""
+    res_text_format: str = "0"
+    flash: bool = False
+    size: int = 1
+
+    @property
+    def suffix(self) -> str:
+        """What the input's name ends with."""
+        return self.input_object.rpartition(".")[2]
+
+    @property
+    def md5(self) -> str:
+        """Something of a file's digest's form that differs from job to job."""
+        return hashlib.md5(self.input_object.encode(), usedforsecurity=False).hexdigest()
+
+
+def details_of(tag: str, number: int, variant: int) -> Details:
+    """Return what job ``number`` is about; ``variant`` is its share of chance, a number below 2**32."""
+    title = f"{TITLES[variant % len(TITLES)]}-{number:06d}"
+    user_data = TICKETS[(variant >> 3) % len(TICKETS)].format(number)
+    if tag == "Translation":
+        return _translation(title, user_data, variant >> 6)
+    suffixes, output = _FILES.get(tag, (("txt",), ""))
+    speech = tag == "SpeechRecognition"
+    return Details(
+        input_object=f"in/{title}.{suffixes[(variant >> 6) % len(suffixes)]}",
+        output_object=output and f"out/{output.format(title)}",
+        user_data=user_data,
+        engine_model=ENGINES[(variant >> 9) % len(ENGINES)] if speech else "",
+        res_text_format="1" if (variant >> 12) % 4 == 0 else "0",
+        flash=(variant >> 14) % 16 == 0,
+        size=1 + (variant >> 18) % 80,
+    )
+
+
+def _translation(title: str, user_data: str, variant: int) -> Details:
+    """Languages differ, types agree but for pdf, which may become docx (api.md §2.3)."""
+    source = variant % len(LANGUAGES)
+    others = variant // len(LANGUAGES)
+    target = (source + 1 + others % (len(LANGUAGES) - 1)) % len(LANGUAGES)
+    kind = DOCUMENTS[(others // 16) % len(DOCUMENTS)]
+    becomes = "docx" if kind == "pdf" and others % 2 else kind
+    return Details(
+        input_object=f"in/{title}.{kind}",
+        output_object=f"out/{title}-{LANGUAGES[target]}.{becomes}",
+        user_data=user_data,
+        input_lang=LANGUAGES[source],
+        input_type=kind,
+        target_lang=LANGUAGES[target],
+        target_type=becomes,
+    )

@@ -455,10 +455,11 @@ class Client:
                 headers = self._signer.sign(get.path, get.params, self._credentials)
             if self._host is not None:
                 headers["Host"] = self._host
+            # paths are made of the family's address and admitted IDs: only commas need to be encoded
             query = f"?{urlencode(get.params, quote_via=quote)}" if get.params else ""
             timeout = min(self.timeout, scheduler.until - now)
             engine.start(
-                get, f"{self.base_url}{quote(get.path)}{query}", headers, timeout=timeout, max_bytes=get.max_bytes
+                get, f"{self.base_url}{get.path.replace(',', '%2C')}{query}", headers, timeout=timeout, max_bytes=get.max_bytes
             )
 
     def _take(self, scheduler: Scheduler, engine: Engine, seconds: float) -> None:

@@ -50,8 +50,9 @@ _DECLARATION = re.compile(
     r"""\ufeff?(?:<\?xml version=["']1\.0["'](?: encoding=["'][A-Za-z][\w.-]*["'])?\s*\?>)?\s*""", re.ASCII
 )
 _CONTROLS = bytes({*range(32)} - set(b"\t\n"))
-_REFERENCES = re.compile(rb"&(?:amp|lt|gt|quot|apos);")
+_REFERENCES = re.compile(r"&(?:amp|lt|gt|quot|apos);")
 _BARE = re.compile(r"(?:/?[^\s<>/:\"'=]+/?<?)*")
+_NO_TAG = re.compile(rb"<!|<\?(?!xml )")
 _MARKUP = re.compile(
     r"""<!\[CDATA\[(?P<cdata>.*?)\]\]>|<!--.*?-->|<\?.*?\?>|(?P<loose>>)"""
     r"""|<(?P<slash>/?)(?:[^\s<>/:]+:)?(?P<name>[^\s<>/]+)(?:[^<>"']|"[^"]*"|'[^']*')*?(?P<empty>/?)>""",
@@ -174,7 +175,7 @@ class Fields:
         repeated, single = pick
         known = self._known
         values = [known[text] for text in repeated(texts)]
-        values += [text.strip() or None for text in map(_plain, single(texts))]
+        values += [(_plain(text) if "&" in text else text).strip() or None for text in single(texts)]
         job = self._in_order(values)
         if job != self._blank:
             jobs.append(job)
@@ -257,13 +258,13 @@ def parse_jobs(body: bytes, fields: Fields = _WIRE_FIELDS) -> Answer:
     ('a1', ['a2'])
     """
     parts = _split(body)
-    if parts is not None and not _is_suspicious(body):
+    if parts is not None:
         try:
             return fields.read(parts, verified=False)
         except (_UnverifiedError, ValueError, IndexError):
             pass  # expat says what it is
     sound, repaired = _well_formed(body)
-    if parts is None or sound is not body or not _BARE.fullmatch(parts[1]):
+    if parts is None or sound is not body or _NO_TAG.search(body) or not _BARE.fullmatch(parts[1]):
         parts = _parts(sound)
     _check_root(parts, sound)
     if parts[1] == "Response/":
@@ -365,25 +366,23 @@ def head(text: bytes | str, *, limit: int = 300) -> str:
 
 
 def _split(body: bytes) -> list[str] | None:
-    """Split plain markup at its angle brackets; None where a bracket may belong to no tag."""
+    """Split plain markup at its angle brackets; None where a bracket may belong to no tag, or expat must judge a text.
+
+    That is so for control and forbidden characters and for references other than the five named ones.
+    """
+    if len(body) > MAX_BYTES or len(body.translate(None, _CONTROLS)) != len(body):
+        return None
     try:
         text = body.decode()
     except ValueError:
         return None
-    text = text[_DECLARATION.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
-    if not text.startswith("<") or text.count("<") != text.count(">") or "<!" in text or "<?" in text or "\r" in text or "\x00" in text:
+    if not text.isascii() and ("\ufffe" in text or "\uffff" in text):
         return None
-    return text.replace(">", "<").split("<")
-
-
-def _is_suspicious(body: bytes) -> bool:
-    """Return whether a text holds what only expat can judge: control and forbidden characters, other references."""
-    return (
-        len(body) > MAX_BYTES
-        or len(body.translate(None, _CONTROLS)) != len(body)
-        or b"\xef\xbf" in body
-        or body.count(b"&") != (len(_REFERENCES.findall(body)) if b"&" in body else 0)
-    )
+    if "&" in text and text.count("&") != len(_REFERENCES.findall(text)):
+        return None
+    text = text[_DECLARATION.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
+    parts = text.replace(">", "<").split("<")
+    return None if parts[0] or len(parts) != 2 * text.count(">") + 1 else parts
 
 
 def _check_root(parts: list[str], sound: bytes) -> None:
@@ -464,7 +463,7 @@ def _end_of(parts: list[str], place: int, *, above: int) -> int:
 
 
 def _plain(text: str) -> str:
-    return _REFERENCE.sub(_character, text) if "&" in text else text
+    return _REFERENCE.sub(_character, text)
 
 
 def _character(found: re.Match[str]) -> str:

@@ -41,6 +41,7 @@ from cosai_nb.schema import ENDED as ENDED_OUTCOMES
 from cosai_nb.schema import NOT_A_JOB, Outcome
 from cosai_nb.stats.coding import Ints, code_labels
 from cosai_nb.stats.frames import HOUR_MS, MISSING, check_jobs, milliseconds
+from cosai_nb.table.frame import one_row_a_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +81,9 @@ def text_keys(keys: Sequence[str]) -> tuple[str, ...]:
 
 
 def only_jobs(jobs: pd.DataFrame, keys: Sequence[str] = ()) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Check a frame, and return its rows that are jobs and the number of the others by outcome."""
+    """Check a frame, and return its rows that are jobs, one each, and the number of the others by outcome."""
     needed = dict.fromkeys((*text_keys(keys), *NEEDED))
-    check_jobs(jobs, needed)
+    jobs = one_row_a_job(check_jobs(jobs, needed))
     no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
     if not no_job.any():
         return jobs, {}

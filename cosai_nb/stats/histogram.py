@@ -22,7 +22,6 @@ service had not rounded, and no job is dropped: every job of a cell is in exactl
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,11 +42,13 @@ from cosai_nb.stats.coding import (
 )
 from cosai_nb.stats.curves import Curve, pool
 from cosai_nb.stats.frames import group_columns
+from cosai_nb.table.files import path_of
 
 __all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 
 class DurationHistogram:
@@ -281,12 +282,12 @@ class DurationHistogram:
 
     def save(self, path: str | Path) -> None:
         """Write a Parquet file with the columns of :meth:`to_frame`; an older file stays until it is whole."""
-        tables.write_parts((self._columns, self._counts, self.as_of, self.left_out), Path(path))
+        tables.write_parts((self._columns, self._counts, self.as_of, self.left_out), path_of(path))
 
     @classmethod
     def load(cls, path: str | Path) -> DurationHistogram:
         """Read what :meth:`save` wrote; FileError where the file is not there or is no histogram."""
-        return cls(*tables.read_parts(Path(path)))
+        return cls(*tables.read_parts(path_of(path)))
 
 
 def as_histogram(

@@ -7,8 +7,6 @@ entry ``cosai_nb`` holds as-of time, rows left out and the form's number as JSON
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from cosai_nb.errors import FileError, FrameError
 from cosai_nb.stats.censoring import ENDED, MEASURES, UNFINISHED, UNUSABLE
 from cosai_nb.stats.coding import Coded, Counts, Ints, Labels, code_hours, code_labels, number_cells, tally
 from cosai_nb.stats.frames import HOUR_MS
+from cosai_nb.table.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,15 +109,11 @@ def write_parts(parts: Parts, path: Path) -> None:
     known = None if pd.isna(as_of) else round(as_of.timestamp() * 1000)
     note = json.dumps({"form": _FORM, "as_of_ms": known, "left_out": left_out}, sort_keys=True)
     table = pa.Table.from_pandas(long_table(columns, counts), preserve_index=False)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    table = table.replace_schema_metadata({"cosai_nb": note})
     try:
-        pq.write_table(table.replace_schema_metadata({"cosai_nb": note}), partial, compression="zstd")
-        partial.replace(path)
+        write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
     except OSError as error:
         raise FileError(f"The histogram could not be written to {path}: {error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def read_parts(path: Path) -> Parts:

@@ -21,6 +21,7 @@ import pandas as pd
 from cosai_nb.schema import Outcome
 from cosai_nb.stats.coding import code_labels, number_cells
 from cosai_nb.stats.frames import MISSING, check_jobs, milliseconds
+from cosai_nb.table.frame import one_row_a_job
 
 LONGEST = 300
 EXAMPLES = 3
@@ -78,7 +79,8 @@ def count_faults(jobs: pd.DataFrame) -> list[dict[str, Any]]:
     TypeError, FrameError
         ``jobs`` is no frame, or lacks a column.
     """
-    check_jobs(jobs, ("job_id", "outcome", "code", "message", "creation_time", "end_time"))
+    needed = ("job_id", "outcome", "code", "message", "creation_time", "end_time")
+    jobs = one_row_a_job(check_jobs(jobs, needed))
     failed = jobs[(jobs["outcome"] == str(Outcome.FAILED)).to_numpy()]
     if failed.empty:
         return []

@@ -136,6 +136,8 @@ def write_jobs(
         raise FileError(
             f"{path} is no CSV, which is the one thing that excel_safe=True changes; leave it out."
         )
+    if way.write is _write_xlsx:
+        _openpyxl(path)
     exact = conform(jobs)
     try:
         table = way.prepare(exact)
@@ -229,7 +231,8 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 def check_destination(path: Path, format: Format | None = None) -> None:  # noqa: A002 - as write_jobs
     """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
-    _way_of(path, format)
+    if _way_of(path, format).write is _write_xlsx:
+        _openpyxl(path)
     check_folder(path)
 
 
@@ -340,7 +343,7 @@ def _write_csv(table: pa.Table, file: BinaryIO) -> None:
 def _read_csv(file: io.BufferedReader) -> pd.DataFrame:
     source: Any = file
     if b"\0" in file.peek(200)[:200]:
-        source = io.BufferedReader(io.BytesIO(decoded(file.read()).encode()))  # type: ignore[arg-type]  # typeshed's
+        source = io.BufferedReader(io.BytesIO(decoded(file.read()).encode()))
     header = source.peek(10_000).partition(b"\n")[0].decode(errors="replace")
     separator = max(_SEPARATORS, key=header.count)
     table = pa.csv.read_csv(
@@ -379,7 +382,7 @@ def _from_spreadsheet(texts: pd.DataFrame) -> pd.DataFrame:
             for name in ("creation_time", "start_time", "end_time", "observed_at")
         )
         creation, start, end = (Times(values, np.zeros(len(jobs), bool)) for values in times)
-        outcome = jobs["outcome"].cat.codes.to_numpy()
+        outcome: Any = jobs["outcome"].cat.codes.to_numpy()
         again = measure(outcome, creation=creation, start=start, end=end, observed_at=observed)
         jobs["timing_ok"] = np.where(empty, again.timing_ok, jobs["timing_ok"])
     return jobs
@@ -435,25 +438,30 @@ def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(texts, "Z", "") if times.type.tz else texts
 
 
-def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
+def _openpyxl(path: Path | str) -> Any:
     try:
-        from openpyxl import Workbook  # noqa: PLC0415 - an extra
-        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
+        import openpyxl  # noqa: PLC0415 - an extra
+        import openpyxl.cell  # noqa: PLC0415
     except ImportError:
-        raise OSError(
-            None, "openpyxl is missing; install it with pip install 'cosai_nb[excel]', or write a .csv"
+        raise FileError(
+            f"{path} cannot be written: openpyxl is missing. Install it with pip install 'cosai_nb[excel]', or name a .csv."
         ) from None
+    return openpyxl
+
+
+def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
     if len(table) > _SHEET_ROWS:
         raise OSError(
             None, f"a sheet holds {_SHEET_ROWS:,} rows, and these are {len(table):,}; write a .parquet"
         )
-    book = Workbook(write_only=True)
+    openpyxl = _openpyxl("The workbook")
+    book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("jobs")
 
     def cell(value: Any) -> Any:
         if not isinstance(value, str):
             return value.replace(tzinfo=None) if isinstance(value, datetime) else value
-        written = WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
+        written = openpyxl.cell.WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
         written.data_type = "s"  # a text that begins with = is no formula
         return written
 

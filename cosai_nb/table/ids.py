@@ -62,7 +62,7 @@ def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[
     except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException, csv.Error) as error:
         raise FileError(f"{name} holds no job IDs that can be read: {error}") from error
     if not any(map(_LOOKS_LIKE_AN_ID.fullmatch, ids)):
-        seen = content[:_SHOWN].decode("ascii", "replace").strip()
+        seen = content.replace(b"\0", b"")[:_SHOWN].decode("ascii", "replace").strip()
         what = f"it begins with {seen!a}" if content.strip() else "it is empty"
         raise FileError(
             f"{name} holds no job IDs: {what}. Give one ID a line, or a table with a column JobId."
@@ -120,21 +120,23 @@ def _ids_of_parquet(content: bytes) -> list[str]:
 
 
 def _ids_of_text(text: str) -> list[str]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    text = re.sub(
+        "\r\n?", "\n", text
+    )  # str.splitlines knows further line ends, which old code pages use as letters
+    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         return []
     if lines[0].lstrip().startswith(("[", "{")):
         return list(_ids_of_json(text, lines))
-    for separator in _SEPARATORS:
-        header = next(csv.reader(lines[:1], delimiter=separator))
-        place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
-        if place is not None:
-            table = io.StringIO(
-                text[text.index(lines[0]) :], newline=""
-            )  # whole, for a cell may hold line ends
-            rows = list(csv.reader(table, delimiter=separator))[1:]
-            cells = [_bare(row[place]) for row in rows if len(row) > place]
-            return [cell for cell in cells if cell and not cell.startswith("#")]
+    separator = max(_SEPARATORS, key=lines[0].count)
+    header = next(csv.reader(lines[:1], delimiter=separator))
+    place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
+    if place is not None:
+        table = io.StringIO(
+            f"\n{text}".partition(f"\n{lines[0]}\n")[2]
+        )  # whole, for a cell may hold line ends
+        cells = [_bare(row[place]) for row in csv.reader(table, delimiter=separator) if len(row) > place]
+        return [cell for cell in cells if cell and not cell.startswith("#")]
     split = [[bare for cell in re.split(f"[{_SEPARATORS}]", line) if (bare := _bare(cell))] for line in lines]
     if len(split) > 1 and any(len(cells) > 1 for cells in split):
         raise ValueError(
@@ -166,7 +168,7 @@ def _ids_in(value: Any, *, here: bool = True) -> Iterator[str]:
 
 
 def _names_ids(name: str) -> bool:
-    return re.sub(r"[^a-z]", "", name.lower()) == "jobid"
+    return re.sub(r"[\s_-]", "", re.split("[./]", name.lower())[-1]) == "jobid"
 
 
 def _bare(cell: str) -> str:

@@ -467,7 +467,7 @@ def read_parts(
     parts: Mapping[str, tuple[str, ...]],
     columns: Sequence[str] | None = None,
     where: _Where | None = None,
-) -> pa.Table:
+) -> Any:
     """Read parts, or those of their rows that are asked for, as one table; a column that a part lacks is null there.
 
     Without ``columns`` all are read, the parts' further texts with them, and ``_part`` says from which part a row is.
@@ -716,8 +716,8 @@ def listed_windows(folder: Path, scope: str) -> list[tuple[int, int, int]]:
     for path in sorted((folder / _LISTED).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = path.read_bytes()
-            said = json.loads(content) if path.stem == _digest(content) else {"scope": None}
-            if said["scope"] == scope:
+            said: Any = json.loads(content)
+            if path.stem == _digest(content) and said["scope"] == scope:
                 windows += [(start, end, jobs) for start, end, jobs in said["windows"]]
     return windows
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosai_nb import __version__
 from cosai_nb.errors import NotebookError
-from cosai_nb.views.page import TEMPLATES, asset, write_whole
+from cosai_nb.table.files import path_of
+from cosai_nb.views.page import TEMPLATES, asset, write_page
 from cosai_nb.views.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from nbformat import NotebookNode
 
@@ -63,10 +64,10 @@ def export_notebook(
     parameter_names : what may be set.
     """
     require_extras()
-    source = Path(notebook)
+    source = path_of(notebook)
     cells = inject(read_notebook(source), parameters or {}, name=source.name)
     run_notebook(cells, folder=source.resolve().parent, name=source.name, timeout=timeout)
-    return write_whole(Path(output), page_of(cells, name=source.stem, code=code))
+    return write_page(output, page_of(cells, name=source.stem, code=code))
 
 
 def require_extras() -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
-import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from cosai_nb import __version__
 from cosai_nb.errors import FileError
+from cosai_nb.table.files import path_of, write_whole
+
+if TYPE_CHECKING:
+    import os
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -70,36 +71,19 @@ def _own(text: str) -> Any:
     return Markup(text)  # noqa: S704 - a file of this package
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file so that a reader sees the old one or the new one, never half of it.
+def write_page(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a page so that a reader sees the old one or the new one, never half of it; return where it is.
 
     Raises
     ------
     FileError
         The folder is not there or cannot be written to.
     """
+    path = path_of(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(_usual_mode())
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        write_whole(path, lambda file: file.write(text.encode()))
     except OSError as error:
         raise FileError(
             f"The page cannot be written to {path} ({error.strerror}); name another file."
         ) from error
     return path
-
-
-def _usual_mode() -> int:
-    """Return the mode that ``open`` would have given; ``mkstemp`` gives a private one."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -11,7 +10,7 @@ from cosai_nb.errors import FrameError, SettingsError
 from cosai_nb.schema import NOT_A_JOB
 from cosai_nb.views.answers import Answers, ask
 from cosai_nb.views.headlines import Headline, headlines
-from cosai_nb.views.page import render, write_whole
+from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.style import zone_of
 from cosai_nb.views.report_durations import durations
 from cosai_nb.views.report_figures import panels
@@ -30,6 +29,7 @@ from cosai_nb.views.wording import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 TITLE = "Queue latency and failures of AI jobs"
 
@@ -98,7 +98,7 @@ def write_report(
     ...     "StartTime": ["2026-11-01T10:00:07+0800", "-"], "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
     >>> jobs = cn.add_timings(texts, observed_at="2026-11-01T02:01:00Z")
     >>> folder = tempfile.TemporaryDirectory()
-    >>> report = write_report(jobs, Path(folder.name) / "report.html", title="Two jobs")
+    >>> report = write_report(jobs, f"{folder.name}/report.html", title="Two jobs")
     >>> "<h1>Two jobs</h1>" in report.read_text(encoding="utf-8")
     True
     """
@@ -111,8 +111,8 @@ def write_report(
         raise TypeError(
             f"A report is made of a pandas DataFrame (as fetch_jobs returns it), not {type(jobs).__name__}."
         )
-    return write_whole(
-        Path(path), report_html(jobs, title=title, tz=tz, by=by, slo=slo, max_failure_rate=max_failure_rate)
+    return write_page(
+        path, report_html(jobs, title=title, tz=tz, by=by, slo=slo, max_failure_rate=max_failure_rate)
     )
 
 

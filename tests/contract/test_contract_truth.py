@@ -66,7 +66,7 @@ def emulator(request):
 def seen(request, emulator):
     """What the client reads at an instant, and that instant; shuffled, so that order is the client's own doing."""
     emulator.set_time(emulator.workload.scenario.start.timestamp() + request.param * HOUR_S + 0.7)
-    order = np.random.default_rng(0).permutation(2_000)[: None if emulator._api._comma_lists else 600]
+    order = np.random.default_rng(0).permutation(2_000)[: None if emulator._api.comma_lists else 600]
     asked = [*np.array(emulator.job_ids)[order].tolist(), *UNKNOWN]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # neither incomplete nor repaired
@@ -192,6 +192,6 @@ def test_describe_job_believes_no_foreign_job_and_warns_of_a_repair(wire):
 def test_how_many_requests_it_took(emulator):
     emulator.requests.clear()
     fetch_jobs(emulator.job_ids[:500], client=emulator.client(), progress=False)
-    lists = emulator._api._comma_lists
+    lists = emulator._api.comma_lists
     assert len(emulator.requests) <= (50 if lists else 500 + 16 * 19)
     assert all(request.method == "GET" for request in emulator.requests)

@@ -22,7 +22,7 @@ FORKED = multiprocessing.get_context(
     "forkserver"
 )  # a process of its own each time, without its imports each time
 FORKED.set_forkserver_preload(
-    ["pytest", "cosai_nb.emulator.handle", "cosai_nb.query", "cosai_nb.table.store"]
+    ["pytest", "cosai_nb.emulator", "cosai_nb.query", "cosai_nb.table.store"]
 )
 
 

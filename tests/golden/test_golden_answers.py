@@ -61,6 +61,17 @@ def test_the_whole_tree_agrees_with_the_jobs(name):
     assert [job_of_tree(detail) for detail in details] == EXPECTED[name]["jobs"]
 
 
+@pytest.mark.parametrize("name", having("other_nodes"))
+def test_other_nodes_are_in_the_tree(name):
+    details = parse_tree(BODIES[name])["Response"]["JobsDetail"]
+    expected = EXPECTED[name]["other_nodes"]
+    found = [
+        {path: texts_at(detail, path.split("/"))[0] for path in nodes}
+        for detail, nodes in zip(details, expected, strict=True)
+    ]
+    assert found == expected
+
+
 @pytest.mark.parametrize("name", having("error"))
 def test_error_bodies_are_read(name):
     assert parse_error(BODIES[name])._asdict() == EXPECTED[name]["error"]

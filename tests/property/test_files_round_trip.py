@@ -51,7 +51,7 @@ record = st.builds(
 )
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 @settings(
     max_examples=60,
     deadline=None,

@@ -56,7 +56,7 @@ def test_ids_from_standard_input_may_begin_with_a_byte_order_mark(monkeypatch):
     assert read_ids(Path("-")) == ["a1", "a2"]
 
 
-@pytest.mark.parametrize("output", ["jobs.xlsx", "no/such/jobs.parquet", "folder.csv"])
+@pytest.mark.parametrize("output", ["jobs.docx", "no/such/jobs.parquet", "folder.csv"])
 def test_a_destination_that_cannot_be_written_is_refused_before_anything_is_asked(
     here, emulator, capsys, output
 ):

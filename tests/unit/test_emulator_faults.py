@@ -2,11 +2,13 @@
 
 import gzip
 import http.client
+import json
 import socket
 import threading
 import time
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
 from cosai_nb.emulator import Emulator, Fault, Scenario
@@ -21,7 +23,7 @@ def broken():
     started = []
 
     def start(*faults, **settings):
-        emulator = Emulator(seed=1, scenario=SMALL, faults=faults, **settings).start()
+        emulator = Emulator(seed=1, **{"scenario": SMALL, **settings}, faults=faults).start()
         started.append(emulator)
         return emulator
 
@@ -267,3 +269,120 @@ def test_close_ends_faults_that_are_still_playing(broken):
         assert time.monotonic() - begin < 8
         assert connection.recv(1) == b""
     assert name not in {thread.name for thread in threading.enumerate()}
+
+
+# --- what a hostile server does (findings.md, part 1) -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", ["-1", "-5", "zz", "", "ffffffffffffffffff"])
+def test_bad_chunk(broken, chunk):
+    """The size stands where the first chunk's size belongs; the whole answer and the spaces follow."""
+    with send(broken(Fault(kind="bad_chunk", chunk=chunk, size=2**20))) as connection:
+        head, _, rest = read_all(connection).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    size, _, body = rest.partition(b"\r\n")
+    assert size == chunk.encode()
+    assert body.endswith(b" " * 2**20)
+    assert ET.fromstring(body).findtext("JobsDetail/JobId")
+
+
+def test_a_negative_chunk_size_is_what_the_standard_library_cannot_read(broken):
+    with pytest.raises((ValueError, http.client.HTTPException)):
+        get(broken(Fault(kind="bad_chunk", chunk="-5", size=0)))
+
+
+def test_nested_json(broken):
+    answer, body = get(broken(Fault(kind="nested_json", status=500)))
+    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/json")
+    assert body.count(b"[") == body.count(b"]") == 100_000
+    with pytest.raises(RecursionError):
+        json.loads(body)
+
+
+@pytest.mark.parametrize("message", [b"\x1b[31m", b"&#27;", b"\xc3\x28", b"\\1 \\g<0>"])
+def test_control_chars(broken, message):
+    emulator = broken(Fault(kind="control_chars", message=message, nth=1))
+    _, body = get(emulator)
+    _, good = get(emulator)
+    assert body == good.replace(b"<Message/>", b"<Message>%b</Message>" % message)
+    assert message in body
+
+
+def test_the_default_message_is_no_xml(broken):
+    _, body = get(broken(Fault(kind="control_chars")))
+    with pytest.raises(ET.ParseError):
+        ET.fromstring(body)
+
+
+def test_twice(broken):
+    """First as it was while it waited, then as it is; a failed job too, whose Code and Message come with its end."""
+    emulator = broken(Fault(kind="twice"), scenario=Scenario(jobs=60, incident=None, cancel_rate=0.0))
+    emulator.advance(7 * 86_400)
+    failed = np.flatnonzero(emulator.truth["fate"] == "Failed")[0]
+    _, body = get(emulator, f"/ai_jobs/{emulator.job_ids[failed]}")
+    waiting, ended = ET.fromstring(body).findall("JobsDetail")
+    names = ("JobId", "CreationTime", "Tag")
+    assert [waiting.findtext(name) for name in names] == [ended.findtext(name) for name in names]
+    shown = [waiting.findtext(name) for name in ("State", "StartTime", "EndTime", "Code", "Message")]
+    assert shown == ["Submitted", "-", "-", "Success", ""]
+    assert (ended.findtext("State"), ended.findtext("Code")) == ("Failed", emulator.truth["code"][failed])
+
+
+def test_endless_list(broken):
+    emulator = broken(Fault(kind="endless_list"))
+    path, tokens = f"/ai_jobs?queueId={emulator.queue_ids[0]}&tag=Translation", set()
+    for _ in range(5):
+        page = ET.fromstring(get(emulator, path)[1])
+        assert page.find("JobsDetail") is None
+        tokens.add(page.findtext("NextToken"))
+        path = f"{path.partition('&nextToken')[0]}&nextToken={page.findtext('NextToken')}"
+    assert len(tokens) == 5
+    assert b"JobsDetail" in get(emulator)[1]  # a question for a job is no list
+
+
+def test_far_date(broken):
+    answer, body = get(broken(Fault(kind="far_date")))
+    assert answer.headers.get_all("Date") == ["Fri, 31 Dec 9999 23:59:59 GMT"]
+    assert ET.fromstring(body).findtext("JobsDetail/JobId")
+
+
+def test_no_such_key(broken):
+    """What another host of the bucket says to a path that it takes for an object."""
+    answer, body = get(broken(Fault(kind="status", status=404, code="NoSuchKey")))
+    assert (answer.status, ET.fromstring(body).findtext("Code")) == (404, "NoSuchKey")
+
+
+def test_late_close(broken):
+    emulator = broken(Fault(kind="late_close"))
+    with send(emulator) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):  # it stays open until it is used
+            connection.recv(1)
+        connection.settimeout(5)
+        ask_on(connection, emulator, f"/ai_jobs/{emulator.job_ids[1]}")
+        with pytest.raises(ConnectionResetError):
+            read_all(connection)
+    assert len(emulator.requests) == 1
+
+
+def test_a_window_of_time():
+    clock = iter([100.0, 100.9, 101.0, 104.0, 105.0, 200.0])
+    faults = [Fault(kind="empty", until_s=1.0), Fault(kind="html", from_s=4.0, until_s=5.0)]
+    plan = FaultPlan(faults, seed=0, clock=lambda: next(clock))
+    assert kinds(plan, ["/"] * 6) == ["empty", "empty", "", "html", "", ""]
+
+
+def test_one_second_of_throttling(broken):
+    emulator = broken(Fault(kind="status", code="SlowDown", until_s=1.0))
+    begin, answers = time.monotonic(), []
+    while not answers or answers[-1] != 200:
+        answers.append(get(emulator)[0].status)
+        assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 0.9
+    assert set(answers[:-1]) == {503}
+
+
+def test_a_kind_that_is_none():
+    with pytest.raises(ValueError, match=r"kind='sielnce' is none of status, redirect"):
+        Fault(kind="sielnce")

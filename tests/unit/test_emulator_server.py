@@ -19,7 +19,7 @@ import pytest
 
 from cosai_nb.cli import main
 from cosai_nb.emulator import Emulator, Scenario
-from cosai_nb.emulator.handle import guide
+from cosai_nb.emulator.server import guide
 from cosai_nb.emulator.workload import STATES
 
 SMALL = Scenario(jobs=1500)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosai_nb.emulator.discipline import start_times
-from cosai_nb.emulator.scenario import WIRE_ZONE, Incident, QueueSpec, Scenario, TagSpec
-from cosai_nb.emulator.workload import CODES, NOT_YET, STATES, Workload
+from cosai_nb.emulator import Incident, QueueSpec, Scenario, TagSpec, Workload
+from cosai_nb.emulator.workload import CODES, NOT_YET, STATES, WIRE_ZONE, start_times
 
 
 @pytest.fixture(scope="module")

@@ -214,7 +214,7 @@ def test_a_kernel_that_is_not_installed_is_said(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
-    from cosai_nb.views.page import write_whole
+    from cosai_nb.views.page import write_page
 
     with pytest.raises(FileError, match="cannot be written to"):
-        write_whole(tmp_path / "no" / "such" / "page.html", "x")
+        write_page(tmp_path / "no" / "such" / "page.html", "x")

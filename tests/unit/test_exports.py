@@ -11,7 +11,7 @@ PROMISED = {
     "add_timings", "queue_latency", "run_time", "failure_rates", "error_pareto", "queue_load", "compare", "check_slo",
     "explore", "write_report", "COLUMNS", "plots",
 }  # fmt: skip
-ADDED = {"DurationHistogram", "backlog", "change_points", "list_queues"}
+ADDED = {"DurationHistogram", "backlog", "change_points", "list_queues", "read_ids"}
 
 
 def error_names():

@@ -1,5 +1,13 @@
 """One file a frame: what is written, what is refused, and that a failed write loses nothing."""
 
+import csv
+import errno
+import io
+import json
+import os
+import stat
+import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -7,12 +15,14 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from cosai_nb.errors import FileError, FrameError
+import cosai_nb as cn
+from cosai_nb.errors import FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS, WIRE, Record
-from cosai_nb.table.files import read_jobs, write_jobs
+from cosai_nb.table.files import check_destination, read_jobs, write_jobs
 from cosai_nb.table.frame import conform, frame_of
+from cosai_nb.table.store import JobStore
 
-SUFFIXES = [".parquet", ".csv", ".CSV"]
+SUFFIXES = [".parquet", ".csv", ".CSV", ".jsonl"]
 
 
 def record(job_id="a1", **texts):
@@ -183,3 +193,251 @@ def test_a_hive_like_folder_adds_no_columns(tmp_path, jobs):
     folder.mkdir()
     write_jobs(jobs, folder / "jobs.parquet")
     pd.testing.assert_frame_equal(read_jobs(folder / "jobs.parquet"), jobs)
+
+
+# --- how a file is put in its place ---
+
+
+def test_a_link_is_followed_and_the_mode_stays(tmp_path, jobs):
+    real = tmp_path / "real.csv"
+    real.write_text("old")
+    real.chmod(0o664)
+    link = tmp_path / "jobs.csv"
+    link.symlink_to("real.csv")
+    write_jobs(jobs, link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o664
+    pd.testing.assert_frame_equal(read_jobs(real), jobs)
+    dangling = tmp_path / "later.csv"
+    dangling.symlink_to("new.csv")
+    write_jobs(jobs, dangling)
+    assert dangling.is_symlink()
+    assert (tmp_path / "new.csv").is_file()
+
+
+def test_a_new_file_has_the_mode_that_the_umask_allows(tmp_path, jobs):
+    write_jobs(jobs, tmp_path / "jobs.csv")
+    (tmp_path / "usual").touch()
+    assert (tmp_path / "jobs.csv").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path, jobs, suffix):
+    pipe = tmp_path / f"jobs{suffix}"
+    os.mkfifo(pipe)
+    held = []
+    reader = threading.Thread(target=lambda: held.append(pipe.read_bytes()))
+    reader.start()
+    write_jobs(jobs, pipe)
+    reader.join()
+    (tmp_path / f"copy{suffix}").write_bytes(held[0])
+    pd.testing.assert_frame_equal(read_jobs(tmp_path / f"copy{suffix}"), jobs)
+    assert pipe.is_fifo()
+    check_destination(pipe)
+
+
+def test_a_device_is_written_into(jobs):
+    write_jobs(jobs, "/dev/null", format="csv")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_where_fsync_is_refused_files_and_stores_are_written_all_the_same(
+    tmp_path, jobs, monkeypatch, number
+):
+    def refuse(_handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_jobs(jobs, tmp_path / "jobs.csv")
+    pd.testing.assert_frame_equal(read_jobs(tmp_path / "jobs.csv"), jobs)
+    store = JobStore(tmp_path / "store")
+    store.add(jobs)
+    assert len(store.jobs()) == 2
+
+
+def test_an_fsync_that_fails_is_an_error(tmp_path, jobs, monkeypatch):
+    def fail(_handle):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(FileError, match="Input/output error"):
+        write_jobs(jobs, tmp_path / "jobs.csv")
+    assert names_in(tmp_path) == []
+
+
+def test_the_home_folder_is_where_a_tilde_points(tmp_path, jobs, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_jobs(jobs, "~/jobs.csv")
+    pd.testing.assert_frame_equal(read_jobs("~/jobs.csv"), jobs)
+    JobStore("~/store").add(jobs)
+    cn.DurationHistogram.from_jobs(jobs).save("~/counts.parquet")
+    assert sorted(names_in(tmp_path)) == ["counts.parquet", "jobs.csv", "store"]
+
+
+@pytest.mark.parametrize(
+    "path", ["a\0b.csv", "\ud800.csv", "~nobody-of-this-name/jobs.csv", "", 7, None, b"x.csv"]
+)
+def test_what_is_no_path_is_named(jobs, path):
+    for call in (lambda: read_jobs(path), lambda: write_jobs(jobs, path), lambda: JobStore(path)):
+        with pytest.raises(SettingsError, match="is no path"):
+            call()
+
+
+# --- streams and the other formats ---
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_stream_gets_what_a_file_gets_and_stays_open(tmp_path, jobs, form):
+    write_jobs(jobs, tmp_path / f"jobs.{form}")
+    expected = (tmp_path / f"jobs.{form}").read_bytes()
+    raw, text, below = io.BytesIO(), io.StringIO(), io.BytesIO()
+    over = io.TextIOWrapper(below, encoding="ascii")  # as stdout is in a bare container
+    for stream in (raw, text, over):
+        write_jobs(jobs.assign(message="深圳"), stream, format=form)
+        assert not stream.closed
+    assert raw.getvalue() == text.getvalue().encode() == below.getvalue()
+    assert raw.getvalue().count(b"\n") == expected.count(b"\n")
+    assert "深圳" in text.getvalue()
+
+
+def test_a_stream_needs_a_format_that_there_is(jobs):
+    with pytest.raises(SettingsError, match="format="):
+        write_jobs(jobs, io.BytesIO())
+    with pytest.raises(SettingsError, match="'pickle' is none of parquet, csv, jsonl, xlsx"):
+        write_jobs(jobs, io.BytesIO(), format="pickle")
+
+
+def test_what_a_stream_raises_comes_out_as_it_is(jobs):
+    class Gone(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, _content):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        write_jobs(jobs, Gone(), format="jsonl")
+
+
+def test_json_lines_are_what_other_programs_read(tmp_path, jobs):
+    write_jobs(jobs, tmp_path / "jobs.jsonl")
+    first, second = map(json.loads, (tmp_path / "jobs.jsonl").read_text().splitlines())
+    assert list(first) == list(COLUMNS)
+    assert first["creation_time"] == "2024-03-05T02:00:00.123Z"
+    assert first["observed_at"] == "2024-03-05T02:01:00.000Z"[:19] + "Z"
+    assert (first["job_level"], first["timing_ok"], first["code"]) == (9007199254740993, True, None)
+    assert second["queue_latency_s"] is None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_timedelta_of_ones_own_reads_back(tmp_path, jobs, suffix):
+    mine = jobs.assign(budget=pd.to_timedelta(["1h", None]), span=pd.to_timedelta(["-90.5s", "400D"]))
+    write_jobs(mine, tmp_path / f"jobs{suffix}")
+    back = read_jobs(tmp_path / f"jobs{suffix}")
+    assert back["budget"].iloc[0] == "0 days 01:00:00"
+    for name in ("budget", "span"):
+        assert pd.to_timedelta(back[name]).tolist()[0] == mine[name].tolist()[0]
+    assert pd.isna(back["budget"].iloc[1])
+
+
+def test_whole_numbers_of_ones_own_with_gaps_stay_whole(tmp_path, jobs):
+    mine = jobs.assign(ticket=pd.array([2**60 + 1, None], "Int64"))
+    for suffix in (".parquet", ".csv"):
+        write_jobs(mine, tmp_path / f"jobs{suffix}")
+        assert read_jobs(tmp_path / f"jobs{suffix}")["ticket"].iloc[0] == 2**60 + 1
+
+
+def test_a_workbook_holds_text_as_text_and_times_as_times(tmp_path, jobs):
+    openpyxl = pytest.importorskip("openpyxl")
+    write_jobs(jobs.assign(user_data=["=1+1", "a\x1bb"]), tmp_path / "jobs.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "jobs.xlsx").active
+    header, first, second = sheet.iter_rows()
+    cells = dict(zip([cell.value for cell in header], first, strict=True))
+    assert list(cells) == list(COLUMNS)
+    assert (cells["user_data"].value, cells["user_data"].data_type) == ("=1+1", "s")
+    assert cells["start_time"].value == pd.Timestamp("2024-03-05 02:00:05")
+    assert cells["queue_latency_s"].value == pytest.approx(4.877)
+    assert second[list(COLUMNS).index("user_data")].value == "a\ufffdb"
+    with pytest.raises(FileError, match="workbook, which is only written"):
+        read_jobs(tmp_path / "jobs.xlsx")
+
+
+def test_without_openpyxl_one_sentence_says_so(tmp_path, jobs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    for call in (lambda path: write_jobs(jobs, path), check_destination):
+        with pytest.raises(
+            FileError, match=r"jobs\.xlsx cannot be written: openpyxl is missing.*cosai_nb\[excel\]"
+        ):
+            call(tmp_path / "jobs.xlsx")
+    assert names_in(tmp_path) == []
+
+
+# --- what a spreadsheet makes of a CSV ---
+
+
+def saved(path, jobs, *, separator=",", encoding="utf-8-sig", quote=csv.QUOTE_MINIMAL, **edits):
+    """Write the cells as a spreadsheet does: quotes only where needed, TRUE and FALSE, and what ``edits`` say."""
+    write_jobs(jobs, path)
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    for row, *cells in zip(rows, *edits.values(), strict=True):
+        row.update(timing_ok=row["timing_ok"].upper())
+        row.update(zip(edits, cells, strict=True))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0], delimiter=separator, quoting=quote)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes(out.getvalue().encode(encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_that_a_spreadsheet_saved_is_the_same_frame(tmp_path, jobs, separator, encoding):
+    edits = {"queue_latency_s": ["4,877", ""]} if separator == ";" else {"tag": ["Translation", ""]}
+    saved(tmp_path / "jobs.csv", jobs, separator=separator, encoding=encoding, **edits)
+    pd.testing.assert_frame_equal(read_jobs(tmp_path / "jobs.csv"), jobs)
+
+
+@pytest.mark.parametrize(
+    "start", ["2024/3/5 2:00:05", "2024-03-05 02:00:05", "2024-03-05T02:00:05.000", "5.3.2024 02:00:05"]
+)
+def test_local_forms_of_dates_are_read_where_they_can_mean_one_day_only(tmp_path, jobs, start):
+    end = "25.3.2024 02:00:45" if start.startswith("5.") else "2024/3/25 2:00:45"
+    two = pd.concat([jobs.head(1)] * 2, ignore_index=True)
+    saved(tmp_path / "jobs.csv", two, start_time=[start, start], end_time=["", ""], observed_at=[end, end])
+    if start.startswith("5."):
+        with pytest.raises(
+            FileError, match=r"'start_time' holds '5\.3\.2024 02:00:05' in row 1; write a time"
+        ):
+            read_jobs(tmp_path / "jobs.csv")  # a column of days up to the 12th says nothing of its order
+        return
+    back = read_jobs(tmp_path / "jobs.csv")
+    assert back["start_time"].tolist() == [pd.Timestamp("2024-03-05T02:00:05Z")] * 2
+    assert back["observed_at"].tolist() == [pd.Timestamp("2024-03-25T02:00:45Z")] * 2
+
+
+def test_the_order_of_day_and_month_is_what_one_day_beyond_the_twelfth_says(tmp_path, jobs):
+    two = pd.concat([jobs.head(1)] * 2, ignore_index=True)
+    for column, day in (
+        (["5/3/2024 2:00:05", "25/3/2024 2:00:05"], "2024-03-05"),
+        (["5/3/2024 2:00:05 AM", "5/23/2024 2:00:05 PM"], "2024-05-03"),
+    ):
+        saved(tmp_path / "jobs.csv", two, start_time=column)
+        assert read_jobs(tmp_path / "jobs.csv")["start_time"].iloc[0] == pd.Timestamp(f"{day}T02:00:05Z")
+
+
+@pytest.mark.parametrize("start", ["3/5/24 2:00", "2024/3/5 2:00", "05.03.2024", "45356.08"])
+def test_times_that_lost_something_are_refused_with_column_row_and_what_to_write(tmp_path, jobs, start):
+    saved(tmp_path / "jobs.csv", jobs, start_time=[start, ""])
+    with pytest.raises(
+        FileError, match=r"jobs\.csv holds no jobs frame: Column 'start_time' holds .*(row 1; write|numbers)"
+    ):
+        read_jobs(tmp_path / "jobs.csv")
+
+
+def test_an_empty_truth_value_is_worked_out_again(tmp_path, jobs):
+    good, early = record("a1"), record("a3", end_time="2024-03-05T10:00:01+0800")
+    frame = frame_of([good, early, Record("a2", "not_found")])
+    saved(tmp_path / "jobs.csv", frame, timing_ok=["", "", ""])
+    assert frame["timing_ok"].tolist() == [True, False, False]
+    pd.testing.assert_frame_equal(read_jobs(tmp_path / "jobs.csv"), frame)

@@ -503,12 +503,13 @@ def test_of_a_job_that_stands_twice_the_furthest_state_is_kept_and_the_number_sa
             Record("a4", "unread"),
         ]
     )
-    with pytest.warns(CosaiWarning, match="5 of 9 rows were left out"):
+    with pytest.warns(CosaiWarning, match="4 of 9 rows were left out"):
         kept = one_row_a_job(jobs)
     assert kept[["job_id", "outcome"]].to_numpy().tolist() == [
-        ["a2", "running"], ["a1", "success"], ["a3", "failed"], ["a4", "success"]
+        ["a2", "running"], ["a1", "success"], ["a3", "failed"], ["a4", "success"],
+        ["a4", "unread"],
     ]  # fmt: skip
-    assert kept.index.tolist() == [1, 2, 5, 7]
+    assert kept.index.tolist() == [1, 2, 5, 7, 8]
     assert one_row_a_job(kept) is kept
 
 
@@ -518,3 +519,10 @@ def test_rows_without_an_id_are_not_one_job(jobs):
     assert one_row_a_job(jobs.drop(columns="job_id")).shape == (3, len(COLUMNS) - 1)
     as_objects = jobs.assign(job_id=jobs["job_id"].astype(object))
     assert one_row_a_job(as_objects) is as_objects
+
+
+def test_ids_that_are_changed_after_they_were_looked_at_are_looked_at_again(jobs):
+    assert one_row_a_job(jobs) is jobs
+    jobs.loc[2, "job_id"] = "a1"
+    with pytest.warns(CosaiWarning, match="1 of 3 rows"):
+        assert len(one_row_a_job(jobs)) == 2

@@ -7,6 +7,7 @@ import pytest
 import cosai_nb as cn
 from cosai_nb.views.answers import ask
 from cosai_nb.views.headlines import headlines
+from tests.simulate import side_by_side
 
 START = pd.Timestamp("2026-11-01T00:00:00Z")
 
@@ -84,7 +85,7 @@ def test_times_are_told_in_the_zone_that_was_asked_for():
 
 def test_other_growing_queues_are_named_too():
     one, two = growing(), growing().assign(queue_id=pd.Categorical(["q2"] * 1200))
-    jobs = pd.concat([one.assign(queue_id="q1"), two.assign(queue_id="q2")], ignore_index=True)
+    jobs = side_by_side([one.assign(queue_id="q1"), two.assign(queue_id="q2")])
     assert "Also growing: q2." in told(jobs, "Is a queue saturated?").text
 
 
@@ -141,7 +142,7 @@ def test_failures_are_named_with_code_group_and_worst_hour():
         tag="Speech",
         as_of_s=72_000,
     )
-    jobs = pd.concat([good, bad[~hit], failed], ignore_index=True).astype(
+    jobs = side_by_side([good, bad[~hit], failed]).astype(
         {"tag": "category", "code": "category", "outcome": "category"}
     )
     text = told(jobs, "What fails most?").text
@@ -164,16 +165,14 @@ def test_nothing_has_ended_yet():
 
 
 def test_the_group_that_waits_longest_is_named_with_its_number():
-    jobs = pd.concat([steady(wait=5, tag="Fast"), steady(wait=700, tag="Slow")], ignore_index=True)
+    jobs = side_by_side([steady(wait=5, tag="Fast"), steady(wait=700, tag="Slow")])
     text = told(jobs.astype({"tag": "category", "outcome": "category"}), "Who waits longest?").text
     assert text.startswith("Slow: queue latency p95 is 11.7 min; 1,200 jobs, 0 % still waiting.")
     assert text.endswith("Fast waits least: p95 5 s, 1,200 jobs.")
 
 
 def test_groups_that_wait_alike_are_not_ranked():
-    jobs = pd.concat([steady(tag="A"), steady(tag="B")], ignore_index=True).astype(
-        {"tag": "category", "outcome": "category"}
-    )
+    jobs = side_by_side([steady(tag="A"), steady(tag="B")]).astype({"tag": "category", "outcome": "category"})
     assert told(jobs, "Who waits longest?").text == "All wait alike: queue latency p95 is 5 s for every tag."
 
 
@@ -209,7 +208,7 @@ def test_an_empty_frame_and_one_of_failed_queries_say_so():
 def test_a_quantile_that_is_not_reached_says_what_it_is_at_least():
     waiting = frame(created_s=[0, 60, 120], waited_s=[np.nan] * 3, as_of_s=600, tag="Slow")
     done = frame(created_s=[0, 60, 120], waited_s=[1, 2, 3], as_of_s=600, tag="Fast")
-    jobs = pd.concat([waiting, done], ignore_index=True).astype({"tag": "category", "outcome": "category"})
+    jobs = side_by_side([waiting, done]).astype({"tag": "category", "outcome": "category"})
     text = told(jobs, "Who waits longest?").text
     assert text.startswith(
         "Slow: queue latency p95 is not reached yet (at least 10.0 min); 3 jobs, 100 % still waiting."
@@ -224,7 +223,7 @@ def test_a_limit_on_the_failure_rate_is_met_missed_or_undecided():
         return line
 
     good, bad = steady(), frame(created_s=[0, 60], waited_s=[5, 5], state="Failed", code="E", as_of_s=72_000)
-    jobs = pd.concat([good, bad], ignore_index=True).astype({"outcome": "category"})
+    jobs = side_by_side([good, bad]).astype({"outcome": "category"})
     met, missed = said(jobs, 0.01), said(jobs, 0.001)
     assert met.text.startswith(
         "Yes: at most 1.0 % of the jobs are to fail, 2 of 1,202 ended did (95 % interval"

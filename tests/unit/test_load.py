@@ -11,7 +11,7 @@ from cosai_nb.errors import FrameError, SettingsError
 from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.load import queue_load
-from tests.simulate import EPOCH, arrivals, serve, snapshot
+from tests.simulate import EPOCH, arrivals, serve, side_by_side, snapshot
 
 EXACT = ["arrivals", "starts", "ends", "left", "waiting", "running"]
 
@@ -94,7 +94,7 @@ def test_a_histogram_gives_the_same_by_the_hour():
     cancelled = table(
         ("Cancel", 5, None, 300), ("Cancel", 5, 20, 300), ("Cancel", 5, None, None), ("Pause", 9, None, None)
     )
-    jobs = pd.concat([jobs, cancelled.reindex(columns=jobs.columns)], ignore_index=True)
+    jobs = side_by_side([jobs, cancelled.reindex(columns=jobs.columns)])
     whole, parts = (
         queue_load(jobs, "1h", servers=4),
         queue_load(DurationHistogram.from_jobs(jobs), "1h", servers=4),
@@ -130,9 +130,8 @@ def test_who_is_cancelled_while_waiting_leaves_the_line_at_that_moment():
 
 
 def test_servers_by_queue_are_added_up_over_the_queues_of_a_group():
-    jobs = pd.concat(
+    jobs = side_by_side(
         [table(("Running", 0, 10, None), observed=60, queue=queue) for queue in ("q1", "q2", None)],
-        ignore_index=True,
     )
     by_queue = queue_load(jobs, servers={"q1": 4, "q2": 2}, by="queue_id")
     assert by_queue.index.names == ["queue_id", "time"]
@@ -163,7 +162,7 @@ def test_each_group_is_what_its_jobs_alone_give():
             queue="q2",
         ),
     ]
-    together = queue_load(pd.concat(parts, ignore_index=True), by="queue_id")
+    together = queue_load(side_by_side(parts), by="queue_id")
     for queue, part in zip(("q1", "q2"), parts, strict=True):
         pd.testing.assert_frame_equal(together.loc[queue], queue_load(part), check_freq=False)
 
@@ -204,9 +203,7 @@ def test_the_backlog_of_a_histogram_says_what_it_cannot_know():
 
 
 def test_a_backlog_is_grouped_and_a_missing_queue_is_a_row():
-    jobs = pd.concat(
-        [table(("Submitted", 5, None, None), queue=queue) for queue in ("q1", None)], ignore_index=True
-    )
+    jobs = side_by_side([table(("Submitted", 5, None, None), queue=queue) for queue in ("q1", None)])
     now = backlog(jobs, by="queue_id")
     assert now["waiting"].tolist() == [1, 1]
     assert pd.isna(now.index[1])
@@ -289,7 +286,7 @@ def test_what_cannot_be_right_is_refused_in_words():
     for servers in (0, -1, float("nan"), {"q1": 0}, "many"):
         with pytest.raises(SettingsError, match="servers="):
             queue_load(jobs, servers=servers)
-    old = pd.concat([jobs, table(("Success", 0, 30, 90))], ignore_index=True)
+    old = side_by_side([jobs, table(("Success", 0, 30, 90))])
     old.loc[1, ["creation_time", "start_time"]] = pd.Timestamp("1970-01-01T00:00Z")
     with pytest.raises(SettingsError, match=r"1970-01-01 to .* rows; choose a coarser freq"):
         queue_load(old)

@@ -9,6 +9,7 @@ from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency as latency_summary
 from cosai_nb.table.frame import add_timings
 from cosai_nb.views import plots
+from tests.simulate import side_by_side
 
 ZERO = pd.Timestamp("2026-11-02T02:00:00Z")  # Monday 10:00 in Shanghai
 
@@ -53,7 +54,7 @@ def test_the_latency_curve_is_kaplan_meier_with_the_waiting_job_censored_at_its_
 
 
 def test_the_curves_of_groups_stand_below_each_other_with_the_larger_group_first():
-    jobs = pd.concat([MIXED, table((0, 5, 6, "Success"), Tag="B")], ignore_index=True)
+    jobs = side_by_side([MIXED, table((0, 5, 6, "Success"), Tag="B")])
     curve = plots.queue_latency_data(jobs, by="tag")
     assert curve["tag"].tolist() == ["B", "B", "A", "A"]
     assert curve["queue_latency_s"].tolist() == [5, 60, 0, 7]
@@ -143,7 +144,7 @@ def test_load_by_group_keeps_the_longest_line_first():
 
 
 def test_load_chooses_a_width_that_can_be_drawn():
-    week = pd.concat(
+    week = side_by_side(
         [MIXED, table((7 * 86_400, 7 * 86_400, 7 * 86_400 + 1, "Success"), seen=7 * 86_400 + 60)]
     )
     assert len(plots.queue_load_data(week)) <= 1501

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosai_nb.views.page import asset, policy, render, write_whole
+from cosai_nb.views.page import asset, policy, render, write_page
 from cosai_nb.views.tables import MOST_TWIN_ROWS, number, twin_table
 from cosai_nb.views.wording import between, duration, label, printable, share, when
 
@@ -103,9 +103,9 @@ def test_a_template_that_lacks_a_value_fails_loudly():
 
 def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     path = tmp_path / "report.html"
-    write_whole(path, "old")
+    write_page(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "new \ud800")
+        write_page(path, "new \ud800")
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_mode & 0o077  # readable by whom the umask allows, not private as a temporary file

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cosai_nb.errors import FrameError
+from cosai_nb.errors import CosaiWarning, FrameError
+from cosai_nb.stats.backlog import backlog
+from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.frames import MISSING, check_jobs, group_columns, milliseconds
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency, run_time
-from tests.simulate import hand_made
+from cosai_nb.stats.load import queue_load
+from tests.simulate import hand_made, with_ids
 
 FUNCTIONS = [queue_latency, run_time, DurationHistogram.from_jobs]
 
@@ -82,3 +85,17 @@ def test_missing_times_are_missing():
     times = pd.Series(pd.to_datetime([None, "1969-12-31T23:59:59Z"], utc=True))
     assert milliseconds(times).tolist() == [MISSING, -1000]
     assert check_jobs(pd.DataFrame({"a": []}), ["a"]).empty
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS, failure_rates, error_pareto, queue_load, backlog])
+def test_a_job_that_stands_twice_is_counted_once_and_the_number_is_said(function):
+    once = with_ids(hand_made(("success", 0, 7, 9), ("failed", 10, 15, 20), ("waiting", 20, None, None)))
+    earlier = with_ids(hand_made(("waiting", 0, None, None), ("waiting", 10, None, None)))
+    twice = pd.concat([earlier, once], ignore_index=True)
+    expected = function(once)
+    with pytest.warns(CosaiWarning, match="2 of 5 rows were left out"):
+        counted = function(twice)
+    if isinstance(expected, DurationHistogram):
+        assert counted == expected
+    else:
+        pd.testing.assert_frame_equal(counted, expected)

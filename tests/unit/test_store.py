@@ -17,7 +17,7 @@ from cosai_nb.errors import CosaiWarning, FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS, WIRE, Record
 from cosai_nb.table import store as store_module
 from cosai_nb.table.frame import frame_of
-from cosai_nb.table.store import FORMAT, PART_NAME, JobStore, as_store, listed_windows, mark_listed
+from cosai_nb.table.store import FORMAT, PART_NAME, JobStore, as_store, listed_windows, mark_listed, stack
 
 T0 = 1_790_000_000_000
 NAMES = [column.name for column in WIRE]
@@ -492,3 +492,82 @@ def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
     assert [path.name for path in store.folder.iterdir()] == []  # no half file either
     writer.close()
     assert store.jobs()["job_id"].tolist() == ["a1"]
+
+
+# --- texts beyond the schema ---
+
+
+def with_texts(job_id, state, at_s=0, **texts):
+    seen = sight(job_id, state, at_s)
+    return frame_of([seen._replace(values=(*seen.values, *texts.values()))], [*texts])
+
+
+def test_texts_that_were_queried_on_top_are_kept_and_returned(store):
+    store.add(with_texts("a1", "Success", bitrate="128000"))
+    store.add(frame_of([sight("a2", "Success")]))
+    jobs = store.jobs()
+    assert [*jobs.columns] == [*COLUMNS, "bitrate", "last_seen", "forgotten"]
+    assert jobs["bitrate"].fillna("-").tolist() == ["128000", "-"]
+    assert store.jobs(["a1"])["bitrate"].tolist() == ["128000"]
+    assert JobStore(store.folder).jobs()["bitrate"].dtype == jobs["job_id"].dtype
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_an_ended_job_counts_only_where_it_was_queried_with_all_the_texts(store, compact):
+    store.add(frame_of([sight("a1", "Success")]))
+    store.add(
+        with_texts("a2", "Success", bitrate=None)
+    )  # the answer has no such node, and it need not be asked again
+    store.add(with_texts("a3", "Running", bitrate="1"))
+    store.add(with_texts("a4", "Failed", bitrate="2", codec="aac"))
+    store.add(frame_of([absent("a9")]))
+    if compact:
+        before = store.jobs()
+        store.compact()
+        pd.testing.assert_frame_equal(store.jobs(), before)
+        assert store.compact() == 0
+    for reader in (store, JobStore(store.folder)):
+        assert reader.ended_ids() == {"a1", "a2", "a4"}
+        assert reader.ended_ids(columns=["bitrate"]) == {"a2", "a4"}
+        assert reader.ended_ids(["a1", "a4"], columns=["bitrate", "codec"]) == {"a4"}
+        assert reader.ended_ids(columns=["never"]) == set()
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_texts_of_several_queries_stand_in_one_row(store, compact):
+    store.add(with_texts("a1", "Success", 0, bitrate="1", old="x"))
+    store.add(with_texts("a1", "Success", 9, codec="aac"))
+    store.add(with_texts("a1", "Success", 5, bitrate="2"))
+    if compact:
+        assert store.compact() == 3
+        assert len(parts_of(store.folder)) == 1
+    [row] = store.jobs()[["bitrate", "codec", "old"]].to_numpy().tolist()
+    assert row == ["2", "aac", "x"]
+    assert store.ended_ids(columns=["bitrate", "codec", "old"]) == {"a1"}
+
+
+def test_within_one_second_the_observation_with_more_texts_counts(store):
+    store.add(with_texts("a1", "Success", bitrate="1"))
+    store.add(frame_of([sight("a1", "Success")]))
+    assert store.ended_ids(columns=["bitrate"]) == {"a1"}
+    assert store.jobs()["bitrate"].tolist() == ["1"]
+
+
+def test_columns_of_ones_own_that_are_no_text_are_not_kept(store):
+    store.add(frame_of([sight("a1", "Success")]).assign(cost=[1.5], forgotten=[True], team=["red"]))
+    assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
+    store.add(store.jobs())
+    assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
+
+
+def test_a_writer_stores_texts_too(store):
+    seen = sight("a1", "Success")
+    with store.writer(["bitrate"]) as writer:
+        writer.add([seen._replace(values=(*seen.values, "1")), absent("a2")])
+    assert store.jobs()["bitrate"].fillna("-").tolist() == ["1", "-"]
+
+
+def test_frames_with_different_texts_are_stacked(store):
+    both = stack([with_texts("a1", "Success", bitrate="1"), store.jobs(), frame_of([sight("a2", "Running")])])
+    assert both["job_id"].tolist() == ["a1", "a2"]
+    assert both["bitrate"].fillna("-").tolist() == ["1", "-"]
