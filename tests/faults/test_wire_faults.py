@@ -39,6 +39,13 @@ def _engine(engine_name, monkeypatch):
     monkeypatch.setattr(Emulator, "client", functools.partialmethod(Emulator.client, engine=engine_name))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_thread_is_left():
+    yield
+    time.sleep(2)
+    assert not any(thread.name.removeprefix("cosai-").isdecimal() for thread in threading.enumerate())
+
+
 def emulator_of(*faults: Fault, **settings) -> Emulator:
     return Emulator(seed=3, scenario=SMALL, faults=faults, credentials=KEYS, **settings)
 
@@ -87,7 +94,6 @@ def fetch(emulator: Emulator, *, client=None, workers=4, ids=None, **settings):
             client.close()
     said = [warning for warning in caught if issubclass(warning.category, IncompleteWarning)]
     assert bool(said or failure) == bool((jobs["outcome"] == "unread").any())
-    assert not any(thread.name.removeprefix("cosai-").isdecimal() for thread in threading.enumerate())
     return jobs, failure
 
 
@@ -155,7 +161,7 @@ def test_what_one_id_brings_on_costs_its_own_row_only(kind):
     poisoned = Emulator(seed=3, scenario=SMALL).job_ids[57]
     with emulator_of(Fault(kind=kind, path=poisoned, status=500, code="InternalError")) as emulator:
         slow = kind == "gzip_bomb"  # the first takes the emulator half a second to make
-        jobs, failure = fetch(emulator, timeout=5.0 if slow else 0.3, patience=0.5)
+        jobs, failure = fetch(emulator, timeout=5.0 if slow else 0.3, patience=0.5 * HASTE)
         assert failure is None
         assert check(jobs, emulator) == {**ALL, "job": NUMBER - 1, "unread": 1}
         assert jobs.set_index("job_id")["outcome"][poisoned] == "unread"
@@ -210,7 +216,7 @@ def test_04_connect_timeout():
             waiting.connect_ex(listener.getsockname())
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         began = time.monotonic()
-        jobs, _ = fetch(emulator, endpoint=endpoint, timeout=0.2, patience=0.3, workers=8)
+        jobs, _ = fetch(emulator, endpoint=endpoint, timeout=0.2, patience=0.3 * HASTE, workers=8)
         assert time.monotonic() - began < 10
         assert check(jobs, emulator) == {"unread": NUMBER + 1, "invalid_id": 3}
 
@@ -225,7 +231,7 @@ def test_04_connect_timeout():
 )  # fmt: skip
 def test_15_an_outage_ends_soon_and_the_same_call_resumes(fault, tmp_path):
     with emulator_of(fault) as emulator:
-        jobs, failure = fetch(emulator)
+        jobs, failure = fetch(emulator, patience=60.0)
         assert failure is None
         found = check(jobs, emulator)
         assert found in (
@@ -342,7 +348,7 @@ def test_21_ctrl_c_keeps_what_was_read_and_says_so():
         assert check(jobs, emulator) == ALL
 
 
-@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+@pytest.mark.parametrize("jump_s", [-7200.0, 7200.0])
 def test_26_a_clock_that_jumps(jump_s):
     clock = Clock(time=lambda: time.time() + jump_s * (len(emulator.requests) >= 4), **FAST)
     with emulator_of(Fault(kind="status", status=500, code="InternalError", nth=(3, 8))) as emulator:
