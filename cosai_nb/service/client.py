@@ -71,13 +71,14 @@ class Clock:
 class Interrupts:
     """Ctrl-C, noted instead of raised: whoever holds this decides where it is safe to stop.
 
-    A handler that the user has installed is left alone, and threads other than the main one get no signals.
+    A handler that the user has installed stays, and threads other than the main one get no signals.
     """
 
     def __init__(self) -> None:
         self.count = 0
 
     def __call__(self, *_signal: object) -> None:
+        """Note it."""
         self.count += 1
 
 

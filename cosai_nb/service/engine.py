@@ -95,7 +95,9 @@ class Engine(Protocol):
     errors of :mod:`cosai_nb.errors` (``retryable`` where another try may help), with no headers in them.
     """
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; ``url`` is percent-encoded already."""
         ...
 
@@ -108,14 +110,17 @@ class Engine(Protocol):
         ...
 
 
-def check_encoding(headers: Mapping[str, str], status: int) -> None:
-    """Raise MalformedError where an answer is compressed, which was not asked for."""
-    encoding = headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise MalformedError(
-            f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
-            status_code=status,
-        )
+def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | MalformedError:
+    """Return a reply, or the error for an answer that is compressed, which was not asked for."""
+    encoding = headers.get("content-encoding") or "identity"
+    if encoding.lower() == "identity":
+        return Reply(status, headers, body)
+    if status != 200:  # noqa: PLR2004 - the one status with an answer in its body; of others the status says enough
+        return Reply(status, headers, b"")
+    return MalformedError(
+        f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
+        status_code=status,
+    )
 
 
 def too_large(max_bytes: int) -> OversizedError:

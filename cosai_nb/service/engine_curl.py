@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import certifi
 import pycurl
 
-from cosai_nb.errors import CosaiError
 from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
@@ -19,12 +19,12 @@ from cosai_nb.service.engine import (
     Route,
     answer_cut,
     certificate_refused,
-    check_encoding,
     connection_broke,
     name_unknown,
     no_answer_within,
     no_connection,
     proxy_refused,
+    reply_of,
     tls_refused,
     too_large,
 )
@@ -33,7 +33,10 @@ from cosai_nb.service.parsing import head
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cosai_nb.errors import CosaiError
+
 _CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
+_CLOSE_S = 0.2  # how long closing may hold up the caller
 _CUT_IN_HANDSHAKE = ("SYSCALL", "ZERO_RETURN", "eof", "reset", "closed", "failure:")
 
 
@@ -62,7 +65,8 @@ class _Transfer:
         self.received.clear()
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(
-            pycurl.HTTPHEADER, ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())]
+            pycurl.HTTPHEADER,
+            ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())],
         )
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
         self.curl.setopt(pycurl.FRESH_CONNECT, 0)
@@ -85,12 +89,7 @@ class _Transfer:
             name, colon, text = line.decode("latin-1").partition(":")
             if colon:
                 headers[name.strip().lower()] = text.strip()
-        status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
-        try:
-            check_encoding(headers, status)
-        except CosaiError as error:
-            return error
-        return Reply(status, headers, bytes(self.body))
+        return reply_of(self.curl.getinfo(pycurl.RESPONSE_CODE), headers, bytes(self.body))
 
     def failure(self, code: int, message: str) -> CosaiError:
         """Return the error for one of libcurl's codes."""
@@ -100,8 +99,9 @@ class _Transfer:
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return no_answer_within(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
         number = self.curl.getinfo(pycurl.OS_ERRNO) if code == pycurl.E_COULDNT_CONNECT else 0
-        # of host names and ports only, but a proxy's URL that libcurl cannot read is quoted with its login
-        brief = os.strerror(number) if number else f"curl {code}" if "@" in message else head(message, limit=100)
+        # it may quote a proxy's login before "@", and the other side's own text in brackets
+        said = "" if "@" in message else head(message.partition(" (")[0], limit=100)
+        brief = os.strerror(number) if number else said or f"curl {code}"
         if connected:
             return answer_cut() if code == pycurl.E_PARTIAL_FILE else connection_broke(brief)
         if code in _CERTIFICATE:
@@ -113,6 +113,33 @@ class _Transfer:
         if 400 <= tunnel < 500:  # noqa: PLR2004 - HTTP's range
             return proxy_refused(tunnel)
         return name_unknown() if code == pycurl.E_COULDNT_RESOLVE_HOST else no_connection(brief)
+
+
+def _close(multi: pycurl.CurlMulti, sockets: selectors.BaseSelector) -> None:
+    multi.close()
+    sockets.close()
+
+
+class _Waiting:
+    """What libcurl waits for: sockets, and a moment."""
+
+    def __init__(self) -> None:
+        self.sockets = selectors.DefaultSelector()
+        self.until: float | None = None
+
+    def watch(self, event: int, number: int, _multi: object, _data: object) -> None:
+        known = number in self.sockets.get_map()
+        if event == pycurl.POLL_REMOVE:
+            if known:
+                self.sockets.unregister(number)
+            return
+        events = (selectors.EVENT_READ if event & pycurl.POLL_IN else 0) | (
+            selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
+        )
+        (self.sockets.modify if known else self.sockets.register)(number, events)
+
+    def set_timer(self, milliseconds: int) -> None:
+        self.until = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
 class CurlEngine:
@@ -129,16 +156,17 @@ class CurlEngine:
         self._open()
 
     def _open(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._timer_at: float | None = None
+        self._waiting = _Waiting()
         self._flying: dict[pycurl.Curl, _Transfer] = {}
         self._free: list[_Transfer] = []
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._waiting.watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._waiting.set_timer)
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; see :class:`~cosai_nb.service.engine.Engine`."""
         transfer = self._free.pop() if self._free else _Transfer(self._new_handle())
         transfer.start(key, url, headers, timeout, max_bytes)
@@ -151,21 +179,23 @@ class CurlEngine:
             return self._collect(seconds)
         except pycurl.error as error:  # of libcurl's own state, which no single GET brought on
             failed = connection_broke(f"curl {error.args[0]}")
-            collected: list[tuple[Any, Reply | CosaiError]] = [(each.key, failed) for each in self._flying.values()]
+            collected: list[tuple[Any, Reply | CosaiError]] = [
+                (each.key, failed) for each in self._flying.values()
+            ]
             self.close()
             return collected
 
     def _collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
-        until = time.monotonic() + seconds
+        until, waiting = time.monotonic() + seconds, self._waiting
         while True:
             now = time.monotonic()
-            if self._timer_at is not None and self._timer_at <= now:
-                self._timer_at = None
+            if waiting.until is not None and waiting.until <= now:
+                waiting.until = None
                 self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
                 if collected := self._finished():  # a quick answer, of which no socket will tell any more
                     return collected
-            wait = min(until, self._timer_at or until) - now
-            for key, events in self._selector.select(max(0.0, wait)):
+            wait = min(until, waiting.until or until) - now
+            for key, events in waiting.sockets.select(max(0.0, wait)):
                 mask = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
                     pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
                 )
@@ -181,8 +211,10 @@ class CurlEngine:
             curl.close()
         for transfer in self._free:
             transfer.curl.close()
-        self._multi.close()
-        self._selector.close()
+        # libcurl waits for name look-ups to end, which may be long after their requests were given up
+        closing = threading.Thread(target=_close, args=(self._multi, self._waiting.sockets), daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
         self._open()
 
     def _finished(self) -> list[tuple[Any, Reply | CosaiError]]:
@@ -203,21 +235,6 @@ class CurlEngine:
                 )
                 self._free.append(transfer)
         return collected
-
-    def _watch(self, event: int, number: int, _multi: object, _data: object) -> None:
-        """Take note of which socket libcurl waits for, and for what."""
-        known = number in self._selector.get_map()
-        if event == pycurl.POLL_REMOVE:
-            if known:
-                self._selector.unregister(number)
-            return
-        events = (selectors.EVENT_READ if event & pycurl.POLL_IN else 0) | (
-            selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
-        )
-        (self._selector.modify if known else self._selector.register)(number, events)
-
-    def _set_timer(self, milliseconds: int) -> None:
-        self._timer_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
     def _new_handle(self) -> pycurl.Curl:
         """Return a handle with everything that is the same for all requests."""

@@ -36,12 +36,12 @@ from cosai_nb.service.engine import (
     Route,
     answer_cut,
     certificate_refused,
-    check_encoding,
     connection_broke,
     name_unknown,
     no_answer_within,
     no_connection,
     proxy_refused,
+    reply_of,
     tls_refused,
     too_large,
 )
@@ -63,7 +63,9 @@ class _Task:
         "connected", "connection", "headers", "is_kept", "key", "max_bytes", "received", "target", "timeout", "until",
     )  # fmt: skip
 
-    def __init__(self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
+    def __init__(
+        self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int
+    ) -> None:
         self.key, self.target, self.headers, self.max_bytes = key, target, headers, max_bytes
         self.timeout, self.until = timeout, time.monotonic() + timeout
         self.received = 0  # bytes, whatever the framing says of their number
@@ -115,7 +117,9 @@ class RequestsEngine:
         self._prefix = route.url if whole else ""
         self._proxy_headers = self._adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; see :class:`Engine`."""
         target = self._prefix + url.removeprefix(self._route.url)
         task = _Task(key, target, headers, timeout, max_bytes)
@@ -200,7 +204,7 @@ class RequestsEngine:
         finally:
             task.connection = _here.task = None
 
-    def _exchange(self, task: _Task) -> Reply:
+    def _exchange(self, task: _Task) -> Reply | CosaiError:
         task.connected = task.is_kept = False
         left = max(task.until - time.monotonic(), 0.001)
         response = self._pool.urlopen(
@@ -214,22 +218,20 @@ class RequestsEngine:
             decode_content=False,
             timeout=Timeout(connect=min(left, CONNECT_TIMEOUT_S), read=left),
         )
-        headers = {name.lower(): text for name, text in response.headers.items()}
         body = bytearray()
         try:
-            if response.status < 200:  # noqa: PLR2004 - HTTP's range: the answer proper comes later, as if of the next request
-                raise connection_broke(f"HTTP {response.status} in place of an answer")
-            check_encoding(headers, response.status)
+            if response.status < 200:  # noqa: PLR2004 - HTTP's range: the answer comes later, as if of the next request
+                return connection_broke(f"HTTP {response.status} in place of an answer")
             while chunk := response.read(65536, decode_content=False):
                 body += chunk
                 if len(body) > task.max_bytes:
-                    raise too_large(task.max_bytes)
-        except BaseException:
-            response.close()
-            raise
-        task.connection = None  # from here on it is another's
-        response.release_conn()
-        return Reply(response.status, headers, bytes(body))
+                    return too_large(task.max_bytes)
+            task.connection = None  # from here on it is another's
+            response.release_conn()
+        finally:
+            response.close()  # and its connection, where that was not released
+        headers = {name.lower(): text for name, text in response.headers.items()}
+        return reply_of(response.status, headers, bytes(body))
 
 
 class _CountedReader(io.RawIOBase):
@@ -298,10 +300,11 @@ class _Adapter(HTTPAdapter):
 
 def _count(manager: Any) -> Any:
     """Let a pool manager, of SOCKS too, make counted connections."""
-    manager.pool_classes_by_scheme = {
-        scheme: type(pool.__name__, (pool,), {"ConnectionCls": type("Connection", (_Counted, pool.ConnectionCls), {})})
-        for scheme, pool in manager.pool_classes_by_scheme.items()
-    }
+    pools = {}
+    for scheme, pool in manager.pool_classes_by_scheme.items():
+        connection = type("Connection", (_Counted, pool.ConnectionCls), {})
+        pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    manager.pool_classes_by_scheme = pools
     return manager
 
 
@@ -320,7 +323,8 @@ def _typed(error: Exception, task: _Task) -> CosaiError:
     if any(isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_CUT) for link in chain):
         return tls_refused(_brief(error))
     if tunnel := next(filter(None, (_TUNNEL.match(str(link)) for link in chain)), None):
-        return proxy_refused(tunnel[1]) if tunnel[1][0] == "4" else no_connection(f"the proxy answered HTTP {tunnel[1]}")
+        status = tunnel[1]
+        return proxy_refused(status) if status < "5" else no_connection(f"the proxy answered HTTP {status}")
     if any(isinstance(link, socket.gaierror) for link in chain):
         return name_unknown()
     return no_connection(_brief(error))
