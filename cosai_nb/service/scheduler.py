@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 MAX_JOB_BYTES = 2**20
 _ANSWER_RETRIES = 2  # of an answer that cannot be read: it was cut once, hardly three times
-_LIST_TRIES, _TRIES = 4, 8  # where other requests come through: a list comes apart soon, a single ID is worth more
-_HOPELESS_S = 30.0  # an outage that a call survives: longer than a restart, shorter than anybody waits for nothing
+_LIST_TRIES, _TRIES = (
+    4,
+    8,
+)  # where other requests come through: a list comes apart soon, a single ID is worth more
+_HOPELESS_S = (
+    30.0  # an outage that a call survives: longer than a restart, shorter than anybody waits for nothing
+)
 _HOLD_S = 5.0  # between two probes of a service that is down, at most: soon enough after it is back
 _FORGET_S = 600.0  # longer than any wait of a call: after it, what a call met says nothing of now
 _FLOOR = 0.5  # requests a second that throttling never goes below
@@ -187,7 +192,9 @@ class InFlight:
 
     def __init__(self, start: int = 8) -> None:
         self.size = float(start)
-        self._pace = self._took_s = 0.0  # answers a second, and seconds an answer, of the size that was settled on
+        self._pace = self._took_s = (
+            0.0  # answers a second, and seconds an answer, of the size that was settled on
+        )
         self._doubling, self._rest, self._up = True, 0, False
         self._settled: float | None = None  # the size to return to, while another is tried
         self._begin(-math.inf)
@@ -398,7 +405,9 @@ class Scheduler:
         lasting = self._patience if throttled else min(self._hopeless, self._patience)
         if now - self._failing_since >= lasting:
             self.stop(
-                UnavailableError(f"ended after nothing came through for {now - self._failing_since:.0f} s; the last said: {error}")
+                UnavailableError(
+                    f"ended after nothing came through for {now - self._failing_since:.0f} s; the last said: {error}"
+                )
             )
         down = self._streak > max(4.0, self._pace.in_flight.size)
         if (throttled or down) and get.sent >= self._held_at:
@@ -547,14 +556,22 @@ class Lists:
         ids: list[str] = get.item
         half = len(ids) // 2
         if isinstance(error, UnavailableError) and half:
-            self._again.extend([job_id] for job_id in ids)  # one of them may be what the service stumbles over
+            self._again.extend(
+                [job_id] for job_id in ids
+            )  # one of them may be what the service stumbles over
         elif isinstance(error, RefusedError | AnswerError) and half:
             if error.status_code in _LISTS_REFUSED and len(ids) > self._pace.accepted_size:
                 # a list as long as one that was answered before is refused for its content, not for its length
                 self._pace.list_size = min(half, self._pace.list_size or half)
             self._again.extend([ids[:half], ids[half:]])
-        elif isinstance(error, RefusedError) and error.status_code == 404 and "job" in (error.code or "").lower():  # noqa: PLR2004
-            self.finished.append(Record(ids[0], "not_found"))  # any other 404 speaks of the address, not of the job
+        elif (
+            isinstance(error, RefusedError)
+            and error.status_code == 404
+            and "job" in (error.code or "").lower()
+        ):  # noqa: PLR2004
+            self.finished.append(
+                Record(ids[0], "not_found")
+            )  # any other 404 speaks of the address, not of the job
         elif isinstance(error, UnavailableError | RefusedError | AnswerError):
             self.finished.append(Record(ids[0], "unread", error=str(error)))
         else:

@@ -42,9 +42,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
-from cosai_nb.table.files import path_of, write_whole
+from cosai_nb.table.files import write_whole
 from cosai_nb.table.frame import ENDED_PROGRESS, TEXT, conform, frame_of, from_arrow, progress_of, text_of
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class JobStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = path_of(folder)
+        self.folder = arguments.path(folder)
         self._texts_of: dict[
             str, tuple[str, ...]
         ] = {}  # of each part that was checked: the texts beyond COLUMNS
