@@ -98,7 +98,6 @@ class RequestsEngine:
         self._threads = self._busy = 0
         self._open()
 
-<<<<<<< HEAD
     def _open(self) -> None:
         route, self._adapter = self._route, _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
         request = requests.PreparedRequest()
@@ -118,8 +117,6 @@ class RequestsEngine:
         self._prefix = route.url if whole else ""
         self._proxy_headers = self._adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
 
-=======
->>>>>>> main
     def start(
         self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
     ) -> None:
