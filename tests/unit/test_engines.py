@@ -573,9 +573,11 @@ def test_identity_is_no_compression(serve, fetch):
 def test_connections_are_reused(serve, engine_of):
     server = serve(keep_answering)
     engine = engine_of(server.url)
+    began = time.monotonic()
     for _ in range(20):
         get(engine, server.url)
     assert (server.connections, len(server.requests)) == (1, 20)
+    assert time.monotonic() - began < 1  # an answer is taken when it comes, not a tick later
 
 
 def test_as_many_connections_are_kept_as_there_may_be_workers(serve, engine_of, caplog):
@@ -1207,6 +1209,7 @@ def test_a_forked_child_opens_connections_of_its_own(serve, wire, engine_name, t
 
     server = serve(talk, tls)
     client = Client(**wire.BUCKET, **wire.KEYS, endpoint=server.url, engine=engine_name)
+    began = time.monotonic()
 
     def works() -> bool:
         return describe_job("j1", client=client)["Response"]["JobsDetail"][0]["JobId"] == "j1"
@@ -1223,4 +1226,5 @@ def test_a_forked_child_opens_connections_of_its_own(serve, wire, engine_name, t
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert works()
         assert server.connections == 1 + child  # the parent's is still in use
+    assert time.monotonic() - began < 5  # at the first try
     client.close()
