@@ -1195,6 +1195,29 @@ def test_an_exception_of_the_users_handler_shows_no_secret_at_any_moment(wire, e
         client.close()
 
 
+@pytest.mark.parametrize("raised", [None, KeyboardInterrupt])
+def test_the_users_handler_runs_soon_and_what_was_read_is_kept(engine_name, alarm, raised):
+    rung = []
+
+    def ring(*_):
+        rung.append(time.monotonic())
+        if raised:
+            raise raised
+
+    signal.signal(signal.SIGALRM, ring)
+    with Emulator(seed=3, scenario=Scenario(jobs=60)) as emulator:
+        client = emulator.client(engine=engine_name, rate=30.0)
+        began = time.monotonic()
+        alarm(0.6)
+        with pytest.warns(UserWarning, match="interrupted") if raised else contextlib.nullcontext():
+            jobs = fetch_jobs(emulator.job_ids, client=client, batch_size=2, progress=False)
+        client.close()
+    assert 0.6 <= rung[0] - began < 1.1
+    assert signal.getsignal(signal.SIGALRM) is ring
+    read = (jobs["outcome"] != "unread").sum()
+    assert (5 < read < 60) if raised else read == 60
+
+
 # ---- fork
 
 
