@@ -359,7 +359,8 @@ class Client:
                     self._loop(scheduler, engine, noted, on_tick)
                 except KeyboardInterrupt:  # of a handler or callback of the user's
                     scheduler.stop(INTERRUPTED)
-                self._collect_the_last(scheduler, engine, noted, on_tick)
+                with contextlib.suppress(KeyboardInterrupt):  # the second of them
+                    self._collect_the_last(scheduler, engine, noted, on_tick)
         except BaseException as error:
             # frames below held signed headers, which verbose tracebacks print
             engine.close()
