@@ -172,7 +172,7 @@ class Rate:
         self._throttled -= self._throttled / self._OF_LAST
         self._came_through = self._came_through or sent >= self._halved
         if self.now is not None and self.now != self._ceiling:
-            self.now += self._before / 20 / self.now if self.now < self._before else 1.0
+            self.now += self._before / 20 / self.now if self.now < self._before else min(1.0, self.now)
             self.now = min(self.now, self._ceiling or math.inf)
 
     def throttled(self, sent: float, now: float) -> bool:
