@@ -74,6 +74,7 @@ class Get:
     sent: float = math.nan
     failed_at: float = math.inf
     alongside: int = 0
+    hold: int = 0
     corrected: set[str] = field(default_factory=set)
     used: Any = None
 
@@ -343,9 +344,9 @@ class Scheduler:
         self._number = 0
         self._succeeded_at, self._failing_since = -math.inf, math.inf
         self._streak = 0  # failures since the last success
-        self._held_at = self._hold_until = -math.inf
-        self._holds = 0  # since anything came through that was sent after one
-        self._from_before = 0  # in flight since before the last hold: nobody waits for these before a probe
+        self._hold, self._hold_until = 0, -math.inf  # number and end of the last hold
+        self._probing = 0  # holds since anything came through
+        self._from_before = 0  # in flight since before the last hold: no probe waits for these
 
     def due(self, now: float) -> Get | None:
         """Return a GET to send now, None where it is not the time for any; ask until it is None."""
@@ -363,14 +364,14 @@ class Scheduler:
         if get is not None:
             rate.sent(now)
             self.in_flight += 1
-            get.sent, get.alongside = now, self.in_flight - self._from_before
+            get.sent, get.alongside, get.hold = now, self.in_flight - self._from_before, self._hold
             if not get.failed:
                 get.since = now
         return get
 
     def _has_room(self) -> bool:
         # a service that was down gets one probe at a time
-        size = 1 if self._holds else self._pace.in_flight.size
+        size = 1 if self._probing else self._pace.in_flight.size
         return self.in_flight < self._workers and self.in_flight - self._from_before < size
 
     def wait(self, now: float) -> float:
@@ -432,13 +433,13 @@ class Scheduler:
 
     def _came_back(self, get: Get) -> None:
         self.in_flight -= 1
-        if get.sent < self._held_at:
+        if get.hold != self._hold:
             self._from_before -= 1
 
     def _came_through(self, get: Get, now: float) -> None:
         self._succeeded_at, self._failing_since, self._streak = now, math.inf, 0
-        if get.sent >= self._held_at:
-            self._holds = 0
+        if get.hold == self._hold:
+            self._probing = 0
 
     def _delay(self, get: Get, error: CosaiError, *, throttled: bool) -> float:
         """Return the seconds until another try, infinity where there is none."""
@@ -474,11 +475,13 @@ class Scheduler:
             self._hold_until = max(self._hold_until, now + (error.retry_after or 0.0))
         else:
             down = self._streak > max(4, self._pace.in_flight.size)
-        if (down or self._holds) and get.sent >= self._held_at:
+        if (down or self._probing) and get.hold == self._hold:
             self._pace.in_flight = InFlight()
-            self._held_at, self._from_before = now, self.in_flight
-            self._hold_until = max(self._hold_until, now + backoff(self._holds, self._random(), cap=_HOLD_S))
-            self._holds += 1
+            self._hold, self._from_before = self._hold + 1, self.in_flight
+            # half of it is sure: by chance alone, an outage could be answered with a storm of probes
+            hold_s = backoff(self._probing, (1.0 + self._random()) / 2, cap=_HOLD_S)
+            self._hold_until = max(self._hold_until, now + hold_s)
+            self._probing += 1
         return False
 
     def _push(self, get: Get, due: float) -> None:

@@ -38,7 +38,11 @@ class Run:
     def __init__(self, service, jobs, *, batch_size=10, pace=None, begin=0.0, seed=1, **settings):
         self.pace, chance, now = pace or Pace(None), random.Random(seed), begin
         plan = Lists(
-            "/ai_jobs", [f"j{place}" for place in range(jobs)], self.pace, batch_size=batch_size, fields=Fields()
+            "/ai_jobs",
+            [f"j{place}" for place in range(jobs)],
+            self.pace,
+            batch_size=batch_size,
+            fields=Fields(),
         )
         scheduler = Scheduler(plan, self.pace, now=now, random=chance.random, **settings)
         self.sent, self.course, self.kinds = [], [], Counter()
@@ -216,9 +220,7 @@ def test_no_more_are_in_flight_than_workers(workers):
 
 @pytest.mark.parametrize("part", [1 / 2, 1 / 3])
 def test_the_size_shrinks_with_the_capacity_and_comes_back_with_it(part):
-    run = Run(
-        queue(lambda now: 200 * (part if 30 <= now < 60 else 1.0), 0.1), 200 * 70, batch_size=1, seed=3
-    )
+    run = Run(queue(lambda now: 200 * (part if 30 <= now < 60 else 1.0), 0.1), 200 * 70, batch_size=1, seed=3)
     _, before = run.between(20, 30)
     pace, during = run.between(40, 60)
     assert during < 0.75 * before
