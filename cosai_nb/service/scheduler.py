@@ -66,6 +66,7 @@ class Get:
     max_bytes: int = MAX_BYTES
     tries: float = math.inf
     divisible: bool = False
+    # what became of it, for the scheduler
     failed: int = 0
     counted: int = 0
     unreadable: int = 0
@@ -75,6 +76,7 @@ class Get:
     failed_at: float = math.inf
     alongside: int = 0
     hold: int = 0
+    # and for the client: what it has corrected already, and the credentials that it signed with
     corrected: set[str] = field(default_factory=set)
     used: Any = None
 
@@ -142,8 +144,8 @@ class Rate:
     in a second. Ten minutes without a request forget it all.
     """
 
-    _OF_LAST = 32  # answers: four throttled in a row are more than a tenth, one in a hundred never is
-    _SHARE = 0.1
+    # four throttled answers in a row are more than a tenth of the last 32, one in a hundred hardly ever is
+    _OF_LAST, _SHARE = 32, 0.1
 
     def __init__(self, ceiling: float | None) -> None:
         self._ceiling = self.now = ceiling
@@ -207,17 +209,16 @@ class InFlight:
     """
 
     _REST = 8  # epochs between two trials: one that fails costs a quarter of the pace of one epoch
-    # of the pace: a quarter more in flight must bring 6 %, a quarter less may cost 3 %. Between the two nothing moves: with
-    # a gap that is wider, each step down is cheap and many of them are not; with a narrower one, chance decides.
+    # a quarter more in flight must bring 6 % more pace, a quarter less may cost 3 %. Where a service slows down bit by bit,
+    # each step down is cheap, but many are not: 10 % and 5 % lost a quarter of the pace there. Less is lost in noise.
     _MORE, _LESS = 1.06, 0.97
     _CHANGE = 1.5  # times as long as before: the service is another, and the next trial begins at once
     _FEWEST = 4  # below, chance decides more than the service
 
     def __init__(self, start: int = 8) -> None:
         self.size = start
-        self._pace = self._took_s = (
-            0.0  # answers a second, seconds an answer: of the size that was settled on
-        )
+        # answers a second, and seconds an answer, of the size that was settled on
+        self._pace = self._took_s = 0.0
         self._doubling, self._trial, self._up, self._rest = True, False, True, 0
         self._settled = start  # the size to return to, while another is tried
         self._begin(-math.inf)
@@ -259,16 +260,19 @@ class InFlight:
                 self._pace, self._took_s = pace, took_s
             self._try(ceiling)
         else:
-            self._rest -= 1
             slower, faster = took_s > self._CHANGE * self._took_s, took_s < self._took_s / self._CHANGE
-            if slower or faster:
-                self._pace, self._took_s, self._up, self._rest = pace, took_s, slower, 0
+            if (
+                slower or faster
+            ):  # or nothing was known yet: the last doubling went too far, more often than not
+                self._pace, self._took_s, self._up = pace, took_s, faster
             else:
                 self._pace += (pace - self._pace) / 4
                 self._took_s += (took_s - self._took_s) / 4
-            if self._rest <= 0:
+                self._rest -= 1
+                if self._rest > 0:
+                    return
                 self._up = not self._up
-                self._try(ceiling)
+            self._try(ceiling)
 
     def _try(self, ceiling: int) -> None:
         """Try a quarter more or less; where there is no such size, rest."""

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections import Counter
-
 from types import SimpleNamespace
 
 import pytest
