@@ -212,14 +212,15 @@ class InFlight:
     # a quarter more in flight must bring 6 % more pace, a quarter less may cost 3 %. Where a service slows down bit by bit,
     # each step down is cheap, but many are not: 10 % and 5 % lost a quarter of the pace there. Less is lost in noise.
     _MORE, _LESS = 1.06, 0.97
+    _GAIN = 1.25  # of the pace by a doubling, for another
     _CHANGE = 1.5  # times as long as before: the service is another, and the next trial begins at once
     _FEWEST = 4  # below, chance decides more than the service
 
-    def __init__(self, start: int = 8) -> None:
+    def __init__(self, start: int = 16) -> None:
         self.size = start
-        # answers a second, and seconds an answer, of the size that was settled on
+        # answers a second, and seconds an answer (0 where not known), of the size that was settled on
         self._pace = self._took_s = 0.0
-        self._doubling, self._trial, self._up, self._rest = True, False, True, 0
+        self._doubling, self._trial, self._up, self._rest = True, False, False, 0
         self._settled = start  # the size to return to, while another is tried
         self._begin(-math.inf)
 
@@ -245,12 +246,11 @@ class InFlight:
     def _judge(self, pace: float, took_s: float, ceiling: int) -> None:
         """Decide the size of the next epoch by the answers a second of this one."""
         if self._doubling:
-            self._doubling = pace > 1.25 * self._pace and self.size < ceiling
+            self._doubling = pace > self._GAIN * self._pace and self.size < ceiling
             if pace < self._MORE * self._pace:
                 self.size = max(self.size // 2, min(self._FEWEST, ceiling))
-            else:
-                self._pace = pace
-                self.size = min(2 * self.size, ceiling) if self._doubling else self.size
+            elif self._doubling:
+                self._pace, self.size = pace, min(2 * self.size, ceiling)
         elif self._trial:
             self._trial = pace >= (self._MORE if self._up else self._LESS) * self._pace
             if not self._trial:
@@ -261,18 +261,21 @@ class InFlight:
             self._try(ceiling)
         else:
             slower, faster = took_s > self._CHANGE * self._took_s, took_s < self._took_s / self._CHANGE
-            if (
-                slower or faster
-            ):  # or nothing was known yet: the last doubling went too far, more often than not
-                self._pace, self._took_s, self._up = pace, took_s, faster
+            if not self._took_s:
+                self._pace, self._took_s = pace, took_s
+                self._try(ceiling)
+            elif slower or faster:
+                self._up, self._took_s = (
+                    faster,
+                    0.0,
+                )  # half of this epoch was another service's: measure the next
             else:
                 self._pace += (pace - self._pace) / 4
                 self._took_s += (took_s - self._took_s) / 4
                 self._rest -= 1
-                if self._rest > 0:
-                    return
-                self._up = not self._up
-            self._try(ceiling)
+                if self._rest <= 0:
+                    self._up = not self._up
+                    self._try(ceiling)
 
     def _try(self, ceiling: int) -> None:
         """Try a quarter more or less; where there is no such size, rest."""

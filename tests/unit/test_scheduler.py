@@ -14,6 +14,8 @@ from cosai_nb.errors import RefusedError, UnavailableError
 from cosai_nb.service.client import http_date, retry_after
 from cosai_nb.service.scheduler import Get, InFlight, Pace, Rate, RetryQuota, Scheduler, backoff
 
+START = InFlight().size
+
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
@@ -273,7 +275,7 @@ def test_the_size_stays_within_bounds_whatever_comes(answers, ceiling):
     for took, alongside in answers:
         now += 1.0
         flight.answered(now - took, alongside, now, ceiling)
-        assert 1 <= flight.size <= max(ceiling, 8)
+        assert 1 <= flight.size <= max(ceiling, START)
 
 
 # ---- the scheduler
@@ -349,7 +351,7 @@ def test_throttling_holds_everything_back_and_then_lets_one_probe_through():
     assert scheduler.wait(0.4) == pytest.approx(0.4)  # the hold grows
     (probe,) = all_due(scheduler, 0.81)
     scheduler.answered(probe, b"", 0, 0.9)
-    assert len(all_due(scheduler, 0.9)) == 8
+    assert len(all_due(scheduler, 0.9)) == START
 
 
 def test_retry_after_holds_everything_back():
@@ -358,7 +360,7 @@ def test_retry_after_holds_everything_back():
     wait = UnavailableError("wait", status_code=429, retry_after=7.0, retryable=True)
     scheduler.failed(get, wait, 1.0)
     assert all_due(scheduler, 7.9) == []
-    assert len(all_due(scheduler, 8.0)) == 8
+    assert len(all_due(scheduler, 8.0)) == 9
 
 
 def test_requests_that_hang_do_not_keep_a_probe_from_being_sent():
@@ -368,9 +370,50 @@ def test_requests_that_hang_do_not_keep_a_probe_from_being_sent():
         scheduler.failed(get, SLOW, 0.1)
     (probe,) = all_due(scheduler, 1.0)
     scheduler.answered(probe, b"", 0, 1.1)
-    assert len(all_due(scheduler, 1.1)) == 8
+    assert len(all_due(scheduler, 1.1)) == START
     scheduler.answered(hanging, b"", 0, 30.0)
-    assert scheduler.in_flight == 8
+    assert scheduler.in_flight == START
+
+
+def test_an_answer_from_before_a_hold_does_not_end_it():
+    scheduler = scheduler_of(Requests(100))
+    slow_one, *others = all_due(scheduler, 0.0)
+    for get in others:
+        scheduler.failed(get, SLOW, 0.1)
+    scheduler.answered(slow_one, b"", 0, 0.2)
+    assert len(all_due(scheduler, 1.0)) == 1
+
+
+@pytest.mark.parametrize("error", [BROKEN, SLOW])
+def test_after_a_hold_the_service_is_tried_with_few(error):
+    pace = Pace(None)
+    pace.in_flight = InFlight(start=64)
+    scheduler = scheduler_of(Requests(300), pace=pace)
+    now = 0.0
+    while not scheduler._probing:
+        for get in all_due(scheduler, now):
+            scheduler.failed(get, error, now + 0.1)
+        now += 0.2
+    (probe,) = all_due(scheduler, now + 5.0)
+    scheduler.answered(probe, b"", 0, now + 5.1)
+    assert len(all_due(scheduler, now + 5.1)) == START
+
+
+def test_throttling_costs_neither_tries_nor_budget():
+    plan, pace = Requests(200, tries=3), Pace(None)
+    scheduler = scheduler_of(plan, pace=pace, chance=0.5)
+    now, unlucky = 0.0, 0
+    while not scheduler.over:
+        for get in all_due(scheduler, now):
+            now += 0.05
+            if get.item == 0 and unlucky < 8:
+                unlucky += 1
+                scheduler.failed(get, SLOW, now)
+            else:
+                scheduler.answered(get, b"", 0, now)
+        now += min(scheduler.wait(now), 0.1)
+    assert sorted(plan.read) == list(range(200))
+    assert sum(bool(pace.quota.take()) for _ in range(50)) == 500 // 14
 
 
 def test_an_outage_is_not_the_fault_of_a_request():
