@@ -317,10 +317,14 @@ class Rows:
         self._recent = []
 
     def frame(self, numbers: Sequence[int]) -> pd.DataFrame:
-        """Return the ``jobs`` frame of some records, in this order."""
+        """Return the ``jobs`` frame of some records, in this order; it takes the place of the records."""
         self._fold()
-        self._folded = [pa.concat_tables(self._folded).combine_chunks()]
-        return frame_from(self._folded[0].take(pa.array(numbers, pa.int64())))
+        texts, self._folded = pa.concat_tables(self._folded), []
+        order, taken = pa.array(numbers, pa.int64()), {}
+        for name in texts.column_names:  # one by one, so that not all stand in memory twice
+            taken[name] = texts[name].combine_chunks().take(order)
+            texts = texts.drop_columns([name])
+        return frame_from(pa.table(taken))
 
 
 class Intake:
@@ -472,18 +476,17 @@ def assemble(admitted: Sequence[str | Record], rows: Rows, store: JobStore | Non
     rows.add_unread(
         (job_id for job_id in place_of if job_id not in known), str(failure or "no longer in the store")
     )
-    told = {
-        place: rows.row_of[entry] if isinstance(entry, str) else rows.append(entry)
-        for place, entry in enumerate(admitted)
-        if entry not in known
-    }
-    jobs = rows.frame([*told.values()])
+    places = [place for place, entry in enumerate(admitted) if entry not in known]
+    told = (admitted[place] for place in places)
+    jobs = rows.frame(
+        [rows.row_of[entry] if isinstance(entry, str) else rows.append(entry) for entry in told]
+    )
     if failure is not None:
         done = int((jobs["outcome"] != Outcome.UNREAD).sum())
         raise_with(failure, jobs, f"{done:,} of {len(jobs):,} IDs were done before.")
     if stored is None or stored.empty:
         return jobs
-    order = np.argsort([*told, *(place_of[job_id] for job_id in stored["job_id"])])
+    order = np.argsort([*places, *(place_of[job_id] for job_id in stored["job_id"])])
     return stack([jobs, stored]).iloc[order].reset_index(drop=True)
 
 

@@ -126,7 +126,7 @@ def _columns_of(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 def frame_from(texts: pa.Table) -> pd.DataFrame:
     """Make the ``jobs`` frame of what :func:`texts_of` gave."""
-    own = {name: texts[name].combine_chunks() for name in texts.column_names}
+    own = {name: _in_one(texts[name]) for name in texts.column_names}
     observed = own.pop("observed_ms").fill_null(NAT).to_numpy(zero_copy_only=False).copy().view("M8[ms]")
     # a clock that is thousands of years off says nothing
     observed[(observed < EARLIEST) | (observed >= LATEST)] = "NaT"
@@ -139,6 +139,10 @@ def frame_from(texts: pa.Table) -> pd.DataFrame:
         index=pd.RangeIndex(len(texts)),
     )
     return jobs.assign(**{name: text_array(own[name]) for name in own if name not in COLUMNS})
+
+
+def _in_one(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy one, too
 
 
 def _is_category(name: str) -> bool:

@@ -387,7 +387,11 @@ def test_windows_are_remembered_by_scope_and_survive_damage(store):
     mark_listed(store.folder, "b p q t", [(3600, 7200, 2)])
     mark_listed(store.folder, "other", [(1, 2, 0)])
     again = JobStore(store.folder)
-    assert sorted(listed_windows(again.folder, ["b p q t"])["b p q t"]) == [(0, 3600, 7), (3600, 7200, 2), (7200, 9000, 0)]
+    assert sorted(listed_windows(again.folder, ["b p q t"])["b p q t"]) == [
+        (0, 3600, 7),
+        (3600, 7200, 2),
+        (7200, 9000, 0),
+    ]
     for path in (store.folder / "_listed").glob("*.json"):
         if [0, 3600, 7] in json.loads(path.read_text())["windows"]:
             path.write_text(
