@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
+import pyarrow as pa
 from tqdm.auto import tqdm
 
 from cosai_nb.arguments import MAX_LIST, check
@@ -29,7 +30,7 @@ from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.parsing import Fields, parse_tree
 from cosai_nb.service.scheduler import Lists, parse_answer_to
-from cosai_nb.table.frame import frame_of
+from cosai_nb.table.frame import frame_from, frame_of, texts_of
 from cosai_nb.table.ids import ids_of
 from cosai_nb.table.store import as_store, stack
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 BAR_DELAY_S = 1.0
 FLUSH_ROWS, FLUSH_S = 5_000, 10.0
+FOLD_ROWS = 20_000
 MAX_ID_LENGTH = 128
 _ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
 
@@ -124,21 +126,20 @@ def fetch_jobs(
     memory = as_store(store)
     ended = memory.ended_ids(ids, [*extra]) if memory else set()
     asked = [job_id for job_id in ids if job_id not in ended]
-    with (
-        interrupts() as noted,
-        Intake(len(ids), progress, store=memory, initial=len(ended), columns=[*extra]) as intake,
-    ):
+    rows = Rows([*extra])
+    settings: dict[str, Any] = {"store": memory, "columns": [*extra], "initial": len(ended), "keep": rows.add}
+    with interrupts() as noted, Intake(len(ids), progress, **settings) as intake:
         if asked:
             client = client or Client.from_env()
             plan = Lists(
                 client.path, asked, client.pace, batch_size=batch_size, fields=Fields([*extra.values()])
             )
             intake.run(client, plan, workers=workers, deadline=deadline)
-        jobs = assemble(admitted, intake.all_of(asked), memory, columns=[*extra])
+        rows.add_unread(asked, str(intake.ended))
+        jobs = assemble(admitted, rows, memory)
     warn_of_empty(jobs, extra)
     _tell(intake, jobs, interrupted=bool(noted.count))
     return jobs
-
 
 
 def describe_job(
@@ -196,7 +197,6 @@ def describe_job(
     if answer.repaired:
         warn_of_repairs({answer.repaired: 1})
     return tree
-
 
 
 def why_invalid(job_id: object) -> str | None:
@@ -270,6 +270,66 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     return list(admitted.values())
 
 
+class Rows:
+    """The records of a call, found by ID: folded into tables of texts, for a million tuples would take a gigabyte.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the extra columns.
+    records : iterable of Record
+        Records to begin with.
+
+    Attributes
+    ----------
+    row_of : dict
+        ID to the number of its latest record.
+    absent : set of str
+        IDs that the service does not know.
+    """
+
+    def __init__(self, columns: Sequence[str] = (), records: Iterable[Record] = ()) -> None:
+        self.row_of: dict[str, int] = {}
+        self.absent: set[str] = set()
+        self._columns = columns
+        self._number, self._recent = 0, list[Record]()
+        self._folded = [texts_of([], columns)]
+        self.add(records)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take records; a later one of the same ID replaces the earlier."""
+        for record in records:
+            self.row_of[record.job_id] = self.append(record)
+            (self.absent.add if record.fate == "not_found" else self.absent.discard)(record.job_id)
+
+    def add_unread(self, ids: Iterable[str], why: str) -> None:
+        """Say of each ID that has no record why."""
+        unread = (job_id for job_id in ids if job_id not in self.row_of)
+        self.add(Record(job_id, "unread", error=f"not read: {why}") for job_id in unread)
+
+    def append(self, record: Record) -> int:
+        """Take a record that no ID leads to, and return its number."""
+        self._recent.append(record)
+        self._number += 1
+        if len(self._recent) >= FOLD_ROWS:
+            self._fold()
+        return self._number - 1
+
+    def _fold(self) -> None:
+        self._folded.append(texts_of(self._recent, self._columns))
+        self._recent = []
+
+    def frame(self, numbers: Sequence[int]) -> pd.DataFrame:
+        """Return the ``jobs`` frame of some records, in this order; it takes the place of the records."""
+        self._fold()
+        texts, self._folded = pa.concat_tables(self._folded), []
+        order, taken = pa.array(numbers, pa.int64()), {}
+        for name in texts.column_names:  # one by one, so that not all stand in memory twice
+            taken[name] = texts[name].combine_chunks().take(order)
+            texts = texts.drop_columns([name])
+        return frame_from(pa.table(taken))
+
+
 class Intake:
     """Takes the records of a call as they come: shows a bar, and feeds a store on the way; use it in ``with``.
 
@@ -285,11 +345,13 @@ class Intake:
         Jobs that need not be asked.
     columns : sequence of str
         Names of the extra columns.
+    keep : callable, optional
+        Takes the records of each moment; without it the intake holds them.
 
     Attributes
     ----------
     records : dict
-        ID to its latest record.
+        ID to its latest record, where the intake holds them.
     repairs : Counter
         Sentence about a repaired defect of answers, to how many answers had it.
     failure : CosaiError or None
@@ -313,8 +375,10 @@ class Intake:
         initial: int = 0,
         leave: bool = True,
         columns: Sequence[str] = (),
+        keep: Callable[[list[Record]], object] | None = None,
     ) -> None:
         self.records: dict[str, Record] = {}
+        self._keep = keep or self._hold
         self.repairs: Counter[str] = Counter()
         self.failure: CosaiError | None = None
         self.end: CosaiError | str | None = None
@@ -347,7 +411,7 @@ class Intake:
         def take() -> None:
             records, plan.finished = plan.finished, []
             self.bar.update(len(records))
-            self.records.update((record.job_id, record) for record in records)
+            self._keep(records)
             self._store_in_time(records)
 
         end = self.end = client.run(plan, on_tick=take, **settings)
@@ -377,6 +441,9 @@ class Intake:
             self._store.add(frame_of(self._waiting, self._columns))
             self._waiting = []
 
+    def _hold(self, records: list[Record]) -> None:
+        self.records.update((record.job_id, record) for record in records)
+
     def all_of(self, ids: Iterable[str]) -> dict[str, Record]:
         """Return one record an ID; those that were not read say why."""
         for job_id in ids:
@@ -385,14 +452,8 @@ class Intake:
         return self.records
 
 
-def assemble(
-    admitted: Sequence[str | Record],
-    records: Mapping[str, Record],
-    store: JobStore | None,
-    *,
-    columns: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Return one row an entry, in the order of the entries: from ``records``, else from the store.
+def assemble(admitted: Sequence[str | Record], rows: Rows, store: JobStore | None) -> pd.DataFrame:
+    """Return one row an entry, in the order of the entries: as it was told, else from the store.
 
     An ID that the service no longer knows keeps its latest record, where the store has one.
 
@@ -401,28 +462,35 @@ def assemble(
     FileError
         Where the store cannot be read; ``error.jobs`` holds what the service said, the rest as ``unread``.
     """
-    asked = [records.get(entry, entry) if isinstance(entry, str) else entry for entry in admitted]
-    fresh = frame_of([record for record in asked if isinstance(record, Record)], columns)
-    if store is None:
-        return fresh
-    place_of = {_id_of(record): place for place, record in enumerate(asked) if _may_be_stored(record)}
-    try:
-        stored = store.jobs(place_of) if place_of else fresh.iloc[:0]
-    except FileError as failure:
-        read = frame_of([_as_record(entry, failure) for entry in asked], columns)
-        done = int((read["outcome"] != Outcome.UNREAD).sum())
-        raise_with(failure, read, f"{done:,} of {len(read):,} IDs were done before.")
-    stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
-    if stored.empty:
-        return fresh
-    places_stored = [place_of[job_id] for job_id in stored["job_id"]]
-    taken = set(places_stored)
-    places_fresh = [place for place, record in enumerate(asked) if isinstance(record, Record)]
-    fresh = fresh[np.array([place not in taken for place in places_fresh], dtype=bool)]
-    order = np.argsort(
-        [*(place for place in places_fresh if place not in taken), *places_stored], kind="stable"
+    failure: FileError | None = None
+    place_of = {
+        entry: place
+        for place, entry in enumerate(admitted)
+        if isinstance(entry, str) and (entry not in rows.row_of or entry in rows.absent)
+    }
+    stored: pd.DataFrame | None = None
+    if store is not None and place_of:
+        try:
+            stored = store.jobs(place_of)
+            stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
+        except FileError as error:
+            failure = error
+    known = () if stored is None else {*stored["job_id"]}
+    rows.add_unread(
+        (job_id for job_id in place_of if job_id not in known), str(failure or "no longer in the store")
     )
-    return stack([fresh, stored]).iloc[order].reset_index(drop=True)
+    places = [place for place, entry in enumerate(admitted) if entry not in known]
+    told = (admitted[place] for place in places)
+    jobs = rows.frame(
+        [rows.row_of[entry] if isinstance(entry, str) else rows.append(entry) for entry in told]
+    )
+    if failure is not None:
+        done = int((jobs["outcome"] != Outcome.UNREAD).sum())
+        raise_with(failure, jobs, f"{done:,} of {len(jobs):,} IDs were done before.")
+    if stored is None or stored.empty:
+        return jobs
+    order = np.argsort([*places, *(place_of[job_id] for job_id in stored["job_id"])])
+    return stack([jobs, stored]).iloc[order].reset_index(drop=True)
 
 
 def _tell(intake: Intake, jobs: pd.DataFrame, *, interrupted: bool) -> None:
@@ -469,15 +537,3 @@ def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> NoReturn:
     failure.add_note(note)
     failure.add_note(IN_JOBS)
     raise failure
-
-
-def _may_be_stored(entry: str | Record) -> bool:
-    return isinstance(entry, str) or entry.fate == "not_found"
-
-
-def _as_record(entry: str | Record, failure: FileError) -> Record:
-    return entry if isinstance(entry, Record) else Record(entry, "unread", error=f"not read: {failure}")
-
-
-def _id_of(entry: str | Record) -> str:
-    return entry if isinstance(entry, str) else entry.job_id

@@ -326,10 +326,11 @@ class _Memory:
     def __init__(self, store: JobStore, client: Client, scopes: Sequence[Scope], window: Window) -> None:
         self._store, self._scopes, self._window = store, scopes, window
         self._name = f"{client.bucket} {client.path} {{0.queue_id}} {{0.tag}}".format
+        listed = listed_windows(store.folder, [*map(self._name, scopes)])
         self._listed = {
             scope: [
                 (Window(start, end), jobs)
-                for start, end, jobs in listed_windows(store.folder, self._name(scope))
+                for start, end, jobs in listed[self._name(scope)]
                 if start < window.end and end > window.start
             ]
             for scope in scopes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosai_nb.arguments import check, duration, wire_seconds
 from cosai_nb.errors import FileError, IncompleteWarning, InterruptedWarning
-from cosai_nb.query.fetch import Intake, admit, assemble, raise_with, warn_of_repairs
+from cosai_nb.query.fetch import Intake, Rows, admit, assemble, raise_with, warn_of_repairs
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
 from cosai_nb.service.client import Client, interrupts
 from cosai_nb.service.parsing import PLACE, Fields
@@ -104,7 +104,7 @@ def watch_jobs(
                 workers=workers,
                 view=View(len(open_ids), shown=progress is not False),
             )
-        jobs = assemble(admitted, watch.records, memory)
+        jobs = assemble(admitted, Rows(records=watch.records.values()), memory)
         if memory and watch.open and intake.failure is None:
             try:  # on the way only changes were stored
                 memory.add(jobs[jobs["job_id"].isin(watch.open)])

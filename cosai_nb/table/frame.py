@@ -3,6 +3,7 @@
 ::
 
     frame_of(records)       what the service said, one row an ID
+    texts_of(records)       the same still as Arrow texts, in a tenth of the memory; frame_from makes the frame of them
     add_timings(frame)      a table with the service's own names
     conform(frame)          a jobs frame from elsewhere: Parquet, CSV, polars, any dtypes that hold the same values
     one_row_a_job(jobs)     of a job that stands more than once, the row that counts
@@ -12,26 +13,26 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cosai_nb.arguments import zone
 from cosai_nb.errors import CosaiWarning, FrameError, SettingsError, UnknownStateWarning
-from cosai_nb.schema import COLUMNS, ENDED, OUTCOME_OF_STATE, WIRE, Outcome
+from cosai_nb.schema import COLUMNS, OUTCOME_OF_STATE, PROGRESS, WIRE, Outcome
 from cosai_nb.table.times import DATE, EARLIEST, LATEST, LOCAL, NAT, Times, measure, parse_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime, tzinfo
 
     from numpy.typing import NDArray
 
-    from cosai_nb.schema import Column, Dtype, Record
+    from cosai_nb.schema import Column, Record
 
 
 def _text_dtype() -> Any:  # the stubs know only the newest pandas
@@ -44,27 +45,12 @@ def _text_dtype() -> Any:  # the stubs know only the newest pandas
 TEXT: Any = _text_dtype()
 """pandas' string dtype with NaN: ``str`` in pandas 3."""
 OUTCOME = pd.CategoricalDtype(pd.Index([outcome.value for outcome in Outcome], dtype=TEXT))
-ENDED_PROGRESS = 3
-"""What :func:`progress_of` gives for a job that has ended."""
 REQUIRED = ("JobId", "State", "CreationTime", "StartTime", "EndTime")
 """What :func:`add_timings` cannot do without, by the service's own names."""
 
 _TIMES = ("creation_time", "start_time", "end_time")
-_POSITION = {outcome: position for position, outcome in enumerate(Outcome)}
-_IS_JOB = -1
-_FATES = {
-    "job": _IS_JOB,
-    **{
-        outcome.value: _POSITION[outcome]
-        for outcome in (Outcome.NOT_FOUND, Outcome.INVALID_ID, Outcome.UNREAD)
-    },
-}
-_PROGRESS = {
-    Outcome.WAITING: 1,
-    Outcome.UNKNOWN: 1,
-    Outcome.RUNNING: 2,
-    **dict.fromkeys(ENDED, ENDED_PROGRESS),
-}
+_POSITION = {str(outcome): position for position, outcome in enumerate(Outcome)}
+_OF_STATE = {str(state): _POSITION[outcome] for state, outcome in OUTCOME_OF_STATE.items()}
 _BLOCK = 512
 _SHOWN_STATES = 5
 _SHOWN_COLUMNS = 30
@@ -73,8 +59,12 @@ _NUMBER = r"\A\d{1,15}(?:\.\d*)?\z"
 _ANY_NUMBER = r"\A(?:[+-]?\d+(?:\.\d*)?(?:e\+?\d+)?|True|False)\z"  # as Python writes them
 _WHOLE = r"\A[+-]?\d{1,18}(?:\.0)?\z"  # pandas makes floats of whole numbers with gaps
 _UTC = r" ?(?:UTC|GMT)\z"
-_CATEGORY = pa.dictionary(pa.int32(), pa.large_string())
 _MS: dict[str, float] = {"s": 1000.0, "ms": 1.0}
+_FORMS = {  # how a value of a dtype is written, what Arrow makes of it, and what to write in its place
+    "float64": (r"(?i)\A(?:-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|-?inf|nan)\z", pa.float64(), "a number such as 12.5"),
+    "Int64": (r"\A-?\d{1,19}\z", pa.int64(), "a whole number"),
+    "bool": (r"(?i)\A(?:true|false|1|0)\z", pa.bool_(), "TRUE or FALSE"),
+}  # fmt: skip
 
 
 def frame_of(records: Sequence[Record], columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -107,27 +97,56 @@ def frame_of(records: Sequence[Record], columns: Sequence[str] = ()) -> pd.DataF
     0     a1   not_found      False    NaN
     1         invalid_id      False  empty
     """
-    job_ids, fates, observed, errors, values = _transposed(records, width=5)
-    blank = (None,) * (len(WIRE) + len(columns))
-    cells = _transposed([row or blank for row in values], width=len(blank))
-    of_column = dict(zip([*(column.name for column in WIRE), *columns], cells, strict=True))
-    of_column |= {"job_id": job_ids, "error": errors}
-    texts = {
-        name: arrow_text(cells, categories=name in COLUMNS and COLUMNS[name].dtype == "category")
-        for name, cells in of_column.items()
-    }
-    moments = np.array([NAT if moment is None else moment for moment in observed], np.int64).view("M8[ms]")
-    moments[(moments < EARLIEST) | (moments >= LATEST)] = (
-        "NaT"  # a clock that is thousands of years off says nothing
+    return frame_from(texts_of(records, columns))
+
+
+def texts_of(records: Sequence[Record], columns: Sequence[str] = ()) -> pa.Table:
+    """Put records into a table of their texts: one row each, as :func:`frame_of` takes them.
+
+    Tables of one call may be concatenated, and their rows taken in any order, before :func:`frame_from` makes the frame.
+    """
+    names = [*(column.name for column in WIRE), *columns]
+    job_ids, fates, observed, errors, values = _columns_of(records, 5)
+    cells = dict(
+        zip(names, _columns_of([row or (None,) * len(names) for row in values], len(names)), strict=True)
     )
+    cells |= {"job_id": job_ids, "error": errors, "fate": fates}
+    texts = {name: arrow_text(cells[name], categories=_is_category(name)) for name in cells}
+    return pa.table(texts | {"observed_ms": pa.array(observed, pa.int64())})
+
+
+def _columns_of(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Turn rows into columns, in blocks: one zip over a million rows makes a million iterators for the collector."""
+    columns: list[list[Any]] = [[] for _ in range(width)]
+    for first in range(0, len(rows), _BLOCK):
+        for column, cells in zip(columns, zip(*rows[first : first + _BLOCK], strict=True), strict=True):
+            column.extend(cells)
+    return columns
+
+
+def frame_from(texts: pa.Table) -> pd.DataFrame:
+    """Make the ``jobs`` frame of what :func:`texts_of` gave."""
+    own = {name: _in_one(texts[name]) for name in texts.column_names}
+    observed = own.pop("observed_ms").fill_null(NAT).to_numpy(zero_copy_only=False).copy().view("M8[ms]")
+    # a clock that is thousands of years off says nothing
+    observed[(observed < EARLIEST) | (observed >= LATEST)] = "NaT"
+    fates = own.pop("fate")
     jobs = _assembled(
-        texts,
-        times={name: parse_times(texts[name]) for name in _TIMES},
-        fates=np.array([_FATES[fate] for fate in fates], np.int8),
-        observed_at=moments,
-        index=pd.RangeIndex(len(records)),
+        own,
+        times={name: parse_times(own[name]) for name in _TIMES},
+        fates=_positions(fates, _POSITION, other=-1),
+        observed_at=observed,
+        index=pd.RangeIndex(len(texts)),
     )
-    return jobs.assign(**{name: text_array(texts[name]) for name in columns}) if columns else jobs
+    return jobs.assign(**{name: text_array(own[name]) for name in own if name not in COLUMNS})
+
+
+def _in_one(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy one, too
+
+
+def _is_category(name: str) -> bool:
+    return name == "fate" or (name in COLUMNS and COLUMNS[name].dtype == "category")
 
 
 def add_timings(
@@ -192,7 +211,7 @@ def add_timings(
     """
     if unit not in {None, *_MS}:
         raise SettingsError(f'unit={unit!r} is no unit of time since 1970: use "s" or "ms".')
-    zone = None if tz is None else _zone(tz)
+    settings: dict[str, Any] = {"tz": None if tz is None else zone(tz), "unit": unit}
     frame = table_of(frame)
     given = _columns_by_path(frame)
     nothing = pa.nulls(len(frame), pa.large_string())
@@ -201,19 +220,21 @@ def add_timings(
         for column in WIRE
         if column.name not in _TIMES
     }
-    times = {name: times_of(given[COLUMNS[name].path], tz=zone, unit=unit) for name in _TIMES}
+    times = {name: times_of(given[COLUMNS[name].path], **settings) for name in _TIMES}
     if observed_at is not None:
-        observed = np.full(len(frame), _moment(observed_at), "M8[ms]")
+        moment = _exact_times(pd.Series([observed_at], name="observed_at"), **settings)
+        if moment.hasnans:
+            raise FrameError(f"observed_at={observed_at!r} is no time: leave it out where it is not known.")
+        observed = np.full(len(frame), moment.tz_convert(None)[0].to_datetime64(), "M8[ms]")
     elif "observed_at" in frame.columns:
-        observed = _exact_times(frame["observed_at"], tz=zone, unit=unit).tz_convert(None).to_numpy()
+        observed = _exact_times(frame["observed_at"], **settings).tz_convert(None).to_numpy()
     else:
         moments = np.concatenate([each.values for each in times.values()])
-        latest = np.fmax.reduce(moments, initial=np.datetime64("NaT"))
-        observed = np.full(len(frame), latest, "M8[ms]")
+        observed = np.full(len(frame), np.fmax.reduce(moments, initial=np.datetime64("NaT")), "M8[ms]")
     return _assembled(
         texts | {"error": nothing},
         times=times,
-        fates=np.full(len(frame), _IS_JOB, np.int8),
+        fates=np.full(len(frame), -1, np.int8),
         observed_at=observed,
         index=frame.index,
     )
@@ -307,14 +328,12 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
 def progress_of(jobs: pd.DataFrame) -> NDArray[np.int8]:
     """Return how far each row's job has come: 3 ended, 2 running, 1 waiting, 0 no job."""
     outcome = jobs["outcome"].astype("category").cat
-    table = np.array([_PROGRESS.get(label, 0) for label in outcome.categories] + [0], np.int8)
+    table = np.array([PROGRESS.get(label, 0) for label in outcome.categories] + [0], np.int8)
     progress: NDArray[np.int8] = table[outcome.codes]
     return progress
 
 
-_UNIQUE: WeakValueDictionary[int, Any] = (
-    WeakValueDictionary()
-)  # Arrow data never changes, so one look is enough
+_UNIQUE: WeakValueDictionary[int, Any] = WeakValueDictionary()  # Arrow data never changes: one look is enough
 
 
 def _is_unique(ids: pd.Series[Any]) -> bool:
@@ -341,7 +360,7 @@ def arrow_text(values: Iterable[str | None], *, categories: bool = False) -> pa.
     >>> arrow_text(["a", None, "\ud800"]).to_pylist()
     ['a', None, '\\ud800']
     """
-    kind = _CATEGORY if categories else pa.large_string()
+    kind = pa.dictionary(pa.int32(), pa.large_string()) if categories else pa.large_string()
     try:
         return pa.array(values, kind)
     except UnicodeEncodeError:
@@ -362,13 +381,14 @@ def category_array(texts: pa.Array) -> pd.Categorical[Any]:
     [1, 0, -1, 1]
     """
     encoded = texts.dictionary_encode()
-    order = pc.sort_indices(encoded.dictionary)
-    rank = np.empty(len(order) + 1, np.int32)
-    rank[order.to_numpy()] = np.arange(len(order))
-    rank[-1] = -1  # where nothing stands
-    codes = rank[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-    categories = pd.Index(text_array(encoded.dictionary.take(order)))
-    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories))
+    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    used = np.flatnonzero(np.bincount(indices + 1, minlength=len(encoded.dictionary) + 1)[1:])
+    labels = encoded.dictionary.take(pa.array(used))
+    order = pc.sort_indices(labels).to_numpy()
+    rank = np.full(len(encoded.dictionary) + 1, -1, np.int32)  # the last one is where nothing stands
+    rank[used[order]] = np.arange(len(order))
+    categories = pd.Index(text_array(labels.take(pa.array(order))))
+    return pd.Categorical.from_codes(rank[indices], dtype=pd.CategoricalDtype(categories))
 
 
 def time_array(values: NDArray[np.datetime64]) -> pd.DatetimeIndex:
@@ -384,10 +404,11 @@ def _integers(numbers: Any) -> pd.arrays.IntegerArray:
 
 def integer_array(texts: pa.Array) -> pd.arrays.IntegerArray:
     """Read whole numbers; NA where there is none."""
-    return _integers(pc.replace_substring_regex(_where(texts, _WHOLE), r"\A\+|\.0\z", "").cast(pa.int64()))
+    whole = _where(texts, _WHOLE)
+    return _integers(pc.replace_substring_regex(whole, r"\A\+|\.0\z", "").cast(pa.int64()))
 
 
-def _float_array(texts: pa.Array) -> NDArray[np.float64]:
+def _numbers(texts: pa.Array) -> NDArray[np.float64]:
     """Read plain decimal numbers; NaN where there is none."""
     values: NDArray[np.float64] = _where(texts, _NUMBER).cast(pa.float64()).to_numpy(zero_copy_only=False)
     return values
@@ -471,21 +492,19 @@ def times_of(column: pd.Series[Any], *, tz: tzinfo | None = None, unit: str | No
     >>> times_of(pd.Series(["2022-07-07T12:00:00+0800", "-"], name="StartTime")).values
     array(['2022-07-07T04:00:00.000', 'NaT'], dtype='datetime64[ms]')
     """
-    no_fault = np.zeros(len(column), bool)
-    if column.isna().all():
-        return Times(np.full(len(column), "NaT", "M8[ms]"), no_fault)
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return Times(column.dt.tz_convert(None).to_numpy().astype("M8[ms]"), no_fault)
+    if isinstance(column.dtype, pd.DatetimeTZDtype) or column.isna().all():
+        moments = pd.to_datetime(column, utc=True).dt.tz_convert(None).to_numpy().astype("M8[ms]")
+        return Times(moments, np.zeros(len(column), bool))
     texts = text_of(column)
     times = parse_times(texts)
     if times.malformed.any() and tz is not None:
         texts = pc.replace_substring_regex(texts, _UTC, "Z")
-        local = _where(texts, LOCAL)
-        wall = parse_times(pc.replace_substring_regex(local, r"\z", "Z")).values
-        utc = pd.DatetimeIndex(wall).tz_localize(tz, ambiguous="NaT", nonexistent="NaT").tz_convert(None)
+        local = pc.replace_substring_regex(_where(texts, LOCAL), r"\z", "Z")
+        wall = pd.DatetimeIndex(parse_times(local).values)
+        utc = wall.tz_localize(tz, ambiguous="NaT", nonexistent="NaT").tz_convert(None)
         times = _either(parse_times(texts), utc.to_numpy())
     if times.malformed.any() and unit is not None:
-        count = _where(texts, _NUMBER).cast(pa.float64()).to_numpy(zero_copy_only=False) * _MS[unit]
+        count = _numbers(texts) * _MS[unit]
         moments = np.where((count >= 0) & (count < LATEST.astype(np.int64)), count, np.nan)
         times = _either(times, np.nan_to_num(moments, nan=NAT).astype(np.int64).view("M8[ms]"))
     if times.malformed.any() and np.isnat(times.values).all():
@@ -514,32 +533,6 @@ def _refuse_all(column: pd.Series[Any], texts: pa.Array) -> None:
             raise FrameError(f"Column {name} holds {what}.")
 
 
-def _zone(tz: str | tzinfo) -> tzinfo:
-    if isinstance(tz, tzinfo):
-        return tz
-    try:
-        return datetime.strptime(tz, "%z").tzinfo or ZoneInfo(tz)
-    except (ValueError, TypeError):
-        pass
-    try:
-        return ZoneInfo(tz)
-    except (ValueError, TypeError, OSError, LookupError, AttributeError):
-        raise SettingsError(
-            f'tz={tz!r} is no time zone that this machine knows: write "Asia/Shanghai", "+08:00" or "UTC".'
-        ) from None
-
-
-def _moment(observed_at: str | datetime | pd.Timestamp) -> np.datetime64:
-    try:
-        moment = pd.Timestamp(observed_at)
-    except (ValueError, TypeError) as error:
-        raise FrameError(f"observed_at={observed_at!r} is no time: {error}") from None
-    if pd.isna(moment) or moment.tzinfo is None:
-        raise FrameError(f'observed_at={observed_at!r} needs a time zone, as in "2026-11-08T00:00:00+0800".')
-    instant: np.datetime64 = moment.tz_convert(None).floor("ms").to_datetime64()
-    return instant
-
-
 def _columns_by_path(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """Find the columns of a user's table by the XML path that each stands for."""
     path_of = {name: column.path for column in WIRE for name in (column.path, column.name)}
@@ -563,98 +556,56 @@ def _columns_by_path(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
 
 
 def _exact(column: pd.Series[Any], spec: Column) -> Any:
+    """Bring a column to its dtype; what does not fit is named, with its row and what to write there."""
+    dtype = spec.dtype
+    is_number = pd.api.types.is_bool_dtype if dtype == "bool" else pd.api.types.is_numeric_dtype
     try:
-        return _EXACT[spec.dtype](column)
+        if dtype == "str":
+            return column.array if column.dtype == TEXT else text_array(text_of(column))
+        if dtype == "category":
+            return _exact_outcome(column) if spec.name == "outcome" else category_array(text_of(column))
+        if dtype == "datetime64[ms, UTC]":
+            return _exact_times(column)
+        if is_number(column.dtype):
+            return column.astype(dtype).array
+        pattern, kind, write = _FORMS[dtype]
+        texts = text_of(column)
+        values = _where(texts, pattern).cast(kind)
+        wrong = pc.and_not(values.is_null(), texts.is_null())
+        if dtype == "bool" and not pc.any(wrong).as_py():
+            wrong = values.is_null()
+        _refuse_misfit(column, wrong, write)
+        return _integers(values) if dtype == "Int64" else values.to_numpy(zero_copy_only=False)
     except FrameError:
         raise
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise FrameError(
-            f"Column {spec.name!r} should be {spec.dtype} ({spec.meaning}) but holds {column.dtype} "
+            f"Column {spec.name!r} should be {dtype} ({spec.meaning}) but holds {column.dtype} "
             f"with values that do not fit: {error}"
         ) from error
 
 
-def _exact_category(column: pd.Series[Any]) -> Any:
-    if column.name != "outcome":
-        known: Any = column.array if isinstance(column.dtype, pd.CategoricalDtype) else None
-        if known is not None and known.categories.dtype == TEXT and known.categories.is_monotonic_increasing:
-            return known.remove_unused_categories()
-        return category_array(text_of(column))
+def _exact_outcome(column: pd.Series[Any]) -> Any:
     if column.dtype == OUTCOME and not column.isna().any():
         return column.array
     texts = text_of(column)
     codes = pc.index_in(texts, pa.array(list(Outcome), texts.type))
-    if codes.null_count:
-        raise _misfit(column, codes.is_null(), f"one of {', '.join(Outcome)}")
+    _refuse_misfit(column, codes.is_null(), f"one of {', '.join(Outcome)}")
     return pd.Categorical.from_codes(codes.to_numpy(), dtype=OUTCOME)
 
 
 def _exact_times(column: pd.Series[Any], **settings: Any) -> pd.DatetimeIndex:
-    if column.dtype == "datetime64[ms, UTC]":
-        return pd.DatetimeIndex(column)
     times = times_of(column, **settings)
-    if times.malformed.any():
-        raise _misfit(column, times.malformed, "a time with its zone, such as 2024-03-05T10:00:00+0800")
+    _refuse_misfit(column, times.malformed, "a time with its zone, such as 2024-03-05T10:00:00+0800")
     return time_array(times.values)
 
 
-def _exact_floats(column: pd.Series[Any]) -> NDArray[np.float64]:
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return column.to_numpy(np.float64, na_value=np.nan)
-    values: NDArray[np.float64] = _cast(column, pa.float64(), "a number such as 12.5").to_numpy(
-        zero_copy_only=False
-    )
-    return values
-
-
-def _exact_integers(column: pd.Series[Any]) -> Any:
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return column.astype("Int64").array
-    return _integers(_cast(column, pa.int64(), "a whole number"))
-
-
-def _exact_bools(column: pd.Series[Any]) -> NDArray[np.bool_]:
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column.to_numpy(np.bool_)
-    truths = _cast(column, pa.bool_(), "TRUE or FALSE")
-    if truths.null_count:
-        raise _misfit(column, truths.is_null(), "TRUE or FALSE")
-    values: NDArray[np.bool_] = truths.to_numpy(zero_copy_only=False)
-    return values
-
-
-def _cast(column: pd.Series[Any], kind: pa.DataType, write: str) -> pa.Array:
-    texts = text_of(column)
-    try:
-        return texts.cast(kind)
-    except pa.ArrowInvalid:
-        raise _misfit(column, [not _casts(text, kind) for text in texts], write) from None
-
-
-def _casts(text: pa.Scalar, kind: pa.DataType) -> bool:
-    try:
-        text.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _misfit(column: pd.Series[Any], wrong: Any, write: str) -> FrameError:
-    """Name the column, the first row that is wrong, and what to write there."""
-    row = int(np.argmax(wrong))
-    value = column.iloc[row]
-    shown = "nothing" if pd.isna(value) else _shortened(str(value))
-    return FrameError(f"Column {column.name!r} holds {shown} in row {row + 1}; write {write}.")
-
-
-_EXACT: dict[Dtype, Callable[[pd.Series[Any]], Any]] = {
-    "str": lambda column: column.array if column.dtype == TEXT else text_array(text_of(column)),
-    "category": _exact_category,
-    "datetime64[ms, UTC]": _exact_times,
-    "float64": _exact_floats,
-    "Int64": _exact_integers,
-    "bool": _exact_bools,
-}
+def _refuse_misfit(column: pd.Series[Any], wrong: Any, write: str) -> None:
+    """Raise where a value is wrong: name the column, the first such row, and what to write there."""
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        shown = "nothing" if column.isna().iloc[rows[0]] else _shortened(str(column.iloc[rows[0]]))
+        raise FrameError(f"Column {column.name!r} holds {shown} in row {rows[0] + 1}; write {write}.")
 
 
 def _shown(columns: pd.Index[Any]) -> str:
@@ -668,17 +619,7 @@ def _shortened(text: str) -> str:
     return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
 
 
-# --- records and columns to the frame ---
-
-
-def _transposed(rows: Sequence[tuple[Any, ...]], *, width: int) -> list[list[Any]]:
-    """Turn rows into columns, in blocks: one zip over a million rows makes a million iterators for the collector."""
-    columns: list[list[Any]] = [[] for _ in range(width)]
-    for first in range(0, len(rows), _BLOCK):
-        block = zip(*rows[first : first + _BLOCK], strict=True)
-        for column, cells in zip(columns, block, strict=True):
-            column.extend(cells)
-    return columns
+# --- columns to the frame ---
 
 
 def _assembled(
@@ -689,12 +630,14 @@ def _assembled(
     observed_at: NDArray[np.datetime64],
     index: pd.Index[Any],
 ) -> pd.DataFrame:
-    outcome = np.where(fates == _IS_JOB, _outcome_of(texts["state"], fates == _IS_JOB), fates).astype(np.int8)
+    is_job = fates < 0
+    outcome = np.where(is_job, _positions(texts["state"], _OF_STATE, other=_POSITION["unknown"]), fates)
+    _warn_of_unknown(texts["state"].filter(pa.array(is_job & (outcome == _POSITION["unknown"]))))
     creation, start, end = (times[name] for name in _TIMES)
     measured = measure(outcome, creation=creation, start=start, end=end, observed_at=observed_at)
     code = category_array(texts["code"])
     ready = {
-        "audio_s": _float_array(texts["audio_s"]),
+        "audio_s": _numbers(texts["audio_s"]),
         "job_level": integer_array(texts["job_level"]),
         **{name: time_array(times[name].values) for name in _TIMES},
         **measured._asdict(),
@@ -711,25 +654,25 @@ def _assembled(
     return pd.DataFrame(columns, index=index, copy=False)
 
 
-def _outcome_of(state: pa.Array, is_job: NDArray[np.bool_]) -> NDArray[np.int8]:
-    encoded = state.dictionary_encode()
-    states = encoded.dictionary.to_pylist()
-    table = [_POSITION[OUTCOME_OF_STATE.get(text, Outcome.UNKNOWN)] for text in states]
-    table.append(_POSITION[Outcome.UNKNOWN])  # where no State stands
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    outcome: NDArray[np.int8] = np.array(table, np.int8)[codes]
-    unknown = codes[is_job & (outcome == _POSITION[Outcome.UNKNOWN])]
-    if len(unknown):
-        counts = Counter(unknown.tolist())
+def _positions(texts: pa.Array, of: Mapping[str, int], *, other: int) -> NDArray[np.int8]:
+    """Look up each text."""
+    encoded = texts.dictionary_encode()
+    table = np.array([of.get(text, other) for text in encoded.dictionary.to_pylist()] + [other], np.int8)
+    positions: NDArray[np.int8] = table[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return positions
+
+
+def _warn_of_unknown(states: pa.Array) -> None:
+    counts = Counter(states.to_pylist()).most_common()
+    if counts:
         shown = ", ".join(
-            f"{'no State' if code < 0 else repr(states[code][:_SHOWN_CHARACTERS])}: {count}"
-            for code, count in counts.most_common(_SHOWN_STATES)
+            f"{'no State' if state is None else repr(state[:_SHOWN_CHARACTERS])}: {count}"
+            for state, count in counts[:_SHOWN_STATES]
         )
         more = f" and {len(counts) - _SHOWN_STATES} other states" if len(counts) > _SHOWN_STATES else ""
         warnings.warn(
-            f"{len(unknown)} jobs have a State that no document lists ({shown}{more}); they are kept with outcome "
+            f"{len(states)} jobs have a State that no document lists ({shown}{more}); they are kept with outcome "
             "'unknown', count as unfinished and are in no rate.",
             UnknownStateWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    return outcome

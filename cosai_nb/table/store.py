@@ -30,42 +30,37 @@ import contextlib
 import hashlib
 import json
 import re
-import threading
 import time
 import uuid
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cosai_nb import arguments
+from cosai_nb.arguments import path as path_of
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
 from cosai_nb.table.files import write_whole
-from cosai_nb.table.frame import ENDED_PROGRESS, TEXT, conform, frame_of, from_arrow, progress_of, text_of
+from cosai_nb.table.frame import TEXT, conform, from_arrow, progress_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from cosai_nb.schema import Record
-
+Parts = dict[str, tuple[str, ...]]
+"""Names of parts, each with the texts beyond the schema that it holds."""
 T = TypeVar("T")
 
 FORMAT = 1
 PART_NAME = re.compile(r"jobs-([0-9a-f]{32})\.parquet")
 PART_ROWS = 1_000_000
-FLUSH_ROWS = 5_000
-FLUSH_S = 10.0
 
 _FORMAT_KEY = b"cosai_nb.store"
 _SET_ASIDE, _LISTED = "_set-aside", "_listed"
@@ -88,6 +83,8 @@ _SCHEMA = pa.schema(
     [(column.name, _ARROW[column.dtype]) for column in COLUMNS.values()],
     metadata={_FORMAT_KEY: str(FORMAT).encode()},
 )
+_DECISIVE = pa.schema([_SCHEMA.field(name) for name in ("job_id", "outcome", "creation_time")])
+"""What is read of all observations, to decide which of them to read whole."""
 
 
 class JobStore:
@@ -123,10 +120,8 @@ class JobStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = arguments.path(folder)
-        self._texts_of: dict[
-            str, tuple[str, ...]
-        ] = {}  # of each part that was checked: the texts beyond COLUMNS
+        self.folder = path_of(folder)
+        self._checked: Parts = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files = sorted(path.name for path in self.folder.glob("*.parquet") if _is_seen(path))
@@ -168,9 +163,13 @@ class JobStore:
         CosaiWarning
             Where a file is no valid part; it is moved to ``_set-aside/`` and named, never deleted.
         """
-        where = _among(job_ids)
-        newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, where=where)))
-        return _one_row_an_id(newest)
+        among = _among(job_ids)
+        newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, among=among)))
+        is_job = ~newest["outcome"].isin(NOT_A_JOB)
+        twice = newest["job_id"].duplicated(keep=False)  # a job, and that it is no longer known
+        jobs = conform(newest[is_job | ~twice].reset_index(drop=True))
+        is_job, twice = (each[is_job | ~twice].to_numpy() for each in (is_job, twice))
+        return jobs.assign(last_seen=jobs["observed_at"].where(is_job), forgotten=twice)
 
     def ended_ids(self, job_ids: Iterable[str] | None = None, columns: Collection[str] = ()) -> set[str]:
         """Return the IDs, or those of ``job_ids``, whose jobs need not be queried again.
@@ -183,15 +182,14 @@ class JobStore:
             Texts beyond ``cosai_nb.COLUMNS`` that are needed too: a job counts only where it was seen ended and queried
             with each of them.
         """
-        where = _among(job_ids)
+        among = _among(job_ids)
 
-        def read(parts: Mapping[str, tuple[str, ...]]) -> set[str]:
-            ended: set[str] | None = None
-            for holding in [[*parts], *([name for name in parts if text in parts[name]] for text in columns)]:
-                seen = read_parts(self.folder, dict.fromkeys(holding, ()), ("job_id", "outcome"), where)
-                ids = set(seen.filter(_is_ended(seen))["job_id"].to_pylist())
-                ended = ids if ended is None else ended & ids
-            return ended or set()
+        def read(parts: Parts) -> set[str]:
+            seen = read_parts(self.folder, parts, ["job_id", "outcome"], among)
+            ended = seen.filter(_is_ended(seen))
+            holds = [np.array([text in texts for texts in parts.values()], bool) for text in columns]
+            told = [ended.filter(pa.array(each[ended[_PART].to_numpy()])) for each in holds]
+            return set.intersection(*({*each["job_id"].to_pylist()} for each in (ended, *told)))
 
         return self._read(read)
 
@@ -215,9 +213,9 @@ class JobStore:
             inside = pc.and_(pc.greater_equal(created, first), pc.less(created, last))
             return pc.if_else(created.is_null(), _is_ended(seen), inside)
 
-        where = _Where(("creation_time", "outcome"), here)
-        columns = ("job_id", "tag", "queue_id", "outcome", "creation_time")
-        return from_arrow(self._read(lambda parts: read_parts(self.folder, parts, columns, where)))
+        columns = ["job_id", "tag", "queue_id", "outcome", "creation_time"]
+        seen = self._read(lambda parts: read_parts(self.folder, parts, columns, here))
+        return from_arrow(seen.select(columns))
 
     def add(self, jobs: pd.DataFrame) -> int:
         """Store the observations in a ``jobs`` frame as one part, durably; rows that tell of no job are left out.
@@ -243,7 +241,7 @@ class JobStore:
         seen = conform(jobs)
         seen = seen[(~seen["outcome"].isin([Outcome.INVALID_ID, Outcome.UNREAD])).to_numpy()]
         if len(seen):
-            self._texts_of[write_part(self.folder, seen)] = _texts_in(seen)
+            self._checked[write_part(self.folder, seen)] = _texts_in(seen)
         return len(seen)
 
     def compact(self) -> int:
@@ -273,7 +271,7 @@ class JobStore:
             for first in range(0, len(alike), PART_ROWS):
                 part = alike.iloc[first : first + PART_ROWS][[*COLUMNS, *texts]]
                 name = write_part(self.folder, part)
-                self._texts_of[name] = texts
+                self._checked[name] = texts
                 new.add(name)
         replaced = [name for name in old if name not in new]
         try:
@@ -286,23 +284,19 @@ class JobStore:
             ) from None
         return len(replaced)
 
-    def writer(self, columns: Sequence[str] = ()) -> RecordWriter:
-        """Return a writer that collects records, with further texts as :func:`frame_of`, and stores them; use it in ``with``."""
-        return RecordWriter(self.add, columns)
-
-    def _read(self, read: Callable[[dict[str, tuple[str, ...]]], T]) -> T:
+    def _read(self, read: Callable[[Parts], T]) -> T:
         """Read parts; again where one was compacted away in between, or damaged since it was checked."""
         checked_again = False
         for _ in range(_READ_TRIES):
             try:
-                return read(valid_parts(self.folder, self._texts_of))
+                return read(valid_parts(self.folder, self._checked))
             except FileNotFoundError:
                 continue
             except pa.ArrowInvalid as error:
                 if checked_again:
                     raise FileError(f"The store {self.folder} cannot be read: {error}") from error
                 checked_again = True
-                self._texts_of.clear()
+                self._checked.clear()
         raise FileError(f"The store {self.folder} is rewritten faster than it can be read: try again.")
 
 
@@ -311,132 +305,37 @@ def as_store(store: JobStore | str | os.PathLike[str] | None) -> JobStore | None
     return store if store is None or isinstance(store, JobStore) else JobStore(store)
 
 
-class RecordWriter:
-    """Collects records for a store; a kill loses at most ``rows`` records or ``seconds`` of them.
-
-    The clock runs in a timer of its own: when the service stalls, what came before is stored all the same.
-
-    Parameters
-    ----------
-    store : callable
-        Takes the ``jobs`` frame of one part.
-    columns : sequence of str
-        Further texts of the records, as in :func:`~cosai_nb.table.frame.frame_of`.
-    rows, seconds : int, float
-        A part is written when so many records wait, or the oldest has waited so long.
-
-    Raises
-    ------
-    FileError
-        From :meth:`add` or :meth:`close`, where a part could not be written; the records are still held.
-    """
-
-    def __init__(
-        self,
-        store: Callable[[pd.DataFrame], object],
-        columns: Sequence[str] = (),
-        *,
-        rows: int = FLUSH_ROWS,
-        seconds: float = FLUSH_S,
-    ) -> None:
-        self._store, self._columns, self._rows, self._seconds = store, columns, rows, seconds
-        self._waiting: list[Record] = []
-        self._timer: threading.Timer | None = None
-        self._failure: FileError | None = None
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def add(self, records: Collection[Record]) -> None:
-        """Take finished records; those that tell of no job are passed over."""
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            self._waiting += [record for record in records if record.fate in {"job", "not_found"}]
-            if len(self._waiting) >= self._rows:
-                self.close()
-            elif self._waiting and self._timer is None:
-                self._timer = threading.Timer(self._seconds, self._on_time)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def close(self) -> None:
-        """Store what waits."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if self._waiting:
-                self._store(frame_of(self._waiting, self._columns))
-                self._waiting = []  # only now: an interrupt in the middle must not lose them
-
-    def _on_time(self) -> None:
-        with self._lock:
-            try:
-                self.close()
-            except FileError as failure:
-                self._failure = failure
-
-
 # --- which observation counts ---
 
 
-def _newest(
-    parts: Mapping[str, tuple[str, ...]], table: pa.Table
-) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+def _newest(parts: Parts, table: pa.Table) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
     """Return the observations that count, of each ID at most one of a job and, where newer, one of its absence.
 
     Beside them, for each, the further texts that its job was queried with at any time.
     """
-    queried = [parts[name] for name in parts]
     part = table[_PART].to_numpy()
     seen = from_arrow(table.drop_columns([_PART]))
-    progress = progress_of(seen)
     observed = seen["observed_at"].astype("int64").to_numpy()
-    width = np.array([len(texts) for texts in queried], np.int64)[part]
-    ordered = seen.iloc[np.lexsort((width, progress, observed, progress == ENDED_PROGRESS))]
+    width = np.array([len(texts) for texts in parts.values()], np.int64)[part]
+    order = np.lexsort((width, progress_of(seen), observed, seen["outcome"].isin(ENDED)))
+    ordered = seen.iloc[order]
     is_job = ~ordered["outcome"].isin(NOT_A_JOB).to_numpy()
-    jobs = ordered[is_job].drop_duplicates("job_id", keep="last")
-    absent = ordered[~is_job].drop_duplicates("job_id", keep="last")
+    jobs, absent = (ordered[rows].drop_duplicates("job_id", keep="last") for rows in (is_job, ~is_job))
     last = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
     absent = absent[~(last >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
-    both = seen.loc[jobs.index.append(absent.index)]
-    both = both.sort_values(["creation_time", "job_id", "observed_at"])
-    held: list[tuple[str, ...]] = [()] * len(both)
-    for text in dict.fromkeys(text for texts in queried for text in texts):
-        holds = np.array([text in texts for texts in queried])[part]
-        told = ordered[is_job & holds[ordered.index]].drop_duplicates("job_id", keep="last")
-        place = told.reset_index().set_index("job_id").index.get_indexer(both["job_id"])
-        place = np.where(both["outcome"].isin(NOT_A_JOB), -1, place)
-        both[text] = told[text].array.take(place, allow_fill=True)
-        held = [(*texts, text) if there else texts for texts, there in zip(held, place >= 0, strict=True)]
-    return both.reset_index(drop=True), held
+    both = seen.loc[jobs.index.append(absent.index)].sort_values(["creation_time", "job_id", "observed_at"])
+    queried: list[tuple[str, ...]] = [()] * len(both)
+    for text in _all_texts(parts):
+        holds = np.array([text in texts for texts in parts.values()])[part[order]]
+        told = ordered[is_job & holds].drop_duplicates("job_id", keep="last").set_index("job_id")[text]
+        both[text] = told.reindex(both["job_id"]).array
+        there = told.index.get_indexer(both["job_id"]) >= 0
+        queried = [(*texts, text) if here else texts for texts, here in zip(queried, there, strict=True)]
+    return both.reset_index(drop=True), queried
 
 
-def _one_row_an_id(newest: pd.DataFrame) -> pd.DataFrame:
-    """Fold the observations of absence into columns."""
-    is_job = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
-    jobs, absent = newest[is_job], newest[~is_job]
-    never_seen = absent[~_is_in(absent["job_id"], jobs["job_id"])]
-    one_each = conform(newest.loc[jobs.index.append(never_seen.index)].reset_index(drop=True))
-    known = ~one_each["outcome"].isin(NOT_A_JOB)
-    one_each["last_seen"] = one_each["observed_at"].where(known)
-    one_each["forgotten"] = known & _is_in(one_each["job_id"], absent["job_id"])
-    return one_each
-
-
-def _is_in(ids: pd.Series[Any], others: pd.Series[Any]) -> NDArray[np.bool_]:
-    """Return which IDs are among others; pandas' own ``isin`` takes ten times as long on this dtype."""
-    found: NDArray[np.bool_] = pc.is_in(text_of(ids), value_set=text_of(others)).to_numpy(
-        zero_copy_only=False
-    )
-    return found
+def _all_texts(parts: Parts) -> list[str]:
+    return [*dict.fromkeys(text for texts in parts.values() for text in texts)]
 
 
 def _is_ended(seen: pa.Table) -> Any:
@@ -446,32 +345,25 @@ def _is_ended(seen: pa.Table) -> Any:
 # --- reading parts: all of them, or only the rows that a question is about ---
 
 
-class _Where(NamedTuple):
-    """Which rows to read: the columns that decide, and how; all other columns are read only where a row is kept."""
-
-    columns: tuple[str, ...]
-    mask: Callable[[pa.Table], Any]
-
-
-def _among(job_ids: Iterable[str] | None) -> _Where | None:
-    """Return what reads only the observations of some jobs."""
+def _among(job_ids: Iterable[str] | None) -> Callable[[pa.Table], Any] | None:
+    """Return what chooses the observations of some jobs."""
     if job_ids is None:
         return None
     if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
         raise SettingsError(f"job_ids is {type(job_ids).__name__}: pass a list of IDs, such as [job_id].")
     wanted = pa.array([str(job_id) for job_id in job_ids], pa.string())
-    return _Where(("job_id",), lambda seen: pc.is_in(seen["job_id"], value_set=wanted))
+    return lambda seen: pc.is_in(seen["job_id"], value_set=wanted)
 
 
 def read_parts(
     folder: Path,
-    parts: Mapping[str, tuple[str, ...]],
+    parts: Parts,
     columns: Sequence[str] | None = None,
-    where: _Where | None = None,
-) -> Any:
-    """Read parts, or those of their rows that are asked for, as one table; a column that a part lacks is null there.
+    among: Callable[[pa.Table], Any] | None = None,
+) -> pa.Table:
+    """Read parts, or those of their rows that ``among`` chooses, as one table; a column that a part lacks is null there.
 
-    Without ``columns`` all are read, the parts' further texts with them, and ``_part`` says from which part a row is.
+    Without ``columns`` all are read, the parts' further texts with them. ``_part`` says from which part a row is.
 
     Raises
     ------
@@ -482,32 +374,20 @@ def read_parts(
     pyarrow.ArrowInvalid
         Where a part was damaged since it was checked; names it.
     """
-    schema = _only(_SCHEMA.names if columns is None else columns)
-    if columns is None:
-        for text in dict.fromkeys(text for texts in parts.values() for text in texts):
-            schema = schema.append(pa.field(text, pa.string()))
-        schema = schema.append(pa.field(_PART, pa.int32()))
+    texts = _all_texts(parts) if columns is None else []
+    fields = [*map(_SCHEMA.field, columns or _SCHEMA.names), *(pa.field(text, pa.string()) for text in texts)]
+    schema = pa.schema([*fields, pa.field(_PART, pa.int32())])
     paths = [folder / name for name in parts]
-    if where is None:
-        return _concat(schema, [_read_part(path, schema, number) for number, path in enumerate(paths)])
-    deciding = _only(where.columns)
-    decisive = [_read_part(path, deciding) for path in paths]
-    # once for all parts: pyarrow would build the set of IDs that are looked for again at each call
-    mask = where.mask(_concat(deciding, decisive))
-    tables, first = [], 0
-    for number, (path, rows) in enumerate(zip(paths, decisive, strict=True)):
-        here = mask.slice(first, len(rows))
-        first += len(rows)
-        if pc.any(here).as_py():
-            tables.append(_read_part(path, schema, number, here))
-    return _concat(schema, tables)
-
-
-def _only(names: Sequence[str]) -> pa.Schema:
-    return pa.schema([_SCHEMA.field(name) for name in names])
-
-
-def _concat(schema: pa.Schema, tables: Sequence[pa.Table]) -> pa.Table:
+    masks: list[Any] = [None] * len(paths)
+    if among is not None:
+        decisive = [_read_part(path, _DECISIVE) for path in paths]
+        # once for all parts: pyarrow would build the set of IDs that are looked for again at each call
+        mask = among(pa.concat_tables([_DECISIVE.empty_table(), *decisive]))
+        ends = np.cumsum([len(rows) for rows in decisive])
+        masks = [mask.slice(end - len(rows), len(rows)) for end, rows in zip(ends, decisive, strict=True)]
+    tables = [
+        _read_part(path, schema, *each) for path, *each in zip(paths, range(len(paths)), masks, strict=True)
+    ]
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
@@ -518,14 +398,14 @@ def _read_part(path: Path, schema: pa.Schema, number: int = 0, mask: Any = None)
             part = pq.ParquetFile(file)
             if mask is None:
                 return _fitted(part.read(columns=schema.names), schema, number)
-            tables, first = [], 0
+            tables, first = [schema.empty_table()], 0
             for group in range(part.num_row_groups):
                 here = mask.slice(first, part.metadata.row_group(group).num_rows)
                 first += len(here)
                 if pc.any(here).as_py():
                     rows = part.read_row_group(group, columns=schema.names)
                     tables.append(_fitted(rows, schema, number).filter(here))
-            return _concat(schema, tables)
+            return pa.concat_tables(tables)
     except (FileNotFoundError, MemoryError):
         raise
     except OSError as error:
@@ -604,7 +484,7 @@ def _is_seen(path: Path) -> bool:
     return not path.name.startswith((".", "_"))
 
 
-def valid_parts(folder: Path, checked: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def valid_parts(folder: Path, checked: Parts) -> Parts:
     """Return the names of all valid parts in order, each with its further texts; move aside what is none, and warn of it.
 
     Parameters
@@ -703,8 +583,8 @@ def _set_aside(entry: Path, flaw: str) -> None:
 # number is passed over.
 
 
-def listed_windows(folder: Path, scope: str) -> list[tuple[int, int, int]]:
-    """Return the windows remembered for a scope, in no order: start and end in seconds since the epoch, and jobs.
+def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tuple[int, int, int]]]:
+    """Return the windows remembered for each scope, in no order: start and end in seconds since the epoch, and jobs.
 
     Raises
     ------
@@ -713,13 +593,13 @@ def listed_windows(folder: Path, scope: str) -> list[tuple[int, int, int]]:
     """
     if not folder.is_dir():
         raise FileError(f"The store {folder} cannot be read: the folder is gone.")
-    windows: list[tuple[int, int, int]] = []
+    windows: dict[str, list[tuple[int, int, int]]] = {scope: [] for scope in scopes}
     for path in sorted((folder / _LISTED).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = path.read_bytes()
             said: Any = json.loads(content)
-            if path.stem == _digest(content) and said["scope"] == scope:
-                windows += [(start, end, jobs) for start, end, jobs in said["windows"]]
+            if path.stem == _digest(content) and said["scope"] in windows:
+                windows[said["scope"]] += [(start, end, jobs) for start, end, jobs in said["windows"]]
     return windows
 
 

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import pandas as pd
 
+from cosai_nb.arguments import SERVICE_ZONE
 from cosai_nb.emulator import Emulator, QueueSpec, Scenario, TagSpec
 from cosai_nb.query import fetch_jobs, list_jobs
-from cosai_nb.service.spans import SERVICE_ZONE
 from cosai_nb.table.frame import conform
 from cosai_nb.table.store import JobStore
 

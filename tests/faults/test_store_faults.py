@@ -13,22 +13,20 @@ import pytest
 
 from cosai_nb.emulator import Emulator, Scenario
 from cosai_nb.errors import FileError
-from cosai_nb.query import fetch_jobs, watch_jobs
+from cosai_nb.query import fetch, fetch_jobs, watch_jobs
 from cosai_nb.schema import ENDED
 from cosai_nb.service.client import Client
-from cosai_nb.table.store import JobStore, RecordWriter
+from cosai_nb.table.store import JobStore
 
 FORKED = multiprocessing.get_context(
     "forkserver"
 )  # a process of its own each time, without its imports each time
-FORKED.set_forkserver_preload(
-    ["pytest", "cosai_nb.emulator", "cosai_nb.query", "cosai_nb.table.store"]
-)
+FORKED.set_forkserver_preload(["pytest", "cosai_nb.emulator", "cosai_nb.query", "cosai_nb.table.store"])
 
 
 def fetch_all(folder, ids, rows, environment):
     os.environ.update(environment)
-    RecordWriter.__init__.__kwdefaults__["rows"] = rows
+    fetch.FLUSH_ROWS = rows
     fetch_jobs(ids, client=Client.from_env(), store=folder, progress=False, workers=2)
 
 
@@ -155,16 +153,14 @@ def test_a_folder_deleted_in_the_middle_is_a_clear_error_with_what_was_read(emul
 
     store = JobStore(tmp_path / "jobs")
     store.ended_ids()
-    from cosai_nb.query import fetch as module
+    run = fetch.Intake.run
 
-    fetch = module.fetch_records
-
-    def delete_then_fetch(*args, **settings):
+    def delete_then_run(*args, **settings):
         shutil.rmtree(store.folder)
-        return fetch(*args, **settings)
+        run(*args, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "fetch_records", delete_then_fetch)
+        patch.setattr(fetch.Intake, "run", delete_then_run)
         with pytest.raises(FileError, match="folder still exists") as caught:
             fetch_jobs(emulator.job_ids[:30], client=emulator.client(), store=store, progress=False)
     assert len(caught.value.jobs) == 30
@@ -178,20 +174,17 @@ def test_a_folder_deleted_when_all_was_read_is_a_clear_error_with_what_was_read(
 ):
     import shutil
 
-    from cosai_nb.query import run
-
     store = JobStore(tmp_path / "jobs")
     fetch_jobs(emulator.job_ids[:10], client=emulator.client(), store=store, progress=False)
-    fetch = run.ask_and_store
+    run = fetch.Intake.run
 
-    def fetch_then_delete(*args, **settings):
-        fetched = fetch(*args, **settings)
+    def run_then_delete(*args, **settings):
+        run(*args, **settings)
         shutil.rmtree(store.folder)
-        return fetched
 
     ended = fetch_jobs(emulator.job_ids[:60], client=emulator.client(), progress=False)
     asked = ended.loc[ended["outcome"].isin(ENDED), "job_id"].tolist()[:30]
-    monkeypatch.setattr(ask.__globals__["__name__"] + ".ask_and_store", fetch_then_delete)
+    monkeypatch.setattr(fetch.Intake, "run", run_then_delete)
     with pytest.raises(FileError, match="cannot be read") as caught:
         ask([*asked, "no/id"], client=emulator.client(), store=store, progress=False)
     jobs = caught.value.jobs.set_index("job_id")

@@ -7,9 +7,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosai_nb.query.windows import gaps, merged, settled
+from cosai_nb.query.list import gaps, merged, settled
 from cosai_nb.schema import WIRE, Record
-from cosai_nb.service.spans import Window
+from cosai_nb.service.listing import Window
 from cosai_nb.table.frame import frame_of
 from cosai_nb.table.store import JobStore
 

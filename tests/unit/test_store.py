@@ -387,13 +387,17 @@ def test_windows_are_remembered_by_scope_and_survive_damage(store):
     mark_listed(store.folder, "b p q t", [(3600, 7200, 2)])
     mark_listed(store.folder, "other", [(1, 2, 0)])
     again = JobStore(store.folder)
-    assert sorted(listed_windows(again.folder, "b p q t")) == [(0, 3600, 7), (3600, 7200, 2), (7200, 9000, 0)]
+    assert sorted(listed_windows(again.folder, ["b p q t"])["b p q t"]) == [
+        (0, 3600, 7),
+        (3600, 7200, 2),
+        (7200, 9000, 0),
+    ]
     for path in (store.folder / "_listed").glob("*.json"):
         if [0, 3600, 7] in json.loads(path.read_text())["windows"]:
             path.write_text(
                 '{"scope": "b p q t", "windows": [[0, 99999999, 0]]}'
             )  # a wrong window would lose jobs
-    assert listed_windows(again.folder, "b p q t") == [(3600, 7200, 2)]
+    assert listed_windows(again.folder, ["b p q t"])["b p q t"] == [(3600, 7200, 2)]
 
 
 @pytest.mark.parametrize("content", [b'{"scope": "s", "windows": [[0, 3600]]}', b'{"scope": "s"}', b"[]"])
@@ -404,13 +408,13 @@ def test_windows_that_do_not_say_how_many_jobs_they_held_are_passed_over(store, 
 
     mark_listed(store.folder, "s", [(3600, 7200, 2)])
     Path(store.folder, "_listed", f"{_digest(content)}.json").write_bytes(content)
-    assert listed_windows(store.folder, "s") == [(3600, 7200, 2)]
+    assert listed_windows(store.folder, ["s", "t"]) == {"s": [(3600, 7200, 2)], "t": []}
 
 
 def test_a_store_that_is_gone_does_not_look_like_one_without_windows(store):
     shutil.rmtree(store.folder)
     with pytest.raises(FileError, match="the folder is gone"):
-        listed_windows(store.folder, "s")
+        listed_windows(store.folder, ["s"])
     with pytest.raises(FileError, match="cannot be read"):
         store.jobs()
 
@@ -426,72 +430,6 @@ def test_what_cannot_be_meant_is_refused(store):
         for path in ("", 3, b"jobs"):
             with pytest.raises(SettingsError, match=rf"^{path!r} is no path: name a file or folder"):
                 name(path)
-
-
-def test_a_writer_flushes_by_rows_and_at_the_end(store):
-    from cosai_nb.table.store import RecordWriter
-
-    with RecordWriter(store.add, rows=10) as writer:
-        writer.add([sight(f"a{number}", "Success") for number in range(9)])
-        assert parts_of(store.folder) == []
-        writer.add([sight("a9", "Success")])
-        assert len(parts_of(store.folder)) == 1
-        writer.add([sight("b0", "Success"), Record("b1", "unread", error="x")])
-    assert len(store.jobs()) == 11
-
-
-def test_a_writer_flushes_by_time_though_nothing_more_comes(store):
-    from cosai_nb.table.store import RecordWriter
-
-    writer = RecordWriter(store.add, seconds=0.05)
-    writer.add([sight("a1", "Success")])
-    until = time.monotonic() + 10
-    while not parts_of(store.folder) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert store.jobs()["job_id"].tolist() == ["a1"]
-    writer.close()
-    assert len(parts_of(store.folder)) == 1
-
-
-def test_what_could_not_be_written_by_time_is_said_and_still_held(store):
-    from cosai_nb.table.store import RecordWriter
-
-    failures = [FileError("disk full")]
-
-    def refuse_once(jobs):
-        if failures:
-            raise failures.pop()
-        return store.add(jobs)
-
-    writer = RecordWriter(refuse_once, seconds=0.02)
-    writer.add([sight("a1", "Success")])
-    until = time.monotonic() + 10
-    while failures and time.monotonic() < until:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    with pytest.raises(FileError, match="disk full"):
-        writer.add([sight("a2", "Success")])
-    writer.close()
-    assert store.jobs()["job_id"].tolist() == ["a1"]
-
-
-def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
-    fsync, calls = os.fsync, []
-
-    def interrupted(handle):
-        calls.append(handle)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", interrupted)
-    writer = store.writer()
-    writer.add([sight("a1", "Success")])
-    with pytest.raises(KeyboardInterrupt):
-        writer.close()
-    assert [path.name for path in store.folder.iterdir()] == []  # no half file either
-    writer.close()
-    assert store.jobs()["job_id"].tolist() == ["a1"]
 
 
 # --- texts beyond the schema ---
@@ -558,13 +496,6 @@ def test_columns_of_ones_own_that_are_no_text_are_not_kept(store):
     assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
     store.add(store.jobs())
     assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
-
-
-def test_a_writer_stores_texts_too(store):
-    seen = sight("a1", "Success")
-    with store.writer(["bitrate"]) as writer:
-        writer.add([seen._replace(values=(*seen.values, "1")), absent("a2")])
-    assert store.jobs()["bitrate"].fillna("-").tolist() == ["1", "-"]
 
 
 def test_frames_with_different_texts_are_stacked(store):
