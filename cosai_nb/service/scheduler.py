@@ -200,8 +200,8 @@ class InFlight:
     Answers a second are the requests in flight by the seconds that one takes (Little's law), so they are known as soon
     as some requests of the present size are back: an epoch. The size doubles while each doubling brings a quarter more.
     Then it stays, and now and then a quarter more is tried, in turns with a quarter less where answers take longer than the
-    least that was seen: they may wait in a queue. A size that is not in full use (few jobs are left, a rate is
-    in force) is not judged.
+    least that was seen: they may wait in a queue. A size that is not in full use (few jobs are left, a rate is in force) is
+    not judged.
 
     Parameters
     ----------
