@@ -42,9 +42,7 @@ INTERRUPTED = "interrupted"
 _SKEWED_CODE = "RequestTimeTooSkewed"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 # a 400 or 404 with one of these is about bucket, role or path: every other request would meet it too
-_SETUP_CODES = frozenset(
-    {"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"}
-)
+_SETUP_CODES = frozenset({"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"})
 _sleep = time.sleep
 _TICK_S = 0.25  # how often the loop looks for Ctrl-C and tells how it goes
 _LAST_ANSWERS_S = 2.0  # how long an ended call waits for the GETs in flight
@@ -425,11 +423,7 @@ class Client:
             query = f"?{urlencode(get.params, quote_via=quote)}" if get.params else ""
             timeout = min(self.timeout, scheduler.until - now)
             engine.start(
-                get,
-                f"{self.base_url}{quote(get.path)}{query}",
-                headers,
-                timeout=timeout,
-                max_bytes=get.max_bytes,
+                get, f"{self.base_url}{quote(get.path)}{query}", headers, timeout=timeout, max_bytes=get.max_bytes
             )
 
     def _take(self, scheduler: Scheduler, engine: Engine, seconds: float) -> None:

@@ -16,7 +16,14 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cosai_nb.arguments import MAX_LIST
-from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError, UnavailableError
+from cosai_nb.errors import (
+    AnswerError,
+    CosaiError,
+    DeniedError,
+    MismatchError,
+    RefusedError,
+    UnavailableError,
+)
 from cosai_nb.schema import Record, progress_of
 from cosai_nb.service.parsing import MAX_BYTES, PLACE, Answer, Fields, parse_jobs
 
@@ -430,7 +437,7 @@ class Scheduler:
         throttled = error.status_code == _TOO_MANY or error.code == "SlowDown"
         due = now + self._delay(get, error, throttled=throttled)
         get.failed_at = now
-        if isinstance(error, RefusedError) and error.code:
+        if isinstance(error, DeniedError) or (isinstance(error, RefusedError) and error.code):
             self._came_through(get, now)
         elif self._note_failure(get, error, now, throttled=throttled):
             due = math.inf
