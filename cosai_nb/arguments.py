@@ -90,7 +90,7 @@ def _one_or_many(pattern: str) -> Callable[[Any], bool]:
 
 _Rule = str | range | type | set[str] | Callable[[Any], bool]
 # What fits: a text of this pattern, a whole number of this range, a value of this type, an object with these methods, or
-# what the function says. A sentence that names None admits it.
+# what the function says. A sentence that says None admits None.
 _RULES: dict[str, tuple[_Rule, str]] = {
     # a bucket is a label of a host name, which has at most 63 characters
     "bucket": (
@@ -115,7 +115,10 @@ _RULES: dict[str, tuple[_Rule, str]] = {
         f"be a whole number from 1 to {MAX_LIST}, the most that the service documents",
     ),
     "workers": (range(1, _MOST_WORKERS + 1), f"be a whole number from 1 to {_MOST_WORKERS:,}"),
-    "every": (lambda value: bool(_seconds_of(value)), "be seconds above 0, or a duration such as '30s'"),
+    "every": (
+        lambda value: _is_above_0(_seconds_of(value)),
+        "be seconds above 0, or a duration such as '30s'",
+    ),
     "deadline": (
         _is_duration,
         "be seconds, a number from 0 up, a duration such as '90s' or '1m30s', or None",
@@ -184,11 +187,11 @@ def duration(value: object, name: str) -> float:
     [90.0, 90.0, 90.0, 7200.0, 604800.0, 60.0]
     >>> duration("soon", "deadline")
     Traceback (most recent call last):
-    cosai_nb.errors.SettingsError: deadline='soon' must be a duration: seconds, or a text such as 90s, 1m30s, 2h or 7d.
+    cosai_nb.errors.SettingsError: deadline='soon' must be seconds from 0 up, or a duration such as 90s, 1m30s, 2h or 7d.
     """
     seconds = _seconds_of(value)
     if seconds is None:
-        raise _refusal(name, value, "must be a duration: seconds, or a text such as 90s, 1m30s, 2h or 7d.")
+        raise _refusal(name, value, "must be seconds from 0 up, or a duration such as 90s, 1m30s, 2h or 7d.")
     return seconds
 
 
@@ -210,11 +213,11 @@ def _seconds_of(value: Any) -> float | None:
         seconds = float(value)
     else:
         return None
-    return seconds if 0 <= seconds <= _MOST else None
+    return seconds if 0 <= seconds < math.inf else None
 
 
-def share(value: object, name: str) -> float:
-    """Return a share from 0 to 1, given as such or in percent.
+def share(value: object, name: str, *, above_0: bool = False) -> float:
+    """Return a share from 0 (or above it) to 1, given as such or in percent.
 
     Examples
     --------
@@ -222,11 +225,12 @@ def share(value: object, name: str) -> float:
     (0.02, 0.02, 0.02)
     >>> share(2, "target")
     Traceback (most recent call last):
-    cosai_nb.errors.SettingsError: target=2 must be a share from 0 to 1: write 2 % as 0.02 or '2%'.
+    cosai_nb.errors.SettingsError: target=2 must be a share from 0 to 1: write 95 % as target=0.95 or target='95%'.
     """
     part = _part_of(value)
-    if part is None:
-        raise _refusal(name, value, "must be a share from 0 to 1: write 2 % as 0.02 or '2%'.")
+    if part is None or (above_0 and not part):
+        span = "above 0 and at most 1" if above_0 else "from 0 to 1"
+        raise _refusal(name, value, f"must be a share {span}: write 95 % as {name}=0.95 or {name}='95%'.")
     return part
 
 
@@ -358,10 +362,12 @@ def path(value: object) -> Path:
     PosixPath('jobs.csv')
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise SettingsError(f"{value!r} is no path: name a file or folder by a text or a pathlib.Path.")
     try:
+        if not isinstance(text, str) or not text or b"\0" in os.fsencode(text):
+            raise SettingsError(f"{value!r} is no path: name a file or folder by a text or a pathlib.Path.")
         return Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{value!r} is no path: this system cannot write its characters.") from None
     except RuntimeError:
         raise SettingsError(
             f"{value!r} is no path here: this user has no home folder; name the whole path."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 import signal
 import socket
@@ -193,6 +194,14 @@ def serve():
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture(params=["requests", "curl"])
+def engine_name(request):
+    """Each engine in turn."""
+    if request.param == "curl" and importlib.util.find_spec("pycurl") is None:
+        pytest.skip("pycurl is not installed")
+    return request.param
 
 
 @pytest.fixture(scope="session")

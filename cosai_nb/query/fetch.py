@@ -17,6 +17,7 @@ from cosai_nb.arguments import MAX_LIST, check
 from cosai_nb.errors import (
     IN_JOBS,
     CosaiError,
+    CosaiWarning,
     FileError,
     IncompleteWarning,
     InterruptedWarning,
@@ -136,6 +137,7 @@ def fetch_jobs(
             intake.run(client, plan, workers=workers, deadline=deadline)
         rows.add_unread(asked, str(intake.ended))
         jobs = assemble(admitted, rows, memory)
+    warn_of_empty(jobs, extra)
     _tell(intake, jobs, interrupted=bool(noted.count))
     return jobs
 
@@ -190,6 +192,7 @@ def describe_job(
     def parse(body: bytes) -> tuple[Answer, dict[str, Any]]:
         return parse_answer_to([job_id], body, fields), parse_tree(body)
 
+    tree: dict[str, Any]
     (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse, deadline=deadline)
     if answer.repaired:
         warn_of_repairs({answer.repaired: 1})
@@ -297,7 +300,10 @@ class Rows:
         """Take records; a later one of the same ID replaces the earlier."""
         for record in records:
             self.row_of[record.job_id] = self.append(record)
-            (self.absent.add if record.fate == "not_found" else self.absent.discard)(record.job_id)
+            if record.fate == "not_found":
+                self.absent.add(record.job_id)
+            else:
+                self.absent.discard(record.job_id)
 
     def add_unread(self, ids: Iterable[str], why: str) -> None:
         """Say of each ID that has no record why."""
@@ -507,6 +513,17 @@ def _tell(intake: Intake, jobs: pd.DataFrame, *, interrupted: bool) -> None:
         warnings.warn(
             f"The call was interrupted when all {len(jobs):,} IDs were done; nothing is missing.",
             InterruptedWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_empty(jobs: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Warn where no job has a node that was asked for."""
+    nowhere = [path for name, path in columns.items() if jobs[name].isna().all()]
+    if nowhere and len(jobs):
+        warnings.warn(
+            f"Of {len(jobs):,} jobs nothing stands at {', '.join(nowhere)}; check the path with describe_job(…).",
+            CosaiWarning,
             stacklevel=3,
         )
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cosai_nb.arguments import check, moment, nearest, wire_seconds
 from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, InterruptedWarning, SettingsError
-from cosai_nb.query.fetch import Intake, raise_with, warn_of_repairs
+from cosai_nb.query.fetch import Intake, raise_with, warn_of_empty, warn_of_repairs
 from cosai_nb.schema import COLUMNS, ENDED, Record, State
 from cosai_nb.service.client import Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
@@ -145,7 +145,7 @@ def list_jobs(
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
     with interrupts() as noted, Intake(None, progress, store=kept, columns=[*extra]) as intake:
-        asked = [queue_id] if isinstance(queue_id, str) else queue_id and [*queue_id]
+        asked = [queue_id] if isinstance(queue_id, str) else [*queue_id] if queue_id else None
         names, now = _queue_names(client, asked, deadline)
         queue_ids = _chosen(asked, names)
         window = Window(moment(start, "start", now=now), int(now) + 1 if end is None else moment(end, "end", now=now))
@@ -163,6 +163,7 @@ def list_jobs(
         if wanted:
             jobs = conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
         jobs = name_queues(jobs, names)
+    warn_of_empty(jobs, extra)
     _tell(plan, intake, jobs, to_read, interrupted=bool(noted.count))
     return jobs
 

@@ -42,7 +42,9 @@ INTERRUPTED = "interrupted"
 _SKEWED_CODE = "RequestTimeTooSkewed"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 # a 400 or 404 with one of these is about bucket, role or path: every other request would meet it too
-_SETUP_CODES = frozenset({"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"})
+_SETUP_CODES = frozenset(
+    {"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"}
+)
 _sleep = time.sleep
 _TICK_S = 0.25  # how often the loop looks for Ctrl-C and tells how it goes
 _LAST_ANSWERS_S = 2.0  # how long an ended call waits for the GETs in flight
@@ -71,13 +73,14 @@ class Clock:
 class Interrupts:
     """Ctrl-C, noted instead of raised: whoever holds this decides where it is safe to stop.
 
-    A handler that the user has installed is left alone, and threads other than the main one get no signals.
+    A handler that the user has installed stays, and threads other than the main one get no signals.
     """
 
     def __init__(self) -> None:
         self.count = 0
 
     def __call__(self, *_signal: object) -> None:
+        """Note it."""
         self.count += 1
 
 
@@ -96,6 +99,38 @@ def interrupts() -> Iterator[Interrupts]:
             signal.signal(signal.SIGINT, before)
     else:
         yield Interrupts()
+
+
+@contextlib.contextmanager
+def _handlers_wait() -> Iterator[Callable[[], None]]:
+    """Hold back the user's own signal handlers, and yield what runs those that are due.
+
+    libcurl would drop what a handler raises in the middle of a request, and its traceback would show signed headers.
+    """
+    due: list[int] = []
+    held: dict[int, Any] = {}
+
+    def note(number: int, _frame: object) -> None:
+        due.append(number)
+
+    def run_due() -> None:
+        while due:
+            number = due.pop(0)
+            held[number](number, None)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in map(int, signal.valid_signals()):
+            handler = signal.getsignal(number)
+            if callable(handler) and not isinstance(handler, Interrupts):
+                held[number] = handler
+                signal.signal(number, note)
+    try:
+        yield run_due
+    finally:
+        for number, handler in held.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
+        run_due()
 
 
 class Client:
@@ -181,7 +216,9 @@ class Client:
             raise SettingsError("engine='curl' needs pycurl: pip install 'cosai_nb[fast]'.")
         self._engine = engine
         self._network: dict[str, Any] = {}  # proxies and verify of a CosConfig
-        self._idle: list[tuple[int, Engine]] = []
+        self._idle: list[Engine] = []
+        self._inherited: list[Engine] = []
+        self._pid = os.getpid()
         self._provider = provider
         self._skew_s = 0.0
         self._host: str | None = None  # the Host header, where it is not what base_url says
@@ -246,7 +283,8 @@ class Client:
         return client
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("bucket", "region", "path"))
+        # a verbose traceback of __init__ shows a client that lacks them still
+        shown = ", ".join(f"{name}={vars(self).get(name)!r}" for name in ("bucket", "region", "path"))
         token = "set" if self._credentials.token else "not set"
         return f"{type(self).__name__}({shown}, secret_id=set, secret_key=set, token={token})"
 
@@ -255,10 +293,9 @@ class Client:
 
     def close(self) -> None:
         """Close all connections; the client opens new ones when it is used again."""
+        self._leave_parent()
         while self._idle:
-            pid, engine = self._idle.pop()
-            if pid == os.getpid():
-                engine.close()
+            self._idle.pop().close()
 
     def ask(
         self,
@@ -352,28 +389,36 @@ class Client:
             deadline=math.inf if deadline is None else duration(deadline, "deadline"),
             **settings,
         )
-        engine = self._take_engine()
-        try:
-            with interrupts() as noted:
+        with interrupts() as noted, _handlers_wait() as run_handlers:
+
+            def tick() -> None:
+                try:
+                    on_tick()
+                except CosaiError as error:
+                    scheduler.stop(error)
+                run_handlers()
+
+            engine = self._take_engine()
+            try:
                 for stage in (self._loop, self._collect_the_last):
                     try:
-                        stage(scheduler, engine, noted, on_tick)
+                        stage(scheduler, engine, noted, tick)
                     except KeyboardInterrupt:  # of a handler or callback of the user's
                         scheduler.stop(INTERRUPTED)
-        except BaseException as error:
-            # frames below held signed headers, which verbose tracebacks print
-            engine.close()
-            traceback.clear_frames(error.__traceback__)
-            raise
+            except BaseException as error:
+                # frames below held signed headers, which verbose tracebacks print
+                engine.close()
+                traceback.clear_frames(error.__traceback__)
+                raise
         if scheduler.in_flight:
             engine.close()
-        self._idle.append((os.getpid(), engine))
+        self._idle.append(engine)
         if isinstance(scheduler.end, CosaiError):
             scheduler.end.__traceback__ = scheduler.end.__cause__ = scheduler.end.__context__ = None
         return scheduler.end
 
     def _loop(
-        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, on_tick: Callable[[], object]
+        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: Callable[[], object]
     ) -> None:
         """Send what is due and take what comes, until nothing is left or the call ends early."""
         seen = noted.count
@@ -387,15 +432,12 @@ class Client:
                 self._take(scheduler, engine, wait)
             elif wait:
                 self.clock.sleep(wait)
-            try:
-                on_tick()
-            except CosaiError as error:
-                scheduler.stop(error)
+            tick()
             if noted.count > seen:
                 scheduler.stop(INTERRUPTED)
 
     def _collect_the_last(
-        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, on_tick: Callable[[], object]
+        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: Callable[[], object]
     ) -> None:
         """Wait a moment for what is in flight when a call ends early, so that it is not lost; not at a second Ctrl-C."""
         seen, until = noted.count, time.monotonic() + _LAST_ANSWERS_S
@@ -403,10 +445,7 @@ class Client:
             until = 0.0
         while scheduler.in_flight and noted.count == seen and (left := until - time.monotonic()) > 0:
             self._take(scheduler, engine, min(left, _TICK_S))
-        try:
-            on_tick()
-        except CosaiError as error:
-            scheduler.stop(error)
+        tick()
 
     def _send(self, scheduler: Scheduler, engine: Engine) -> None:
         while True:
@@ -423,29 +462,43 @@ class Client:
             query = f"?{urlencode(get.params, quote_via=quote)}" if get.params else ""
             timeout = min(self.timeout, scheduler.until - now)
             engine.start(
-                get, f"{self.base_url}{get.path.replace(',', '%2C')}{query}", headers, timeout=timeout, max_bytes=get.max_bytes
+                get,
+                f"{self.base_url}{get.path.replace(',', '%2C')}{query}",
+                headers,
+                timeout=timeout,
+                max_bytes=get.max_bytes,
             )
 
     def _take(self, scheduler: Scheduler, engine: Engine, seconds: float) -> None:
         """Hand what has finished to the scheduler: parsed, or as an error."""
         for get, came in engine.collect(seconds):
-            error = came if isinstance(came, CosaiError) else self._error_of(came)
-            answer = None
-            if error is None:
-                try:
-                    answer = _parsed(get.parse, came.body, get.used)
-                except AnswerError as unreadable:
-                    error = unreadable.with_traceback(None)
+            answer = self._read(get, came)
             with self._lock:
-                if error is None:
-                    scheduler.answered(get, answer, self._observed_ms(came), self.clock.monotonic())
+                now = self.clock.monotonic()
+                if isinstance(came, Reply) and not isinstance(answer, CosaiError):
+                    scheduler.answered(get, answer, self._observed_ms(came), now)
                     continue
                 try:
-                    corrected = self._correct(error, get)
+                    corrected = self._correct(answer, get)
                 except CosaiError as failure:
                     scheduler.stop(failure)
                     corrected = False
-                scheduler.failed(get, error, self.clock.monotonic(), corrected=corrected)
+                scheduler.failed(get, answer, now, corrected=corrected)
+
+    def _read(self, get: Get, came: Reply | CosaiError) -> Any:
+        """Return the parsed answer, or the error that came in its place or that a reply stands for."""
+        if isinstance(came, CosaiError):
+            return came
+        try:
+            if came.status == 200:  # noqa: PLR2004 - the one status that carries an answer
+                return _parsed(get.parse, came.body, get.used)
+            return error_of(came, get.used.scrub, now=self.clock.time(), endpoint=self.base_url)
+        except AnswerError as error:
+            return error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - whatever bytes make a parser raise, other answers are read
+            return MalformedError(
+                f"The answer could not be read ({type(error).__name__}).", status_code=came.status, retryable=True
+            )
 
     def _observed_ms(self, reply: Reply) -> int:
         """Read when the answer was true: its Date header, or this machine's clock where there is none."""
@@ -471,12 +524,10 @@ class Client:
         self._signer = creds.Signer(lambda: self.clock.time() + self._skew_s, host)
 
     def _take_engine(self) -> Engine:
-        """Return an engine that no other call uses; a forked child must not share its parent's sockets."""
-        while self._idle:
-            with contextlib.suppress(IndexError):  # another thread was faster
-                pid, engine = self._idle.pop()
-                if pid == os.getpid():
-                    return engine
+        """Return an engine that no other call uses."""
+        self._leave_parent()
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
         if not isinstance(self._engine, str | None):
             return self._engine
         route = Route.of(self.base_url, **self._network)
@@ -488,11 +539,11 @@ class Client:
 
         return RequestsEngine(route)
 
-    def _error_of(self, reply: Reply) -> CosaiError | None:
-        """Return the error that a reply stands for, None where it carries an answer."""
-        if reply.status == 200:  # noqa: PLR2004 - the one status that does
-            return None
-        return error_of(reply, self._credentials.scrub, now=self.clock.time(), endpoint=self.base_url)
+    def _leave_parent(self) -> None:
+        """In a forked child, share neither sockets nor locks with the parent."""
+        if self._pid != os.getpid():
+            # never closed, which would tell the other side so on the parent's connections
+            self._inherited, self._idle, self._lock, self._pid = self._idle, [], threading.Lock(), os.getpid()
 
 
 class SkewedError(DeniedError):

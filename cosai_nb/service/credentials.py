@@ -170,7 +170,9 @@ def _search(environ: Mapping[str, str], home: Path | None) -> tuple[Credentials 
     if path is None:
         looked.append("~/.cos.conf (this user has no home folder)")
     else:
-        looked.append(f"{path} ({'no secret_id and secret_key in [common]' if path.exists() else 'not there'})")
+        looked.append(
+            f"{path} ({'no secret_id and secret_key in [common]' if path.exists() else 'not there'})"
+        )
     return None, looked
 
 

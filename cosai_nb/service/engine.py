@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
+from urllib3.util import parse_url
 
 from cosai_nb.errors import (
     CosaiError,
@@ -76,12 +76,11 @@ class Route(NamedTuple):
 
 def _check_proxy(proxy: str, url: str) -> None:
     try:
-        parts = urlsplit(proxy)
-        sound = bool(parts.hostname and parts.port != 0)
+        parts = parse_url(proxy)
+        known = parts.scheme in {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
     except ValueError:
-        sound = False
-    known = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
-    if not sound or parts.scheme.lower() not in known:
+        known = False
+    if not known or not parts.host or parts.port == 0:
         raise SettingsError(
             f"The proxy for {url} is no proxy's URL (its text is not shown, it may hold a login): correct HTTPS_PROXY, "
             "HTTP_PROXY or ALL_PROXY to a form such as http://proxy.example:8080."
@@ -96,7 +95,9 @@ class Engine(Protocol):
     errors of :mod:`cosai_nb.errors` (``retryable`` where another try may help), with no headers in them.
     """
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; ``url`` is percent-encoded already."""
         ...
 
@@ -109,14 +110,17 @@ class Engine(Protocol):
         ...
 
 
-def check_encoding(headers: Mapping[str, str], status: int) -> None:
-    """Raise MalformedError where an answer is compressed, which was not asked for."""
-    encoding = headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise MalformedError(
-            f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
-            status_code=status,
-        )
+def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | MalformedError:
+    """Return a reply, or the error for an answer that is compressed, which was not asked for."""
+    encoding = headers.get("content-encoding") or "identity"
+    if encoding.lower() == "identity":
+        return Reply(status, headers, body)
+    if status != 200:  # noqa: PLR2004 - the one status with an answer in its body; of others the status says enough
+        return Reply(status, headers, b"")
+    return MalformedError(
+        f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
+        status_code=status,
+    )
 
 
 def too_large(max_bytes: int) -> OversizedError:

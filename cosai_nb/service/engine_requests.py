@@ -26,9 +26,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
+from urllib3.exceptions import HTTPError, IncompleteRead
 
 from cosai_nb.errors import CosaiError, SettingsError
 from cosai_nb.service.engine import (
@@ -38,12 +36,12 @@ from cosai_nb.service.engine import (
     Route,
     answer_cut,
     certificate_refused,
-    check_encoding,
     connection_broke,
     name_unknown,
     no_answer_within,
     no_connection,
     proxy_refused,
+    reply_of,
     tls_refused,
     too_large,
 )
@@ -61,14 +59,18 @@ _here = threading.local()  # .task: what the present thread is asking
 class _Task:
     """One GET in flight; ``connection`` is set while it holds one."""
 
-    __slots__ = ("connection", "fresh", "headers", "key", "left", "max_bytes", "target", "timeout", "until")
+    __slots__ = (
+        "connected", "connection", "headers", "is_kept", "key", "max_bytes", "received", "target", "timeout", "until",
+    )  # fmt: skip
 
-    def __init__(self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
+    def __init__(
+        self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int
+    ) -> None:
         self.key, self.target, self.headers, self.max_bytes = key, target, headers, max_bytes
         self.timeout, self.until = timeout, time.monotonic() + timeout
-        self.left = max_bytes + _MAX_HEADER_BYTES
+        self.received = 0  # bytes, whatever the framing says of their number
         self.connection: Any = None
-        self.fresh = True
+        self.connected = self.is_kept = False
 
 
 class RequestsEngine:
@@ -89,29 +91,35 @@ class RequestsEngine:
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self._adapter = _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
-        request = requests.PreparedRequest()
-        request.method, request.url, request.headers = "GET", f"{route.url}/", {}  # type: ignore[assignment]  # enough here
-        proxies = {urlsplit(route.url).scheme: route.proxy} if route.proxy else {}
-        try:
-            self._pool = self._adapter.get_connection_with_tls_context(request, route.verify, proxies=proxies)
-        except requests.exceptions.InvalidSchema:
-            raise SettingsError(
-                f"The proxy for {route.url} speaks SOCKS, which requests cannot by itself: pip install 'requests[socks]', or "
-                "the engine with 'cosai_nb[fast]'."
-            ) from None
-        self._adapter.cert_verify(self._pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
-        # a plain proxy is told the whole address, a tunnel only the path
-        whole = self._adapter.request_url(request, proxies) != "/"
-        self._prefix = route.url if whole else ""
-        self._proxy_headers = self._adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
         self._todo: SimpleQueue[_Task] = SimpleQueue()
         self._finished: SimpleQueue[tuple[_Task, Reply | CosaiError]] = SimpleQueue()
         self._flying: set[_Task] = set()
         self._lock = threading.Lock()
         self._threads = self._busy = 0
+        self._open()
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
+    def _open(self) -> None:
+        route, self._adapter = self._route, _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = "GET", f"{route.url}/", {}  # type: ignore[assignment]  # enough here
+        proxies = {urlsplit(route.url).scheme: route.proxy} if route.proxy else {}
+        try:
+            pool: Any = self._adapter.get_connection_with_tls_context(request, route.verify, proxies=proxies)
+        except requests.exceptions.InvalidSchema:
+            raise SettingsError(
+                f"The proxy for {route.url} speaks SOCKS, which requests cannot by itself: pip install 'requests[socks]', or "
+                "the engine with 'cosai_nb[fast]'."
+            ) from None
+        self._adapter.cert_verify(pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
+        self._pool = pool
+        # a plain proxy is told the whole address, a tunnel only the path
+        whole = self._adapter.request_url(request, proxies) != "/"
+        self._prefix = route.url if whole else ""
+        self._proxy_headers = self._adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
+
+    def start(
+        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+    ) -> None:
         """Begin a GET; see :class:`Engine`."""
         target = self._prefix + url.removeprefix(self._route.url)
         task = _Task(key, target, headers, timeout, max_bytes)
@@ -122,7 +130,13 @@ class RequestsEngine:
             spawn = self._busy > self._threads
             self._threads += spawn
         if spawn:
-            threading.Thread(target=self._work, name=f"cosai-{next(self._names)}", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name=f"cosai-{next(self._names)}", daemon=True).start()
+            except RuntimeError:  # the system allows no more; those at work will take it, where there are any
+                with self._lock:
+                    self._threads -= 1
+                if not self._threads:
+                    self._finished.put((task, no_connection("this machine starts no further thread")))
 
     def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
         """Return what has finished; see :class:`Engine`."""
@@ -148,7 +162,8 @@ class RequestsEngine:
         """Drop what is in flight; see :class:`Engine`."""
         for task in [*self._flying]:
             self._drop(task)
-        self._adapter.close()
+        self._pool.close()
+        self._open()
 
     def _drop(self, task: _Task) -> None:
         """Forget a task and shut its socket down, so that its thread comes free."""
@@ -173,25 +188,24 @@ class RequestsEngine:
             self._finished.put((task, came))
 
     def _outcome(self, task: _Task) -> Reply | CosaiError:
-        """Ask, and once more free of charge where a kept connection had been closed by the other side."""
+        """Ask, and again free of charge while kept connections turn out to be closed before they brought a byte."""
         if task not in self._flying:
             return no_answer_within(task.timeout)
         _here.task = task
         try:
-            try:
-                return self._exchange(task)
-            except ProtocolError as error:
-                if task.fresh or not _is_stale(error):
-                    raise
-            return self._exchange(task)
-        except CosaiError as error:
-            return error
+            while True:
+                try:
+                    return self._exchange(task)
+                except HTTPError:
+                    if task.received or not task.is_kept or time.monotonic() >= task.until:
+                        raise
         except Exception as error:  # noqa: BLE001 - an answer may make the library raise anything
-            return _typed(error, task.timeout)
+            return _typed(error, task)
         finally:
             task.connection = _here.task = None
 
-    def _exchange(self, task: _Task) -> Reply:
+    def _exchange(self, task: _Task) -> Reply | CosaiError:
+        task.connected = task.is_kept = False
         left = max(task.until - time.monotonic(), 0.001)
         response = self._pool.urlopen(
             "GET",
@@ -204,24 +218,24 @@ class RequestsEngine:
             decode_content=False,
             timeout=Timeout(connect=min(left, CONNECT_TIMEOUT_S), read=left),
         )
-        headers = {name.lower(): text for name, text in response.headers.items()}
         body = bytearray()
         try:
-            check_encoding(headers, response.status)
+            if response.status < 200:  # noqa: PLR2004 - HTTP's range: the answer comes later, as if of the next request
+                return connection_broke(f"HTTP {response.status} in place of an answer")
             while chunk := response.read(65536, decode_content=False):
                 body += chunk
                 if len(body) > task.max_bytes:
-                    raise too_large(task.max_bytes)
-        except BaseException:
-            response.close()
-            raise
-        task.connection = None  # from here on it is another's
-        response.release_conn()
-        return Reply(response.status, headers, bytes(body))
+                    return too_large(task.max_bytes)
+            task.connection = None  # from here on it is another's
+            response.release_conn()
+        finally:
+            response.close()  # and its connection, where that was not released
+        headers = {name.lower(): text for name, text in response.headers.items()}
+        return reply_of(response.status, headers, bytes(body))
 
 
 class _CountedReader(io.RawIOBase):
-    """Counts what is read for the present task, whatever the framing says of its length."""
+    """Counts what is read for the present task."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
@@ -230,10 +244,10 @@ class _CountedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        count: int | None = self._raw.readinto(buffer)  # type: ignore[attr-defined]  # SocketIO has it
+        count: int | None = self._raw.readinto(buffer)
         task: _Task = _here.task
-        task.left -= count or 0
-        if task.left < 0:
+        task.received += count or 0
+        if task.received > task.max_bytes + _MAX_HEADER_BYTES:
             raise too_large(task.max_bytes)
         return count
 
@@ -254,82 +268,66 @@ class _Socket:
 
 
 class _Counted:
-    """What both kinds of connections have: a counted socket, no debug output, and the task that holds them."""
+    """Mixed into urllib3's connections: a counted socket, no debug output, and the task that holds them."""
 
     debuglevel = 0  # whatever somebody sets on http.client, no header is printed
+    sock: Any
 
     def connect(self) -> None:
-        _here.task.connection = self
+        task: _Task = _here.task
+        task.connection, task.connected, task.is_kept = self, False, False
         super().connect()  # type: ignore[misc]  # mixed in
-        self.sock = _Socket(self.sock)  # type: ignore[has-type]  # mixed in
+        self.sock, task.connected = _Socket(self.sock), True
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _here.task.connection, _here.task.fresh = self, self.sock is None
+        task: _Task = _here.task
+        task.connection = self
+        if self.sock is not None and not task.connected:
+            task.connected = task.is_kept = True
         super().request(*args, **kwargs)  # type: ignore[misc]  # mixed in
-
-
-class _HTTPConnection(_Counted, HTTPConnection):
-    pass
-
-
-class _HTTPSConnection(_Counted, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
 
 
 class _Adapter(HTTPAdapter):
     """requests' adapter on counted connections."""
 
-    _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}  # noqa: RUF012 - read only, as urllib3 has it
-
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
-        self.poolmanager.pool_classes_by_scheme = self._POOLS
+        super().init_poolmanager(*args, **kwargs)
+        _count(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[no-untyped-call]
-        if manager.proxy is not None and manager.proxy.scheme in self._POOLS:  # SOCKS has pools of its own
-            manager.pool_classes_by_scheme = self._POOLS
-        return manager
+        return _count(super().proxy_manager_for(*args, **kwargs))
 
 
-def _is_stale(error: ProtocolError) -> bool:
-    """Return whether a kept connection was closed before it brought a byte."""
-    return any(isinstance(link, ConnectionError) for link in _chain(error))
+def _count(manager: Any) -> Any:
+    """Let a pool manager, of SOCKS too, make counted connections."""
+    pools = {}
+    for scheme, pool in manager.pool_classes_by_scheme.items():
+        connection = type("Connection", (_Counted, pool.ConnectionCls), {})
+        pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    manager.pool_classes_by_scheme = pools
+    return manager
 
 
-def _typed(error: Exception, timeout: float) -> CosaiError:
+def _typed(error: Exception, task: _Task) -> CosaiError:
     """Turn a failure of the library into a sentence; the original text holds addresses and object reprs only."""
     chain = _chain(error)
     if found := next((link for link in chain if isinstance(link, CosaiError)), None):
         return found.with_traceback(None)
+    if any(isinstance(link, TimeoutError) or "timed out" in str(link) for link in chain):
+        return no_answer_within(task.timeout if task.connected else min(task.timeout, CONNECT_TIMEOUT_S))
+    if task.connected:
+        cut = any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain)
+        return answer_cut() if cut else connection_broke(_brief(error))
     if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
         return certificate_refused(_brief(error))
     if any(isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_CUT) for link in chain):
         return tls_refused(_brief(error))
-    tunnel = next((found for link in chain if (found := _TUNNEL.match(str(link)))), None)
-    if tunnel and tunnel[1].startswith("4"):
-        return proxy_refused(tunnel[1])
-    if any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain):
-        return answer_cut()
-    if any(isinstance(link, requests.Timeout | TimeoutError) or "timed out" in str(link) for link in chain):
-        return no_answer_within(timeout)
-    if any(isinstance(link, socket.gaierror) for link in chain) or "NameResolution" in repr(error):
+    if tunnel := next(filter(None, (_TUNNEL.match(str(link)) for link in chain)), None):
+        status = tunnel[1]
+        return proxy_refused(status) if status < "5" else no_connection(f"the proxy answered HTTP {status}")
+    if any(isinstance(link, socket.gaierror) for link in chain):
         return name_unknown()
-    if any(isinstance(link, ProtocolError | ConnectionError) for link in chain) and not _is_refused(chain):
-        return connection_broke(_brief(error))
     return no_connection(_brief(error))
-
-
-def _is_refused(chain: list[BaseException]) -> bool:
-    return any(isinstance(link, ConnectionRefusedError) for link in chain)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

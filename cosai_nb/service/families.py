@@ -78,8 +78,9 @@ FAMILIES = MappingProxyType(
         "asr": Family("/asr_jobs", "/asrqueue", "s", ("SpeechRecognition",), _VOICE),
         "doc": Family("/doc_jobs", "/docqueue", "d", ("DocProcess",)),
         "pic": Family("/pic_jobs", "/picqueue", "c", ("PicProcess",), _IMAGE),
-        "file": Family("/file_jobs", "/file_queue", "f", ("FileHashCode", "FileUncompress", "FileCompress"), listed=False),
+        "file": Family(
+            "/file_jobs", "/file_queue", "f", ("FileHashCode", "FileUncompress", "FileCompress"), listed=False
+        ),
     }
 )
 """Every family by the name that ``Client(family=…)`` takes."""
-

@@ -238,7 +238,9 @@ class Windows:
             raise trouble
         span.begin_again()
 
-    def _keep(self, span: Span, values: tuple[str | None, ...], created: int | None, observed_ms: int) -> None:
+    def _keep(
+        self, span: Span, values: tuple[str | None, ...], created: int | None, observed_ms: int
+    ) -> None:
         job_id, queue_id = values[_ID], values[_QUEUE]
         if job_id is None or queue_id not in {None, span.scope.queue_id}:
             raise MismatchError(

@@ -13,27 +13,26 @@ the whole tree that :func:`parse_tree` gives.
 
 Jobs of one kind have the same tags in the same order. So an answer is split at its angle brackets, and the tags of a job
 (its *shape*) say at once where each wanted text stands. A shape is learnt only from a document that expat found
-well-formed. A later document needs no expat where all its shapes are known, for then only its texts could be wrong, and
-texts without ``&`` and control characters cannot.
+well-formed; that one is read as a tree. A later document needs neither where all its shapes are known, for then only its
+texts could be wrong, and texts without control characters and unusual references cannot.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import unescape
 
 import xmltodict
 
 from cosai_nb.errors import AnswerError, MalformedError, OversizedError
 from cosai_nb.schema import WIRE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
@@ -43,27 +42,27 @@ _Pick = Callable[[list[str]], Sequence[str]]
 PLACE = {column.name: place for place, column in enumerate(WIRE)}
 """Where the text of each column stands in a job's Values."""
 
-_MAX_SHAPES, _MAX_SHAPE = 1_000, 10_000  # shapes kept, and characters of one: recognised words make shapes without end
+_MAX_SHAPES, _MAX_SHAPE = (
+    1_000,
+    10_000,
+)  # shapes kept, and characters of one: recognised words make shapes without end
 _MAX_KNOWN, _MAX_KNOWN_TEXT = 4_096, 64
 _SEPARATORS = re.compile(r"[,;\s]+")
 _DECLARATION = re.compile(
     r"""\ufeff?(?:<\?xml version=["']1\.0["'](?: encoding=["'][A-Za-z][\w.-]*["'])?\s*\?>)?\s*""", re.ASCII
 )
-_CONTROLS = bytes({*range(32)} - set(b"\t\n"))
-_REFERENCES = re.compile(r"&(?:amp|lt|gt|quot|apos);")
-_BARE = re.compile(r"(?:/?[^\s<>/:\"'=]+/?<?)*")
-_NO_TAG = re.compile(rb"<!|<\?(?!xml )")
-_MARKUP = re.compile(
-    r"""<!\[CDATA\[(?P<cdata>.*?)\]\]>|<!--.*?-->|<\?.*?\?>|(?P<loose>>)"""
-    r"""|<(?P<slash>/?)(?:[^\s<>/:]+:)?(?P<name>[^\s<>/]+)(?:[^<>"']|"[^"]*"|'[^']*')*?(?P<empty>/?)>""",
-    re.DOTALL,
-)
-_REFERENCE = re.compile(r"&(?:#(x?)([0-9A-Fa-f]+)|(\w+));")
-_NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+# Deleted from a body, they leave "<>" a tag, unless a bracket or a control character stands where none may.
+_PLAIN = bytes({*range(32, 256), *b"\t\n"} - {*b"<>"})
+_NAMED = re.compile("&(?:lt|gt|quot|apos|amp);")
+_QUOTES = {"&quot;": '"', "&apos;": "'"}
+_ODD = re.compile(r"[\s>:!?\"'=]")  # stands in no tag that is a bare name
 # expat itself reports a cut or broken document by either of these two
 _ILL_FORMED = (expat.ExpatError, ValueError)
 _UNCLOSED = re.compile(rb"<([A-Za-z_][\w.:-]*)>([^<>]+)<\1>")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#(?:x0*([0-9a-fA-F]{1,6})|0*([0-9]{1,7}));")
+_FORBIDDEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));"
+)
+_LAST_CHARACTER = 0x10FFFF
 # a debugging proxy may echo the request's own headers in its page
 _CREDENTIAL = re.compile(
     r"(q-(?:ak|signature)=|(?:security-token|secret_?(?:id|key))[\"']?\s*[:=]\s*[\"']?)[^\s&<\"',;]+",
@@ -104,10 +103,6 @@ class Fault(NamedTuple):
     request_id: str | None
 
 
-class _UnverifiedError(Exception):
-    """Only expat can tell whether this document is well-formed."""
-
-
 class Fields:
     """The paths below ``JobsDetail`` that are read, and what was learnt of answers that hold them.
 
@@ -118,7 +113,9 @@ class Fields:
     """
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        columns = [(column.path, column.dtype == "category") for column in WIRE] + [(path, False) for path in extra]
+        columns = [(column.path, column.dtype == "category") for column in WIRE] + [
+            (path, False) for path in extra
+        ]
         order = sorted(range(len(columns)), key=lambda place: not columns[place][1])
         self._paths = [columns[place][0] for place in order]
         self._repeated = sum(repeats for _, repeats in columns)  # the first of the paths
@@ -127,95 +124,93 @@ class Fields:
         self._shapes: dict[str, tuple[_Pick, _Pick]] = {}
         self._known = _Known()
 
-    def read(self, parts: list[str], *, verified: bool) -> Answer:
+    def read(self, parts: list[str]) -> Answer:
         """Read a document that was split at its angle brackets: texts at even places, tags at odd ones.
 
         Raises
         ------
-        _UnverifiedError
-            Where a tag is no bare name, and unless ``verified`` where something stands there that no verified
-            document had.
+        LookupError
+            Where something stands there that no well-formed document had.
         """
-        if parts[1] != "Response":
-            raise _UnverifiedError
         if len(self._known) > _MAX_KNOWN:
             self._known.clear()
         jobs: list[Values] = []
         collected: dict[str, list[str]] = {"NonExistJobIds": [], "NextToken": []}
         place = 3
+        while parts[1] == "Response" and (tag := parts[place]) == "JobsDetail":
+            end = parts.index("/JobsDetail", place)
+            repeated, single = self._shapes["<".join(parts[place + 2 : end : 2])]
+            texts = parts[place + 1 : end]
+            texts.append("")  # where absent columns point to
+            known = self._known
+            values = [known[text] for text in repeated(texts)]
+            values += [
+                (unescape(text, _QUOTES) if "&" in text else text).strip() or None for text in single(texts)
+            ]
+            self._keep(self._in_order(values), jobs)
+            place = end + 2
         while (tag := parts[place]) != "/Response":
-            if tag == "JobsDetail":
-                place = self._read_job(parts, place, jobs, verified=verified)
-            elif tag in collected and parts[place + 2] == f"/{tag}":
-                collected[tag].append(_plain(parts[place + 1]))
-                place += 4
-            elif not verified or not _BARE.fullmatch(tag):
-                raise _UnverifiedError
-            else:
-                end = _end_of(parts, place, above=1)
-                if tag in collected:
-                    collected[tag].append(" ".join(map(_plain, parts[place + 1 : end : 2])))
+            if parts[place + 2] != f"/{tag}":
+                raise LookupError(tag)
+            collected[tag].append(_plain(parts[place + 1]))
+            place += 4
+        if place != len(parts) - 2 or parts[-1].strip() or parts[1] != "Response":
+            raise LookupError("the end")
+        return _answer(jobs, **collected)
+
+    def read_tree(self, root: Element) -> Answer:
+        """Read a document as a tree."""
+        jobs: list[Values] = []
+        for detail in _children(root, "JobsDetail"):
+            values = [_text_at(detail, path) for path in self._paths]
+            values[: self._repeated] = [
+                self._known[text] if text else None for text in values[: self._repeated]
+            ]
+            self._keep(self._in_order(values), jobs)
+        collected = {
+            name: [" ".join(node.itertext()) for node in _children(root, name)]
+            for name in ("NonExistJobIds", "NextToken")
+        }
+        return _answer(jobs, **collected)
+
+    def learn(self, parts: list[str]) -> None:
+        """Learn the shapes of the jobs of a well-formed document that was split at its angle brackets."""
+        place = 3
+        with contextlib.suppress(LookupError, ValueError):  # tags that are no bare names
+            while parts[place] == "JobsDetail":
+                end = parts.index("/JobsDetail", place)
+                shape = "<".join(parts[place + 2 : end : 2])
+                if _ODD.search(shape):
+                    return  # comments and attributes may hold brackets of their own
+                if len(shape) <= _MAX_SHAPE and (pick := self._pick(shape)):
+                    if len(self._shapes) >= _MAX_SHAPES:
+                        self._shapes.clear()
+                    self._shapes[shape] = pick
                 place = end + 2
-        if not verified and (place != len(parts) - 2 or parts[-1].strip()):
-            raise _UnverifiedError
-        token = next(filter(None, map(str.strip, collected["NextToken"])), None)
-        return Answer(jobs, _ids(collected["NonExistJobIds"]), token, None)
 
-    def _read_job(self, parts: list[str], place: int, jobs: list[Values], *, verified: bool) -> int:
-        """Read the job whose tag stands at ``place`` and return where the next tag stands."""
-        end = parts.index("/JobsDetail", place)
-        pick = self._shapes.get("<".join(parts[place + 2 : end : 2]))
-        if pick is None:
-            if not verified:
-                raise _UnverifiedError
-            end = _end_of(parts, place, above=1)
-            pick = self._learn("<".join(parts[place + 2 : end : 2]))
-        texts = parts[place + 1 : end]
-        texts.append("")  # where absent columns point to
-        repeated, single = pick
-        known = self._known
-        values = [known[text] for text in repeated(texts)]
-        values += [(_plain(text) if "&" in text else text).strip() or None for text in single(texts)]
-        job = self._in_order(values)
-        if job != self._blank:
-            jobs.append(job)
-        return end + 2
-
-    def _learn(self, shape: str) -> tuple[_Pick, _Pick]:
-        """Return what picks the wanted texts of a job with these tags, and keep it."""
-        if not _BARE.fullmatch(shape):
-            raise _UnverifiedError
-        found: dict[str, list[list[int]]] = {}
+    def _pick(self, shape: str) -> tuple[_Pick, _Pick] | None:
+        """Return what picks the wanted texts of a job with these tags; None where one is in pieces or stands twice."""
+        found: dict[str, int] = {}
         path: list[str] = []
-        open_texts: list[list[int]] = [[]]
+        opened = ""
         for number, tag in enumerate(shape.split("<") if shape else ()):
             if tag[0] == "/":
+                here = "/".join(path)
+                if here in self._paths and (here != opened or here in found):
+                    return None
+                found[here] = 2 * number
                 path.pop()
-                open_texts.pop()
             elif tag[-1] != "/":
                 path.append(tag)
-                open_texts.append([])
-                found.setdefault("/".join(path), []).append(open_texts[-1])
-            open_texts[-1].append(2 * number + 2)
-        wanted = [found.get(path, []) for path in self._paths]
-        pick = _pick(wanted[: self._repeated]), _pick(wanted[self._repeated :])
-        if len(shape) <= _MAX_SHAPE:
-            if len(self._shapes) >= _MAX_SHAPES:
-                self._shapes.clear()
-            self._shapes[shape] = pick
-        return pick
+            opened = "/".join(path) if tag[0] != "/" and tag[-1] != "/" else ""
+        places = [found.get(path, -1) for path in self._paths]
+        if path:  # a JobsDetail in a JobsDetail
+            return None
+        return itemgetter(*places[: self._repeated]), itemgetter(*places[self._repeated :])
 
-
-def _pick(wanted: list[list[list[int]]]) -> _Pick:
-    """Return what picks one text a path: the first with text of the nodes there, each of which may be in pieces."""
-    if all(len(nodes) <= 1 and all(len(pieces) == 1 for pieces in nodes) for nodes in wanted):
-        return itemgetter(*(nodes[0][0] if nodes else -1 for nodes in wanted))
-
-    def pick(texts: list[str]) -> list[str]:
-        nodes_of = [["".join(texts[at] for at in pieces) for pieces in nodes] for nodes in wanted]
-        return [next((text for text in nodes if text.strip()), "") for nodes in nodes_of]
-
-    return pick
+    def _keep(self, job: Values, jobs: list[Values]) -> None:
+        if job != self._blank:
+            jobs.append(job)
 
 
 class _Known(dict[str, "str | None"]):
@@ -260,20 +255,14 @@ def parse_jobs(body: bytes, fields: Fields = _WIRE_FIELDS) -> Answer:
     parts = _split(body)
     if parts is not None:
         try:
-            return fields.read(parts, verified=False)
-        except (_UnverifiedError, ValueError, IndexError):
+            return fields.read(parts)
+        except (LookupError, ValueError):
             pass  # expat says what it is
-    sound, repaired = _well_formed(body)
-    if parts is None or sound is not body or _NO_TAG.search(body) or not _BARE.fullmatch(parts[1]):
-        parts = _parts(sound)
-    _check_root(parts, sound)
-    if parts[1] == "Response/":
-        return Answer([], [], None, repaired)
-    try:
-        answer = fields.read(parts, verified=True)
-    except _UnverifiedError:  # prefixes, attributes
-        answer = fields.read(_parts(sound), verified=True)
-    return answer._replace(repaired=repaired)
+    root, sound, repaired = _response(body)
+    answer = fields.read_tree(root)._replace(repaired=repaired)
+    if parts is not None and sound is body:
+        fields.learn(parts)
+    return answer
 
 
 def parse_tree(body: bytes) -> dict[str, Any]:
@@ -291,11 +280,15 @@ def parse_tree(body: bytes) -> dict[str, Any]:
     >>> parse_tree(b"<Response><JobsDetail><JobId>a1</JobId></JobsDetail></Response>")
     {'Response': {'JobsDetail': [{'JobId': 'a1'}]}}
     """
-    sound, _ = _well_formed(body)
-    parts = _parts(sound)
-    _check_root(parts, sound)
-    _end_of(parts, 1, above=0)
-    return _tree(sound)
+
+    def local(_path: object, key: str, value: object) -> tuple[str, object]:
+        return key.rpartition(":")[2] if not key.startswith("@") else key, value
+
+    _, sound, _ = _response(body)
+    tree: dict[str, Any] = xmltodict.parse(
+        sound, encoding="utf-8", force_list=("JobsDetail",), postprocessor=local
+    )
+    return tree
 
 
 def parse_queues(body: bytes) -> list[dict[str, str | None]]:
@@ -317,13 +310,8 @@ def parse_queues(body: bytes) -> list[dict[str, str | None]]:
     >>> queues[0]["QueueId"], queues[0]["State"]
     ('p1', None)
     """
-    response = parse_tree(body).get("Response")
-    found = response.get("QueueList") if isinstance(response, dict) else None
-    return [
-        {name: next(_texts(queue.get(name)), None) for name in _QUEUE_NODES}
-        for queue in (found if isinstance(found, list) else [found])
-        if isinstance(queue, dict)
-    ]
+    root, _, _ = _response(body)
+    return [{name: _text_at(queue, name) for name in _QUEUE_NODES} for queue in _children(root, "QueueList")]
 
 
 def parse_error(body: bytes) -> Fault:
@@ -336,15 +324,14 @@ def parse_error(body: bytes) -> Fault:
     >>> parse_error(b"<html>proxy login")
     Fault(code=None, message='<html>proxy login', request_id=None)
     """
+    fields: dict[str, str] = {}
     try:
-        sound, _ = _well_formed(body)
-        parts = _parts(sound)
-        _end_of(parts, 1, above=0)
-        said = _tree(sound)["Error"] if parts[1] == "Error" else None
+        root, _, _ = _well_formed(body)
+        if _local(root) == "Error":
+            fields = {_local(node): "".join(node.itertext()) for node in root}
     except AnswerError:
-        said = _json_error(body)
-    fields = said if isinstance(said, dict) else {}
-    texts = {str(key).replace("_", "").lower(): next(_texts(value), "") for key, value in fields.items()}
+        fields = _json_error(body)
+    texts = {key.replace("_", "").lower(): text for key, text in fields.items()}
     fault = Fault(*(head(texts.get(key, "")) or None for key in ("code", "message", "requestid")))
     return fault if any(fault) else Fault(None, head(body) or None, None)
 
@@ -370,7 +357,7 @@ def _split(body: bytes) -> list[str] | None:
 
     That is so for control and forbidden characters and for references other than the five named ones.
     """
-    if len(body) > MAX_BYTES or len(body.translate(None, _CONTROLS)) != len(body):
+    if len(body) > MAX_BYTES or body.translate(None, _PLAIN) != b"<>" * body.count(b"<"):
         return None
     try:
         text = body.decode()
@@ -378,96 +365,102 @@ def _split(body: bytes) -> list[str] | None:
         return None
     if not text.isascii() and ("\ufffe" in text or "\uffff" in text):
         return None
-    if "&" in text and text.count("&") != len(_REFERENCES.findall(text)):
+    if "&" in text and text.count("&") != len(_NAMED.findall(text)):
         return None
     text = text[_DECLARATION.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
     parts = text.replace(">", "<").split("<")
-    return None if parts[0] or len(parts) != 2 * text.count(">") + 1 else parts
+    return None if parts[0] else parts
 
 
-def _check_root(parts: list[str], sound: bytes) -> None:
-    """Raise MalformedError where a well-formed document is no Response."""
-    root = parts[1].rstrip("/")
-    if root == "Error":
+def _response(body: bytes) -> tuple[Element, bytes, str | None]:
+    """Return the tree of a well-formed Response, its sound bytes, and which defect was repaired."""
+    root, sound, repaired = _well_formed(body)
+    name = _local(root)
+    if name == "Error":
         fault = parse_error(sound)
         raise MalformedError(
             f"The answer came as a success but is an <Error>: {fault.code}: {fault.message}",
             code=fault.code,
             request_id=fault.request_id,
         )
-    if root != "Response":
+    if name != "Response":
         raise MalformedError(
-            f"The answer is no <Response> but <{head(root, limit=40)}>; nothing of it was read. It begins: {head(sound)}"
+            f"The answer is no <Response> but <{head(name, limit=40)}>; nothing of it was read. It begins: {head(body)}"
         )
+    return root, sound, repaired
 
 
-def _well_formed(body: bytes) -> tuple[bytes, str | None]:
-    """Check a document by expat; only where that fails, check it once more with the known defects repaired."""
+def _well_formed(body: bytes) -> tuple[Element, bytes, str | None]:
+    """Read a document by expat; only where that fails, read it once more with the known defects repaired."""
     if len(body) > MAX_BYTES:
         raise OversizedError(
             f"The answer has {len(body):,} bytes, more than the {MAX_BYTES:,} that are read; "
             "ask for fewer jobs at a time."
         )
     try:
-        _check(body)
+        return _element(body), body, None
     except _ILL_FORMED as error:
         refused = _ill_formed(body, error)
-    else:
-        return body, None
     sound, repaired = _repair(body)
     if not repaired:
         raise refused
     try:
-        _check(sound)
+        return _element(sound), sound, repaired
     except _ILL_FORMED:
         raise refused from None
-    return sound, repaired
 
 
-def _check(body: bytes) -> None:
-    # the encoding is forced: a label that lies must not change what the guards see
-    parser = expat.ParserCreate("utf-8")
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.Parse(body, True)
+def _element(body: bytes) -> Element:
+    """Build the tree of a well-formed document that has no DOCTYPE and is not too deep; names keep their prefixes."""
+    builder, depth = TreeBuilder(), 0
 
-
-def _parts(body: bytes) -> list[str]:
-    """Split a well-formed document: tags as bare local names, an empty element with ``/`` behind its name."""
-    encoding = "utf-8-sig"
-    if b"\x00" in body[:4]:  # expat knows UTF-16 by its zeros
-        encoding = "utf-16" if body[:2] in {b"\xff\xfe", b"\xfe\xff"} else f"utf-16-{'bl'[body[1] == 0]}e"
-    text = body.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-    return _MARKUP.sub(_bare, text).replace(">", "<").split("<")
-
-
-def _bare(found: re.Match[str]) -> str:
-    if found["name"]:
-        return f"<{found['slash']}{found['name']}{found['empty']}>"
-    return "&gt;" if found["loose"] else escape(found["cdata"] or "")
-
-
-def _end_of(parts: list[str], place: int, *, above: int) -> int:
-    """Return where the element ends whose tag stands at ``place`` below ``above`` others; an empty one ends where it begins."""
-    depth = 0
-    for at in range(place, len(parts), 2):
-        tag = parts[at]
-        depth += -1 if tag[0] == "/" else 1
-        if above + depth > MAX_DEPTH:
+    def begin(name: str, _attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
             raise OversizedError(
                 f"The answer nests more than {MAX_DEPTH} elements; no documented answer does. It was not read."
             )
-        depth -= tag[-1] == "/"
-        if depth == 0:
-            return at
-    raise _UnverifiedError
+        builder.start(name, {})
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(name)
+
+    # the encoding is forced: a label that lies must not change what the guards see
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler, parser.CharacterDataHandler = _refuse_doctype, builder.data
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    parser.Parse(body, True)
+    return builder.close()
+
+
+def _local(node: Element) -> str:
+    return node.tag.rpartition(":")[2]
+
+
+def _children(node: Element, name: str) -> list[Element]:
+    return [child for child in node if _local(child) == name]
+
+
+def _text_at(node: Element, path: str) -> str | None:
+    """Return the first text at a path below a node; text of a node's own children is none of its."""
+    level = [node]
+    for name in path.split("/"):
+        level = [child for parent in level for child in _children(parent, name)]
+    texts = ("".join([here.text or "", *(child.tail or "" for child in here)]).strip() for here in level)
+    return next(filter(None, texts), None)
+
+
+def _answer(jobs: list[Values], *, NonExistJobIds: list[str], NextToken: list[str]) -> Answer:  # noqa: N803
+    ids = [part for text in NonExistJobIds for part in _SEPARATORS.split(text) if part]
+    return Answer(jobs, list(dict.fromkeys(ids)), next(filter(None, map(str.strip, NextToken)), None), None)
 
 
 def _plain(text: str) -> str:
-    return _REFERENCE.sub(_character, text)
-
-
-def _character(found: re.Match[str]) -> str:
-    return _NAMED[found[3]] if found[3] else chr(int(found[2], 16 if found[1] else 10))
+    return unescape(text, _QUOTES) if "&" in text else text
 
 
 def _refuse_doctype(*_declaration: object) -> None:
@@ -477,23 +470,13 @@ def _refuse_doctype(*_declaration: object) -> None:
 
 
 def _repair(body: bytes) -> tuple[bytes, str | None]:
-    """Repair what real answers may have, and say what: tags closed by an opening tag, characters that XML forbids."""
+    """Repair what real answers may have, and say what: characters that XML forbids, tags closed by an opening tag."""
     said = []
     if b"<JobsDetail" in body and b"\x00" not in body[:4]:
-        text, forbidden = body.decode("utf-8", "backslashreplace"), 0
-
-        def escaped(found: re.Match[str]) -> str:
-            nonlocal forbidden
-            number = ord(found[0]) if len(found[0]) == 1 else int(found[1] or found[2], 16 if found[1] else 10)
-            if len(found[0]) > 1 and _is_allowed(number):
-                return found[0]
-            forbidden += 1
-            return rf"\x{number:02x}"
-
-        text = _CONTROL.sub(escaped, text)
-        if forbidden or text.encode() != body:
+        sound = _FORBIDDEN.sub(_escaped, body.decode("utf-8", "backslashreplace")).encode()
+        if sound != body:
             said.append("held characters that XML forbids; each was read as its escape, such as \\x1b")
-            body = text.encode()
+            body = sound
     names: dict[str, None] = {}
 
     def close(found: re.Match[bytes]) -> bytes:
@@ -510,17 +493,19 @@ def _repair(body: bytes) -> tuple[bytes, str | None]:
     return body, f"The answer {' and '.join(said)}." if said else None
 
 
+def _escaped(found: re.Match[str]) -> str:
+    """Return the escape of a character that XML forbids; a reference to one that it allows stays."""
+    number = ord(found[0]) if found[0][0] != "&" else int(found[1] or found[2], 16 if found[1] else 10)
+    is_allowed = number <= _LAST_CHARACTER and not _FORBIDDEN.fullmatch(chr(number))
+    return found[0] if is_allowed else rf"\x{number:02x}"
+
+
 def _is_sound(body: bytes) -> bool:
     try:
-        _check(body)
-    except (*_ILL_FORMED, MalformedError):
+        _element(body)
+    except (*_ILL_FORMED, AnswerError):
         return False
     return True
-
-
-def _is_allowed(number: int) -> bool:
-    """Return whether XML 1.0 allows a character by its number."""
-    return number in {9, 10, 13} or (32 <= number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF and number not in {0xFFFE, 0xFFFF})
 
 
 def _ill_formed(body: bytes, error: Exception) -> MalformedError:
@@ -532,42 +517,15 @@ def _ill_formed(body: bytes, error: Exception) -> MalformedError:
     )
 
 
-def _tree(body: bytes) -> dict[str, Any]:
-    def local(_path: object, key: str, value: object) -> tuple[str, object]:
-        return key.rpartition(":")[2] if not key.startswith("@") else key, value
-
-    tree: dict[str, Any] = xmltodict.parse(
-        body, encoding="utf-8", force_list=("JobsDetail",), postprocessor=local
-    )
-    return tree
-
-
-def _texts(node: object) -> Iterator[str]:
-    """Every text at and below a node of xmltodict's tree, attributes left out."""
-    if isinstance(node, (str, int)):
-        yield str(node)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _texts(child)
-    elif isinstance(node, Mapping):
-        for key, child in node.items():
-            if not key.startswith("@"):
-                yield from _texts(child)
-
-
-def _ids(texts: list[str]) -> list[str]:
-    return list(dict.fromkeys(part for text in texts for part in _SEPARATORS.split(text) if part))
-
-
-def _json_error(body: bytes) -> object:
+def _json_error(body: bytes) -> dict[str, str]:
     """Return the fields of a JSON error body that are plain texts or numbers; what is nested deeper is no error of ours."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    fields: dict[str, Any] = {}
+        return {}
+    fields: dict[str, str] = {}
     while isinstance(said, dict):
         inner = said.pop("Response", None) or said.pop("Error", None)
-        fields |= {key: value for key, value in said.items() if isinstance(value, (str, int))}
+        fields |= {str(key): str(value) for key, value in said.items() if isinstance(value, (str, int))}
         said = inner
     return fields

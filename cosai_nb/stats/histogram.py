@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from cosai_nb import arguments
 from cosai_nb.errors import FrameError
 from cosai_nb.stats import histogram_table as tables
 from cosai_nb.stats import slices
@@ -42,7 +43,6 @@ from cosai_nb.stats.coding import (
 )
 from cosai_nb.stats.curves import Curve, pool
 from cosai_nb.stats.frames import group_columns
-from cosai_nb.table.files import path_of
 
 __all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
 
@@ -282,12 +282,12 @@ class DurationHistogram:
 
     def save(self, path: str | Path) -> None:
         """Write a Parquet file with the columns of :meth:`to_frame`; an older file stays until it is whole."""
-        tables.write_parts((self._columns, self._counts, self.as_of, self.left_out), path_of(path))
+        tables.write_parts((self._columns, self._counts, self.as_of, self.left_out), arguments.path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> DurationHistogram:
         """Read what :meth:`save` wrote; FileError where the file is not there or is no histogram."""
-        return cls(*tables.read_parts(path_of(path)))
+        return cls(*tables.read_parts(arguments.path(path)))
 
 
 def as_histogram(

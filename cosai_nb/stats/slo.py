@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cosai_nb.errors import SettingsError
+from cosai_nb.arguments import duration, share
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.stats.bootstrap import MIN_BLOCKS
 from cosai_nb.stats.censoring import ENDED, UNFINISHED, UNUSABLE
 from cosai_nb.stats.frames import group_columns
 from cosai_nb.stats.histogram import as_histogram
 from cosai_nb.stats.incidence import MOST_UNDECIDED, ROUNDING, estimate
-from cosai_nb.stats.quantiles import NUMBER, make_table, split_groups
+from cosai_nb.stats.quantiles import make_table, split_groups
 from cosai_nb.stats.slices import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     import pandas as pd
 
@@ -51,8 +52,8 @@ class _Kept(NamedTuple):
 def check_slo(
     jobs: pd.DataFrame | DurationHistogram,
     *,
-    threshold_s: float,
-    target: float,
+    threshold_s: float | str | timedelta,
+    target: float | str,
     by: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return whether at least ``target`` of the jobs have a queue latency of at most ``threshold_s``.
@@ -61,10 +62,10 @@ def check_slo(
     ----------
     jobs : pandas.DataFrame or DurationHistogram
         One row per job, or their histogram.
-    threshold_s : float
-        The longest queue latency that is in time [seconds].
-    target : float
-        The share of jobs that shall be in time, above 0 and at most 1.
+    threshold_s : float, str or timedelta
+        The longest queue latency that is in time: seconds, or a duration such as ``"10m"``.
+    target : float or str
+        The share of jobs that shall be in time, above 0 and at most 1, such as 0.95 or ``"95%"``.
     by : str or list of str, optional
         Columns (keys of the histogram) to group by.
 
@@ -123,23 +124,13 @@ def check_slo(
          on_time  late  share    met  burn_rate
     all        1     1    0.5  False        5.0
     """
-    _check_settings(threshold_s, target)
+    longest, goal = duration(threshold_s, "threshold_s"), share(target, "target", above_0=True)
     names = group_columns(by)
     whole = as_histogram(jobs, names)
     rows = [
-        (labels, _row(part, threshold_s, target))
-        for labels, part in split_groups(whole, names, ("queue_latency",))
+        (labels, _row(part, longest, goal)) for labels, part in split_groups(whole, names, ("queue_latency",))
     ]
     return make_table(rows, _COLUMNS, names, whole.left_out)
-
-
-def _check_settings(threshold_s: float, target: float) -> None:
-    if not isinstance(threshold_s, NUMBER) or not 0 <= threshold_s < math.inf:
-        raise SettingsError(f"threshold_s={threshold_s!r} must be seconds from 0 up, such as 60.")
-    if not isinstance(target, NUMBER) or not 0 < target <= 1:
-        raise SettingsError(
-            f"target={target!r} must be a share above 0 and at most 1; write 95 % as target=0.95."
-        )
 
 
 def _row(part: DurationHistogram, threshold_s: float, target: float) -> dict[str, Any]:

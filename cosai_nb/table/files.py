@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from cosai_nb import arguments
 from cosai_nb.errors import FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS
 from cosai_nb.table.frame import conform, frame_of, from_arrow
@@ -77,7 +78,7 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     ...     read_jobs(f"{folder}/jobs.csv").equals(jobs)
     True
     """
-    path = path_of(path)
+    path = arguments.path(path)
     read = _way_of(path).read
     if read is None:
         raise FileError(
@@ -128,7 +129,7 @@ def write_jobs(
         ``format`` is none of the four, or missing for a stream.
     """
     stream = path_or_stream if hasattr(path_or_stream, "write") else None
-    path = path_of(path_or_stream) if stream is None else Path("The stream")  # type: ignore[arg-type]  # no stream here
+    path = arguments.path(path_or_stream) if stream is None else Path("The stream")
     if stream is not None and format is None:
         raise SettingsError('A stream has no suffix: say format="csv" or format="jsonl".')
     way = _way_of(path, format)
@@ -208,25 +209,6 @@ def _sync(handle: int) -> None:
     except OSError as error:
         if error.errno not in _REFUSED:
             raise
-
-
-def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path that a user named; ``~`` is the home folder.
-
-    Raises
-    ------
-    SettingsError
-        Where it is none, or an empty text, which would be the current folder.
-    """
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not text or not isinstance(text, str):
-        raise SettingsError(f"{path!r} is no path: name a file or folder by a text or a pathlib.Path.")
-    try:
-        if b"\0" in os.fsencode(text):
-            raise SettingsError(f"{text!r} is no path: it holds a NUL character.")
-        return Path(text).expanduser()
-    except (UnicodeEncodeError, RuntimeError) as error:
-        raise SettingsError(f"{text!r} is no path that this machine knows: {error}") from None
 
 
 def check_destination(path: Path, format: Format | None = None) -> None:  # noqa: A002 - as write_jobs

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
+from cosai_nb import arguments
 from cosai_nb.errors import FileError, SettingsError
-from cosai_nb.table.files import decoded, path_of
+from cosai_nb.table.files import decoded
 
 if TYPE_CHECKING:
     import os
@@ -95,7 +96,7 @@ def _content_of(source: Any) -> tuple[str, bytes]:
         if not isinstance(content, bytes):
             raise SettingsError("IDs are read from a binary stream: open the file with mode 'rb'.")
         return "The input", content
-    path = path_of(source)
+    path = arguments.path(source)
     try:
         return str(path), path.read_bytes()
     except OSError as error:

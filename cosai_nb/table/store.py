@@ -41,7 +41,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cosai_nb.arguments import path as path_of
+from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
 from cosai_nb.table.files import write_whole
@@ -120,7 +120,7 @@ class JobStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = path_of(folder)
+        self.folder = arguments.path(folder)
         self._checked: Parts = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,13 @@ from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.views.findings import finding
 from cosai_nb.views.panel import Controls, detail_table, job_options
 from cosai_nb.views.plots.quick import quick_png
-from cosai_nb.views.plots.style import DISPLAY_ZONE, bare_sheet, say, zone_of
+from cosai_nb.views.plots.style import DISPLAY_ZONE, bare_sheet, say, without_tex, zone_name
 from cosai_nb.views.selection import TABS
 from cosai_nb.views.sources import Sources
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -32,7 +34,7 @@ _SIZES = {"weekdays": (9.2, 3.9), "slowest": (9.2, 6.4)}
 _DPI = 100
 
 
-def explore(jobs: pd.DataFrame | DurationHistogram, *, tz: str = DISPLAY_ZONE) -> Explorer:
+def explore(jobs: pd.DataFrame | DurationHistogram, *, tz: str | tzinfo = DISPLAY_ZONE) -> Explorer:
     """Look at jobs from all sides in a notebook: filter, group, and read the answer as a sentence and a figure.
 
     Parameters
@@ -40,7 +42,7 @@ def explore(jobs: pd.DataFrame | DurationHistogram, *, tz: str = DISPLAY_ZONE) -
     jobs : pandas.DataFrame or DurationHistogram
         One row per job; or their histogram, which knows no single jobs: the tabs of errors and slowest jobs then
         say so. A frame is counted once; after that a change costs the same for a thousand jobs and for a million.
-    tz : str
+    tz : str or tzinfo
         Time zone of axes and of the From and To fields.
 
     Returns
@@ -83,8 +85,8 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
         What stands above the figure.
     """
 
-    def __init__(self, jobs: pd.DataFrame | DurationHistogram, *, tz: str = DISPLAY_ZONE) -> None:
-        zone_of(tz)
+    def __init__(self, jobs: pd.DataFrame | DurationHistogram, *, tz: str | tzinfo = DISPLAY_ZONE) -> None:
+        tz = zone_name(tz)
         if not isinstance(jobs, (pd.DataFrame, DurationHistogram)):
             raise TypeError(f"explore takes the jobs frame or its histogram, not {type(jobs).__name__}.")
         self._sources = Sources(jobs)
@@ -121,6 +123,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
         selection = self.selection
         return selection.code(counted=self._sources.frame is None, single=self._sources.gives_rows(selection))
 
+    @without_tex
     def _refresh(self, _change: Any = None) -> None:
         selection = self.selection
         page = self._pages[TABS.index(selection.tab)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from cosai_nb import __version__
-from cosai_nb.errors import NotebookError
-from cosai_nb.table.files import path_of
+from cosai_nb import __version__, arguments
+from cosai_nb.errors import FileError, NotebookError
 from cosai_nb.views.page import TEMPLATES, asset, write_page
 from cosai_nb.views.wording import printable
 
@@ -56,18 +56,29 @@ def export_notebook(
     Raises
     ------
     NotebookError
-        The notebook cannot be read, has no such parameter, or a cell fails (its number is named); nothing is
-        written then. Also where ``nbconvert`` and ``nbclient`` are not installed.
+        The notebook cannot be read, has no such parameter, or a cell fails: its number is named, ``output`` stays as it
+        was, and what came until then, with the traceback, is in a page beside it whose name ends in ``.failed.html``. Also
+        where ``nbconvert`` and ``nbclient`` are not installed.
 
     See Also
     --------
     parameter_names : what may be set.
     """
     require_extras()
-    source = path_of(notebook)
+    source = arguments.path(notebook)
     cells = inject(read_notebook(source), parameters or {}, name=source.name)
-    run_notebook(cells, folder=source.resolve().parent, name=source.name, timeout=timeout)
-    return write_page(output, page_of(cells, name=source.stem, code=code))
+    page = arguments.path(output)
+    try:
+        run_notebook(cells, folder=source.resolve().parent, name=source.name, timeout=timeout)
+    except NotebookError as error:
+        if any(map(_has_started, cells.cells)):
+            with contextlib.suppress(FileError):
+                failed = write_page(
+                    page.with_suffix(".failed.html"), page_of(cells, name=source.stem, code=code)
+                )
+                error.add_note(f"What came until then is in {failed}.")
+        raise
+    return write_page(page, page_of(cells, name=source.stem, code=code))
 
 
 def require_extras() -> None:
@@ -175,6 +186,10 @@ def run_notebook(cells: NotebookNode, *, folder: Path, name: str, timeout: float
         DeadKernelError,
     )
 
+    for cell in cells.cells:  # what the run before this one left would name the wrong cell
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     client = NotebookClient(cells, timeout=timeout, resources={"metadata": {"path": str(folder)}})
     try:
         client.execute()
@@ -200,16 +215,14 @@ def run_notebook(cells: NotebookNode, *, folder: Path, name: str, timeout: float
 def _failed_cell(cells: NotebookNode, name: str) -> str:
     """Name the cell that ran last, by its place in the file: the injected one does not count."""
     own = [cell for cell in cells.cells if INJECTED not in cell.metadata.get("tags", ())]
-    started = [
-        i for i, cell in enumerate(own) if cell.cell_type == "code" and "iopub.status.busy" in _times(cell)
-    ]
+    started = [place for place, cell in enumerate(own) if _has_started(cell)]
     place = started[-1] if started else 0
     first_line = own[place].source.strip().splitlines()[:1] or [""]
     return f"The notebook {name} failed in cell {place + 1} ({printable(first_line[0], longest=60)})"
 
 
-def _times(cell: NotebookNode) -> Mapping[str, str]:
-    return cell.metadata.get("execution", {})  # type: ignore[no-any-return]  # nbformat is untyped
+def _has_started(cell: NotebookNode) -> bool:
+    return "iopub.status.busy" in cell.metadata.get("execution", {})
 
 
 def page_of(cells: NotebookNode, *, name: str, code: bool = True) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from cosai_nb import __version__
+from cosai_nb import __version__, arguments
 from cosai_nb.errors import FileError
-from cosai_nb.table.files import path_of, write_whole
+from cosai_nb.table.files import write_whole
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,7 @@ def write_page(path: str | os.PathLike[str], text: str) -> Path:
     FileError
         The folder is not there or cannot be written to.
     """
-    path = path_of(path)
+    path = arguments.path(path)
     try:
         write_whole(path, lambda file: file.write(text.encode()))
     except OSError as error:

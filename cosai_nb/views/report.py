@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from cosai_nb.errors import FrameError, SettingsError
+from cosai_nb import arguments
+from cosai_nb.errors import FrameError
 from cosai_nb.schema import NOT_A_JOB
 from cosai_nb.views.answers import Answers, ask
 from cosai_nb.views.headlines import Headline, headlines
 from cosai_nb.views.page import render, write_page
-from cosai_nb.views.plots.style import zone_of
+from cosai_nb.views.plots.style import without_tex, zone_name
 from cosai_nb.views.report_durations import durations
 from cosai_nb.views.report_figures import panels
 from cosai_nb.views.report_tables import error_list, failed_list, slowest_list, summary
@@ -29,6 +30,7 @@ from cosai_nb.views.wording import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
     from pathlib import Path
 
 TITLE = "Queue latency and failures of AI jobs"
@@ -47,10 +49,10 @@ def write_report(
     path: str | Path,
     *,
     title: str = TITLE,
-    tz: str = "Asia/Shanghai",
+    tz: str | tzinfo = "Asia/Shanghai",
     by: str | Sequence[str] | None = "tag",
-    slo: tuple[float, float] | None = None,
-    max_failure_rate: float | None = None,
+    slo: str | tuple[float, float] | None = None,
+    max_failure_rate: float | str | None = None,
 ) -> Path:
     """Write one HTML file: the answers in sentences, then tables, figures, single jobs and the method.
 
@@ -62,14 +64,14 @@ def write_report(
         The file; it appears when it is whole, and replaces an older one.
     title : str
         Heading.
-    tz : str
-        Time zone that times are shown in.
+    tz : str or tzinfo
+        Time zone that times are shown in: a name, an offset such as ``"+08:00"``, or a tzinfo.
     by : str or list of str, optional
         Columns to group by.
-    slo : (float, float), optional
-        Seconds and target: ``(600, 0.95)`` asks that 95 % of the jobs start within 600 s.
-    max_failure_rate : float, optional
-        Share of the jobs that may fail: 0.01 is 1 %.
+    slo : str or (float, float), optional
+        Duration and target: ``"10m:95%"`` or ``(600, 0.95)`` asks that 95 % of the jobs start within 600 s.
+    max_failure_rate : float or str, optional
+        Share of the jobs that may fail: 0.01 or ``"1%"``.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def write_report(
     TypeError
         ``jobs`` is no frame.
     SettingsError
-        No such time zone; ``max_failure_rate`` is no share.
+        No such time zone; ``slo`` is no limit, ``max_failure_rate`` no share, ``path`` no path.
     FileError
         The file cannot be written.
 
@@ -102,11 +104,10 @@ def write_report(
     >>> "<h1>Two jobs</h1>" in report.read_text(encoding="utf-8")
     True
     """
-    zone_of(tz)
-    if max_failure_rate is not None and not 0 <= max_failure_rate <= 1:
-        raise SettingsError(
-            f"max_failure_rate={max_failure_rate!r} must be a share from 0 to 1: 0.01 is 1 %."
-        )
+    tz = zone_name(tz)
+    slo = None if slo is None else arguments.limit(slo, "slo")
+    if max_failure_rate is not None:
+        max_failure_rate = arguments.share(max_failure_rate, "max_failure_rate")
     if not isinstance(jobs, pd.DataFrame):
         raise TypeError(
             f"A report is made of a pandas DataFrame (as fetch_jobs returns it), not {type(jobs).__name__}."
@@ -116,6 +117,7 @@ def write_report(
     )
 
 
+@without_tex
 def report_html(
     jobs: pd.DataFrame,
     *,

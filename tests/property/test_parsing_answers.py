@@ -1,14 +1,20 @@
 """Whatever bytes come, parsing ends in an answer or in its own errors; whatever jobs are written are read back."""
 
+import random
+import re
+import time
+from pathlib import Path
+from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
 import pytest
+import xmltodict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cosai_nb.errors import AnswerError
 from cosai_nb.schema import WIRE
-from cosai_nb.service.parsing import Answer, Fault, parse_error, parse_jobs, parse_queues, parse_tree
+from cosai_nb.service.parsing import PLACE, Answer, Fault, parse_error, parse_jobs, parse_queues, parse_tree
 
 FAST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -120,3 +126,86 @@ def test_no_column_is_read_anywhere_but_at_its_path(column):
     wrong = f"<Response><JobsDetail><JobId>a1</JobId><Other><{leaf}>x</{leaf}></Other></JobsDetail><{leaf}>x</{leaf}></Response>"
     [values] = parse_jobs(wrong.encode()).jobs
     assert [text for text in values if text is not None] == ["a1"]
+
+
+GOLDEN = [path.read_bytes() for path in sorted((Path(__file__).parents[2] / "data" / "golden").glob("*.xml"))]
+SNIPPETS = [
+    b"<", b">", b"</Code>", b"<Code>", b"&amp;", b"&#65;", b"&", b"<!--x-->", b"<!-- > < -->", b"<![CDATA[a<b]]>", b"<Input>",
+    b"</Input>", b"x>y", b"\r\n", b"\x1b", b'<a b=">">', b"</a>", b"<State/>", b"]]>", b"\xff", b"<JobsDetail>",
+    b"</JobsDetail>", b"</JobsDetail >", b'"', b" ", b"\xef\xbf\xbe", b"=", b"<?p i?>", b"<>", b"</>",
+]  # fmt: skip
+
+
+def mutated(chance):
+    """Return a golden answer, or the emulator's, with up to three places inserted, deleted, doubled or replaced."""
+    body = bytearray(chance.choice(GOLDEN))
+    for _ in range(chance.randrange(4)):
+        at, other = (chance.randrange(len(body) + 1) for _ in range(2))
+        match chance.randrange(4):
+            case 0:
+                body[at:at] = chance.choice(SNIPPETS)
+            case 1:
+                del body[at : at + chance.randrange(1, 30)]
+            case 2:
+                body[at:at] = body[other : other + chance.randrange(1, 60)]
+            case 3 if tag := re.search(rb"<[^<>]*>", body[at:]):
+                body[at + tag.start() : at + tag.end()] = chance.choice(SNIPPETS)
+    return bytes(body)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mutated_answers_are_read_as_xmltodict_reads_them_or_refused_as_it_refuses_them(seed):
+    """Shapes that were learnt from sound answers must never let a broken one, or another reading, through."""
+    chance = random.Random(seed)
+    read = 0
+    for _ in range(400):
+        body = mutated(chance)
+        try:
+            answer = parse_jobs(body)
+        except AnswerError:
+            with pytest.raises((AnswerError, ExpatError, ValueError)):
+                parse_tree(body)
+            continue
+        if answer.repaired is None:
+            response = xmltodict.parse(
+                body, encoding="utf-8", force_list=("JobsDetail",), postprocessor=local
+            )["Response"]
+            details = response.get("JobsDetail", []) if isinstance(response, dict) else []
+            assert answer.jobs == [job for job in map(job_of_tree, details) if any(job)]
+            read += 1
+    assert read > 50
+
+
+def local(_path, key, value):
+    return key if key.startswith("@") else key.rpartition(":")[2], value
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x1b[31m", b"&#27;[31m", b"&#x1B;[31m", b"\x00", b"&#0;", b"\xef\xbf\xbf", b"&#xD800;"]
+)
+def test_a_character_that_xml_forbids_costs_no_job(raw):
+    """A job whose Message holds it is read; the character stands as its escape, and one sentence says so."""
+    job = b"<JobsDetail><JobId>a%d</JobId><State>Failed</State><Message>it %b broke</Message></JobsDetail>"
+    answer = parse_jobs(b"<Response>" + job % (1, raw) + job % (2, b"just") + b"</Response>")
+    assert [values[0] for values in answer.jobs] == ["a1", "a2"]
+    messages = [values[PLACE["message"]] for values in answer.jobs]
+    assert messages[1] == "it just broke"
+    assert messages[0].isprintable()
+    assert re.fullmatch(r"it \\x[0-9a-f]{2,4}(\[31m)? broke", messages[0])
+    assert "characters that XML forbids" in answer.repaired
+
+
+def test_bytes_that_are_no_utf_8_cost_no_job():
+    body = "<Response><JobsDetail><JobId>a1</JobId><Message>深圳</Message></JobsDetail></Response>".encode(
+        "gbk"
+    )
+    [values] = parse_jobs(body).jobs
+    assert values[PLACE["message"]] == r"\xc9\xee\xdb\xda"
+
+
+def test_a_long_tag_soup_is_refused_in_linear_time():
+    body = b"<Response><JobsDetail>" + b"<a>" * 60 + b"</a >" * 60 + b"</JobsDetail></Response>"
+    began = time.perf_counter()
+    for _ in range(50):
+        parse_jobs(body)
+    assert time.perf_counter() - began < 2

@@ -69,7 +69,6 @@ def test_fine_settings_pass():
         ("patience", float("nan")),
         ("patience", None),
         ("endpoint", 5),
-        ("transport", "requests"),
         ("provider", "me"),
         ("clock", 5),
     ],
@@ -240,7 +239,7 @@ def test_a_duration_is_said_in_one_grammar(value, seconds):
 )  # fmt: skip
 def test_what_is_no_duration_is_refused_by_name(value):
     with pytest.raises(
-        SettingsError, match=r"^deadline=.* must be a duration: seconds, or a text such as 90s"
+        SettingsError, match=r"^deadline=.* must be seconds from 0 up, or a duration such as 90s"
     ):
         arguments.duration(value, "deadline")
 
@@ -253,7 +252,8 @@ def test_a_share_is_said_in_one_grammar(value):
 @pytest.mark.parametrize("value", [2, "2", "200%", "-1%", "", "%", None, True, float("nan"), "2 %%", "1e-2"])
 def test_what_is_no_share_is_refused_by_name(value):
     with pytest.raises(
-        SettingsError, match=r"^target=.* must be a share from 0 to 1: write 2 % as 0.02 or '2%'"
+        SettingsError,
+        match=r"^target=.* must be a share from 0 to 1: write 95 % as target=0.95 or target='95%'",
     ):
         arguments.share(value, "target")
 
@@ -385,6 +385,11 @@ def test_what_is_no_path_is_refused(value):
         arguments.path(value)
 
 
+def test_a_path_of_half_a_character_is_refused():
+    with pytest.raises(SettingsError, match=r"is no path: this system cannot write its characters\.$"):
+        arguments.path("a\ud800")
+
+
 def test_columns_are_new_names_and_paths():
     check(columns=None)
     check(columns={"bitrate": "Operation/MediaInfo/Format/Bitrate", "Länge": "Size"})
@@ -428,3 +433,14 @@ def test_the_nearest_word_is_found_in_any_case():
         "SpeechRecognition",
         None,
     ]
+
+
+def test_none_fits_where_its_sentence_says_so_and_nowhere_else():
+    admit = {"endpoint", "engine", "rate", "provider", "clock", "client", "deadline", "progress", "tag",
+             "queue_id", "states", "columns"}  # fmt: skip
+    for name in arguments._RULES:
+        if name in admit:
+            check(**{name: None})
+        else:
+            with pytest.raises(SettingsError, match=f"^{name}=None must "):
+                check(**{name: None})

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from cosai_nb import cli
-from cosai_nb.cli.check import _finding
-from cosai_nb.emulator import Emulator, Scenario
+from cosai_nb.cli.read import _finding
+from cosai_nb.emulator import Emulator, Fault, Scenario
 from cosai_nb.query import fetch_jobs
 from cosai_nb.stats.failures import failure_rates
 from cosai_nb.stats.latency import queue_latency
@@ -52,15 +52,16 @@ def test_p95_is_judged_by_the_interval_of_the_share_in_time(here, jobs, capsys):
         codes[limit] = code
         assert (code == 0) == (row["low"] >= 0.95)
         assert (code == 1) == (row["high"] < 0.95)
+        result = {0: "met", 1: "missed", 4: "not enough data"}[code]
         assert told == {
-            "result": ["met", "missed", "not enough data"][code],
+            "result": result,
             "jobs": 3_000,
             "left_out": {},
             "as_of": jobs["observed_at"].max().isoformat(),
             "checks": [
                 {
                     "check": "p95_wait",
-                    "result": ["met", "missed", "not enough data"][code],
+                    "result": result,
                     "value": round(row["share"], 6),
                     "low": round(row["low"], 6),
                     "high": round(row["high"], 6),
@@ -71,7 +72,7 @@ def test_p95_is_judged_by_the_interval_of_the_share_in_time(here, jobs, capsys):
                 }
             ],
         }
-    assert set(codes.values()) == {0, 1, 2}
+    assert set(codes.values()) == {0, 1, 4}
 
 
 def test_a_failure_rate_is_judged_by_its_interval(here, jobs, capsys):
@@ -81,7 +82,7 @@ def test_a_failure_rate_is_judged_by_its_interval(here, jobs, capsys):
         for limit in (row["high"], row["rate"], row["low"] / 2)
     ] == [
         0,
-        2,
+        4,
         1,
     ]
 
@@ -95,7 +96,7 @@ def test_one_missed_limit_decides_over_one_that_is_open(here, jobs, capsys):
 def test_few_jobs_are_not_enough_data_however_good_they_look(here, jobs, capsys):
     write_jobs(jobs[jobs["outcome"] == "success"].head(30), here / "few.parquet")
     code, told = check(capsys, "few.parquet", "--p95-wait", 100_000, "--failure-rate", 0.01)
-    assert code == 2
+    assert code == 4
     assert [finding["result"] for finding in told["checks"]] == ["not enough data"] * 2
     assert told["checks"][0]["value"] == 1.0
 
@@ -103,7 +104,7 @@ def test_few_jobs_are_not_enough_data_however_good_they_look(here, jobs, capsys)
 def test_no_jobs_are_not_enough_data(here, jobs, capsys):
     write_jobs(jobs.head(0), here / "none.parquet")
     code, told = check(capsys, "none.parquet", "--p95-wait", 60, "--failure-rate", 0.02)
-    assert (code, told["jobs"], told["as_of"]) == (2, 0, None)
+    assert (code, told["jobs"], told["as_of"]) == (4, 0, None)
 
 
 def test_jobs_that_only_wait_miss_a_limit_that_their_ages_are_above(here, jobs, capsys):
@@ -121,7 +122,7 @@ def test_only_what_is_asked_for_is_checked(here, jobs, capsys):
     chosen = (jobs["tag"] == "Translation") & (jobs["queue_id"] == queue)
     _, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5, "--tag", "Translation", "--queue", queue)
     assert told["jobs"] == chosen.sum()
-    _, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5, "--last", 6)
+    _, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5, "--last", "6h")
     recent = jobs["creation_time"] >= jobs["observed_at"].max() - pd.Timedelta("6h")
     assert 0 < told["jobs"] == recent.sum() < 3_000
 
@@ -167,11 +168,11 @@ def test_a_file_with_holes_is_3_and_ids_that_are_no_jobs_are_said(here, jobs, ca
     assert (code, told["jobs"], told["left_out"]) == (0, 2_800, {"not_found": 200})
     write_jobs(holes.head(200), here / "none.parquet")
     code, told = check(capsys, "none.parquet", "--failure-rate", 1)
-    assert (code, told["jobs"], told["as_of"]) == (2, 0, None)
+    assert (code, told["jobs"], told["as_of"]) == (4, 0, None)
 
 
 def test_what_nobody_foresaw_is_3_and_never_missed(here, monkeypatch, capsys):
-    from cosai_nb.cli import check as command
+    from cosai_nb.cli import read as command
 
     monkeypatch.setattr(command, "_chosen", lambda *_: 1 / 0)
     code, told = check(capsys, "jobs.parquet", "--failure-rate", 0.5)
@@ -179,19 +180,13 @@ def test_what_nobody_foresaw_is_3_and_never_missed(here, monkeypatch, capsys):
 
 
 def test_a_read_with_holes_is_3(here, emulator, monkeypatch, capsys):
-    (here / "ids.txt").write_text("\n".join(emulator.job_ids[:50]))
-    from cosai_nb.errors import UnavailableError
-    from cosai_nb.service import client
-
-    ask = client.Client.ask
-
-    def once_down(self, path, *args, **settings):
-        if emulator.job_ids[0] in path:
-            raise UnavailableError("down", status_code=503)
-        return ask(self, path, *args, **settings)
-
-    monkeypatch.setattr(client.Client, "ask", once_down)
-    code, told = check(capsys, "--ids", "ids.txt", "--failure-rate", 0.9)
+    ids = emulator.job_ids[:50]
+    (here / "ids.txt").write_text("\n".join(ids))
+    unreadable = Fault(kind="html", path=ids[0])  # in a list, too
+    with Emulator(seed=7, scenario=Scenario(jobs=3_000, duration_h=25), faults=[unreadable]) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        code, told = check(capsys, "--ids", "ids.txt", "--failure-rate", 0.9)
     assert (code, told) == (3, {"result": "could not read", "reason": "1 of 50 IDs were not read"})
 
 
@@ -201,10 +196,10 @@ def test_a_read_with_holes_is_3(here, emulator, monkeypatch, capsys):
         (["jobs.parquet"], "nothing to check"),
         (["--p95-wait", "60"], "say what to check"),
         (["jobs.parquet", "--store", "x", "--p95-wait", "60"], "say what to check"),
-        (["jobs.parquet", "--failure-rate", "2"], "write 0.02 for 2 %"),
-        (["jobs.parquet", "--p95-wait", "-1"], "invalid"),
-        (["jobs.parquet", "--p95-wait", "nan"], "invalid"),
-        (["jobs.parquet", "--p95-wait", "1e300"], "invalid"),
+        (["jobs.parquet", "--failure-rate", "2"], "'2' must be a share from 0 to 1"),
+        (["jobs.parquet", "--p95-wait", "-1"], "'-1' must be seconds from 0 up, or a duration such as 90s"),
+        (["jobs.parquet", "--p95-wait", "nan"], "'nan' must be seconds"),
+        (["jobs.parquet", "--p95-wait", "1e300"], "'1e300' must be seconds"),
     ],
 )
 def test_wrong_usage_is_2_with_a_sentence(here, capsys, arguments, said):

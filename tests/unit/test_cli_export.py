@@ -5,7 +5,7 @@ import pytest
 
 import cosai_nb as cn
 from cosai_nb import cli
-from cosai_nb.cli.export import parse_parameter
+from cosai_nb.cli.tools import parse_parameter
 from cosai_nb.errors import SettingsError
 from cosai_nb.views import export
 

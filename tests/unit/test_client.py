@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import threading
 import time
 
@@ -16,9 +18,10 @@ from cosai_nb.errors import (
     ServiceError,
     UnavailableError,
 )
+from cosai_nb.service.client import Clock
 from cosai_nb.service.credentials import Credentials
-from cosai_nb.service.pace import Clock
-from cosai_nb.service.parsing import parse_jobs
+from cosai_nb.service.parsing import Fields, parse_jobs
+from cosai_nb.service.scheduler import Lists
 
 PATH = "/ai_jobs/j1"
 
@@ -42,7 +45,7 @@ def good(wire):
     return wire.reply(200, wire.xml(["j1"]))
 
 
-# ---- which answers are asked for again
+# ---- which requests are sent again
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -92,25 +95,16 @@ def test_a_malformed_answer_after_other_failures_still_has_its_two_tries(wire, g
 
 def test_jitter_grows_to_twenty_seconds(wire):
     fake = wire.FakeTime(chance=0.999999)
-    client = wire.client_of(lambda *_: refused(), clock=fake.clock)
+    asked = []
+
+    def answer(*_):
+        asked.append(fake.now)
+        return refused()
+
     with pytest.raises(UnavailableError):
-        ask(client)
-    assert [round(wait, 3) for wait in fake.waits] == [
-        0.2,
-        0.4,
-        0.8,
-        1.6,
-        3.2,
-        6.4,
-        12.8,
-        20,
-        20,
-        20,
-        20,
-        20,
-        20,
-        20,
-    ]
+        ask(wire.client_of(answer, clock=fake.clock))
+    waits = [round(later - sooner, 3) for sooner, later in itertools.pairwise(asked)]
+    assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20, 20, 20, 20, 20, 20]
 
 
 def test_jitter_may_be_nothing(wire, good):
@@ -165,51 +159,30 @@ def test_a_clock_that_jumps_changes_no_wait(wire):
     assert len(client.fake.asked) == 5
 
 
-def test_the_budget_is_one_for_all_requests(wire):
-    client = wire.client_of(lambda *_: wire.fault(500, "InternalError"))
+def test_an_outage_costs_time_and_no_budget(wire, good):
+    client = wire.client_of(lambda *_: wire.fault(500, "InternalError"), patience=5.0)
     for _ in range(100):
         with pytest.raises(UnavailableError):
             ask(client)
-    assert len(client.fake.asked) == 100 + 500 // 14
-
-
-def test_the_budget_is_one_for_all_threads(wire):
-    client = wire.client_of(lambda *_: wire.fault(500, "InternalError"), clock=Clock(wait=lambda *_: None))
-
-    def storm():
-        for _ in range(25):
-            with pytest.raises(UnavailableError):
-                ask(client)
-
-    threads = [threading.Thread(target=storm) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(client.fake.asked) == 400 + 500 // 14
-
-
-def test_successes_refill_the_budget(wire, good):
-    client = wire.client_of(lambda *_: good)
-    while client.quota.take(throttled=False):
-        pass
-    for _ in range(14):
-        ask(client)
+    assert client.pace.quota.take()
     client.fake.answer = script(refused(), good)
     assert ask(client)[0].jobs
 
 
-def test_throttling_costs_less_and_slows_everyone(wire, good):
-    client = wire.client_of(script(wire.fault(503, "SlowDown"), wire.fault(429, "Any"), good), rate=40.0)
+def test_throttling_costs_waiting_and_no_budget(wire, good):
+    fake = wire.FakeTime()
+    slow = [wire.fault(503, "SlowDown"), wire.fault(429, "Any")] * 3
+    client = wire.client_of(script(*slow, good), rate=40.0, clock=fake.clock)
     ask(client)
-    assert client.limiter.rate < 40.0
-    assert sum(client.quota.take(throttled=True) for _ in range(200)) == (500 - 10 + 1) // 5
+    assert len(client.fake.asked) == 7
+    assert fake.now > 1.0
+    assert sum(bool(client.pace.quota.take()) for _ in range(50)) == 500 // 14
 
 
 def test_a_503_that_is_no_slowdown_does_not_slow(wire, good):
     client = wire.client_of(script(wire.fault(503, "ServiceUnavailable"), good), rate=40.0)
     ask(client)
-    assert client.limiter.rate == 40.0
+    assert client.pace.rate.now == 40.0
 
 
 def test_the_rate_holds_for_retries_too(wire, good):
@@ -222,54 +195,24 @@ def test_the_rate_holds_for_retries_too(wire, good):
 # ---- being stopped
 
 
-def test_a_set_stop_sends_nothing(wire, good):
-    client = wire.client_of(lambda *_: good)
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(UnavailableError, match="ended before"):
-        ask(client, stop=stop)
-    assert client.fake.asked == []
+def test_a_deadline_ends_the_retries(wire):
+    fake = wire.FakeTime()
+    client = wire.client_of(lambda *_: refused(), clock=fake.clock)
+    with pytest.raises(UnavailableError, match="deadline"):
+        ask(client, deadline="2s")
+    assert fake.now == pytest.approx(2.0)
 
 
-def test_a_stop_ends_the_retries(wire):
-    stop = threading.Event()
-
-    def answer(*_):
-        stop.set()
-        return refused()
-
-    client = wire.client_of(answer)
-    with pytest.raises(UnavailableError, match="refused"):
-        ask(client, stop=stop)
-    assert len(client.fake.asked) == 1
-
-
-def test_an_interrupt_wakes_those_who_sleep(wire):
-    client = wire.client_of(
-        lambda *_: wire.fault(503, "SlowDown", Retry_After="60"), clock=Clock(), rate=1000
-    )
-    stop = threading.Event()
-    ends = []
-
-    def work():
-        with pytest.raises(UnavailableError):
-            ask(client, stop=stop)
-        ends.append(time.monotonic())
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.3)
-    assert ends == []
+def test_ctrl_c_ends_a_long_wait(wire):
+    client = wire.client_of(lambda *_: wire.fault(503, "SlowDown", Retry_After="60"), clock=Clock())
+    threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
     began = time.monotonic()
-    stop.set()
-    for thread in threads:
-        thread.join(5)
-    assert len(ends) == 8
-    assert max(ends) - began < 2
+    with pytest.raises(KeyboardInterrupt):
+        ask(client)
+    assert time.monotonic() - began < 2
 
 
-# ---- mending
+# ---- corrections
 
 
 def test_a_clock_that_is_off_is_corrected_once(wire, good):
@@ -304,7 +247,7 @@ def test_no_correction_without_the_services_time(wire):
 @pytest.mark.parametrize(
     ("status", "code"), [(400, "ExpiredToken"), (403, "ExpiredToken"), (401, "SignatureExpired")]
 )
-def test_expired_credentials_are_renewed_once_for_all_threads(wire, good, status, code):
+def test_expired_credentials_are_renewed_once_for_all_in_flight(wire, good, status, code):
     renewals = []
     all_expired = threading.Barrier(8, timeout=10)
 
@@ -312,20 +255,17 @@ def test_expired_credentials_are_renewed_once_for_all_threads(wire, good, status
         renewals.append(1)
         return Credentials.of("NEWID", "newkey", "newtoken")
 
-    def answer(_url, headers):
+    def answer(url, headers):
         if "q-ak=NEWID" in headers["Authorization"]:
-            return good
+            return wire.reply(200, wire.xml(wire.ids_of(url)))
         all_expired.wait()
         return wire.fault(status, code)
 
-    client = wire.client_of(answer, provider=provider)
-    read = []
-    threads = [threading.Thread(target=lambda: read.append(ask(client)[0].jobs)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(read) == 8
+    client = wire.client_of(answer, threads=True, provider=provider, clock=Clock())
+    ids = [f"j{number}" for number in range(8)]
+    plan = Lists(client.path, ids, client.pace, batch_size=1, fields=Fields())
+    assert client.run(plan) is None
+    assert sorted(record.job_id for record in plan.finished) == ids
     assert len(renewals) == 1
     assert client.fake.asked[-1][1]["x-ci-security-token"] == "newtoken"
     assert "token=set" in repr(client)
@@ -388,19 +328,12 @@ def test_a_refusal_keeps_the_budget(wire):
     for _ in range(50):
         with pytest.raises(RefusedError):
             ask(client)
-    assert sum(client.quota.take(throttled=False) for _ in range(50)) == 35
+    assert sum(bool(client.pace.quota.take()) for _ in range(50)) == 35
 
 
 def test_the_size_of_an_answer_is_bounded_whoever_asks(wire, good):
-    limits = []
-
-    class Transport(wire.FakeTransport):
-        def get(self, url, headers, *, timeout, max_bytes):
-            limits.append((timeout, max_bytes))
-            return super().get(url, headers, timeout=timeout, max_bytes=max_bytes)
-
-    client = wire.client_of(lambda *_: good, transport=Transport(lambda *_: good), timeout=7.0)
+    client = wire.client_of(lambda *_: good, timeout=7.0)
     ask(client)
     ask(client, max_bytes=10**12)
     ask(client, max_bytes=5)
-    assert limits == [(7.0, 2**24), (7.0, 2**24), (7.0, 5)]
+    assert client.fake.limits == [(7.0, 2**24), (7.0, 2**24), (7.0, 5)]

@@ -30,6 +30,7 @@ from cosai_nb.service.credentials import (
     renewed,
     wrapped,
 )
+from cosai_nb.service.engine import Route
 from cosai_nb.service.parsing import parse_jobs
 
 ID, KEY, TOKEN = "AKIDhiddenhidden0123", "KEYhiddenhidden4567", "TOK/hidden+hidden=="
@@ -219,7 +220,7 @@ def test_from_env_takes_bucket_region_and_endpoint(bare, monkeypatch):
     assert (client.bucket, client.region, client.base_url) == ("env-1", "ap-x", "http://127.0.0.1:9")
     assert revealed(client._credentials) == (ID, KEY, None)
     own = Client.from_env(bucket="own-1", rate=5, token=TOKEN, endpoint="https://h")
-    assert (own.bucket, own.region, own.base_url, own.limiter.rate) == ("own-1", "ap-x", "https://h", 5)
+    assert (own.bucket, own.region, own.base_url, own.pace.rate.now) == ("own-1", "ap-x", "https://h", 5)
     assert revealed(own._credentials) == (ID, KEY, TOKEN)
 
 
@@ -282,11 +283,11 @@ def test_from_config_goes_where_the_sdk_goes(settings, url):
 
 
 def test_from_config_by_ip_still_names_the_bucket(wire):
-    transport = wire.FakeTransport(lambda *_: wire.reply(200, wire.xml(["j1"])))
+    engine = wire.FakeEngine(lambda *_: wire.reply(200, wire.xml(["j1"])))
     config = config_of(IP="10.0.0.7", Port=8080, Scheme="http")
-    client = Client.from_config(config, bucket="test-1234567890", transport=transport)
+    client = Client.from_config(config, bucket="test-1234567890", engine=engine)
     client.ask("/ai_jobs/j1", parse_jobs)
-    url, headers = transport.asked[0]
+    url, headers = engine.asked[0]
     assert url == "http://10.0.0.7:8080/ai_jobs/j1"
     assert headers["Host"] == "test-1234567890.ci.ap-beijing.myqcloud.com"
     assert "q-header-list=host" in headers["Authorization"]
@@ -295,9 +296,9 @@ def test_from_config_by_ip_still_names_the_bucket(wire):
 def test_from_config_hands_on_proxies_verify_and_token():
     config = config_of(Proxies={"https": "http://proxy:3128"}, VerifySSL=False, Token=TOKEN)
     client = Client.from_config(config, bucket="test-1234567890", rate=3)
-    assert client._transport._proxies == {"https": "http://proxy:3128"}
-    assert client._transport._verify is False
-    assert client.limiter.rate == 3
+    route = Route.of(client.base_url, **client._network)
+    assert route == (client.base_url, "http://proxy:3128", False)
+    assert client.pace.rate.now == 3
     assert revealed(client._credentials) == (ID, KEY, TOKEN)
 
 

@@ -177,7 +177,7 @@ def test_a_notebook_runs_with_parameters_and_is_not_changed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path):
+def test_a_failing_cell_is_named_the_page_stays_and_the_traceback_is_beside_it(tmp_path):
     old = tmp_path / "out.html"
     old.write_text("old", encoding="utf-8")
     path = saved(tmp_path, v4.new_markdown_cell("# Run"), PARAMETERS, v4.new_code_cell("1 / 0  # boom"))
@@ -186,7 +186,29 @@ def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path):
     ):
         export.export_notebook(path, old, parameters={"days": 1})
     assert old.read_text(encoding="utf-8") == "old"
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.html", "question.ipynb"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "out.failed.html",
+        "out.html",
+        "question.ipynb",
+    ]
+    assert "ZeroDivisionError" in (tmp_path / "out.failed.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_notebook_saved_after_a_run_blames_the_cell_that_fails_in_this_run(tmp_path):
+    """Every cell carries the times and outputs of a run that went well."""
+    cells = [v4.new_code_cell(source) for source in ("a = 1", "b = 1 / 0", "print('old output')")]
+    for number, cell in enumerate(cells, 1):
+        cell.metadata["execution"] = {"iopub.status.busy": "2026-11-01T00:00:00Z"}
+        cell.outputs = [v4.new_output("stream", text="old output")]
+        cell.execution_count = number
+    path = saved(tmp_path, *cells)
+    with pytest.raises(NotebookError, match=r"failed in cell 2 \(b = 1 / 0\): ZeroDivisionError") as caught:
+        export.export_notebook(path, tmp_path / "out.html")
+    assert caught.value.__notes__ == [f"What came until then is in {tmp_path / 'out.failed.html'}."]
+    page = (tmp_path / "out.failed.html").read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in page
+    assert "<pre>old output" not in page
 
 
 @pytest.mark.slow

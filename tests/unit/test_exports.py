@@ -1,7 +1,10 @@
 """Public means exported: the names of the design, nothing else, and cheap to import."""
 
+import ast
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import cosai_nb as cn
 from cosai_nb import errors
@@ -11,7 +14,7 @@ PROMISED = {
     "add_timings", "queue_latency", "run_time", "failure_rates", "error_pareto", "queue_load", "compare", "check_slo",
     "explore", "write_report", "COLUMNS", "plots",
 }  # fmt: skip
-ADDED = {"DurationHistogram", "backlog", "change_points", "list_queues", "read_ids"}
+ADDED = {"DurationHistogram", "backlog", "change_points", "list_queues", "name_queues", "read_ids"}
 
 
 def error_names():
@@ -49,3 +52,30 @@ def test_import_loads_nothing_heavy():
     code = "import sys, cosai_nb; print([m for m in ('pandas', 'matplotlib', 'ipywidgets', 'requests', 'pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_type_checkers_are_told_the_same_names_as_python():
+    stub = Path(cn.__file__).with_suffix(".pyi")
+    told = {
+        (statement.module, alias.name, alias.asname)
+        for statement in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert told == {(module, name, name) for module, names in cn._PUBLIC.items() for name in names}
+
+
+def test_a_zip_without_stubs_imports_with_every_public_name(tmp_path):
+    package = Path(cn.__file__).parent
+    with zipfile.ZipFile(tmp_path / "app.zip", "w") as app:
+        for file in package.rglob("*"):
+            if file.suffix not in {".pyi", ".pyc"}:
+                app.write(file, file.relative_to(package.parent))
+    code = "import cosai_nb as cn; print(cn.__file__); print(all(getattr(cn, name) is not None for name in cn.__all__))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'app.zip')!r}); {code}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    where, has_all = done.stdout.splitlines()
+    assert where.startswith(str(tmp_path / "app.zip"))
+    assert has_all == "True"

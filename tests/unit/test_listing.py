@@ -85,7 +85,9 @@ class Queue:
 
 def list_records(client, windows, *, on_tick=lambda: None, **settings):
     """List one queue's windows; returns records by ID, the windows read, and how it ended."""
-    plan = Windows(client.path, [(Scope(QUEUE, "Translation"), window) for window in windows], fields=Fields())
+    plan = Windows(
+        client.path, [(Scope(QUEUE, "Translation"), window) for window in windows], fields=Fields()
+    )
     end = client.run(plan, on_tick=on_tick, **settings)
     records = {job_id: record for of in plan.records.values() for job_id, record in of.items()}
     return SimpleNamespace(records=records, read=[window for _, window, _ in plan.read], end=end)

@@ -2,11 +2,16 @@
 
 import gc
 import re
+from datetime import UTC, timedelta, timezone, tzinfo
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
+import dateutil.tz
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import cosai_nb as cn
 from cosai_nb.errors import FileError, SettingsError
@@ -372,3 +377,55 @@ def test_an_old_report_is_replaced(plain, tmp_path):
 )
 def test_figures_of_odd_frames_say_something(tmp_path, columns):
     check_inert(page_of(jobs_of(texts(30, **columns)), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("tz", "name"),
+    [
+        ("+08:00", "UTC+08:00"),
+        (UTC, "UTC"),
+        (timezone(timedelta(hours=8)), "UTC+08:00"),
+        (ZoneInfo("Asia/Tokyo"), "Asia/Tokyo"),
+        (dateutil.tz.tzoffset(None, 19_800), "UTC+05:30"),
+    ],
+)
+def test_offsets_and_tzinfo_objects_are_zones_of_report_explorer_and_plots(tz, name, tmp_path):
+    jobs = jobs_of(texts())
+    assert name in write_report(jobs, tmp_path / "a.html", tz=tz).read_text(encoding="utf-8")
+    assert f"created, in {name}" in " ".join(
+        text.get_text() for text in cn.plots.timeline(jobs, tz=tz).figure.findobj(Text)
+    )
+    assert name in cn.plots.heatmap(jobs, tz=tz).get_xlabel()
+    assert cn.explore(jobs, tz=tz).selection.tz == name
+
+
+def test_a_tzinfo_without_a_name_is_refused():
+    class Nameless(tzinfo):
+        def utcoffset(self, _):
+            return None
+
+    with pytest.raises(SettingsError, match="does not say its name; write it as a text"):
+        cn.explore(jobs_of(texts()), tz=Nameless())
+
+
+def test_limits_may_be_said_as_on_the_command_line_and_a_tilde_is_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    jobs = jobs_of(texts())
+    said = write_report(jobs, "~/a.html", slo="10m:95%", max_failure_rate="2%")
+    assert said == tmp_path / "a.html"
+    numbers = write_report(jobs, tmp_path / "b.html", slo=(600, 0.95), max_failure_rate=0.02)
+    assert said.read_bytes() == numbers.read_bytes()
+    for wrong in ("10m", (600, 2), 5):
+        with pytest.raises(SettingsError, match=r"^slo=.* must be DURATION:SHARE"):
+            write_report(jobs, tmp_path / "c.html", slo=wrong)
+
+
+def test_a_style_that_asks_for_latex_kills_no_page_and_no_widget(tmp_path):
+    jobs = jobs_of(texts())
+    plain = write_report(jobs, tmp_path / "plain.html").read_bytes()
+    with mpl.rc_context({"text.usetex": True}):
+        assert write_report(jobs, tmp_path / "page.html").read_bytes() == plain
+        explorer = cn.explore(jobs)
+        for tab in range(len(explorer.tabs.children)):
+            explorer.tabs.selected_index = tab
+        assert mpl.rcParams["text.usetex"]

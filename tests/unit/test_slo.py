@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -219,13 +221,13 @@ def test_rows_that_are_no_jobs_are_counted_beside():
     assert (table["jobs"].iloc[0], table.attrs["left_out"]) == (1, {"unread": 1})
 
 
-@pytest.mark.parametrize("target", [0, 1.01, 95, -1, float("nan"), "0.9", None])
+@pytest.mark.parametrize("target", [0, 1.01, 95, -1, float("nan"), "0.9 of them", "0%", None])
 def test_a_target_that_is_no_share(target):
     with pytest.raises(SettingsError, match=r"write 95 % as target=0.95"):
         check_slo(hand_made(ON_TIME), threshold_s=60, target=target)
 
 
-@pytest.mark.parametrize("threshold_s", [-1, float("inf"), float("nan"), "60", None])
+@pytest.mark.parametrize("threshold_s", [-1, float("inf"), float("nan"), "60x", None])
 def test_a_threshold_that_is_no_time(threshold_s):
     with pytest.raises(SettingsError, match="must be seconds from 0 up"):
         check_slo(hand_made(ON_TIME), threshold_s=threshold_s, target=0.9)
@@ -256,3 +258,11 @@ def test_where_all_jobs_are_in_time_nothing_burns(target):
 def test_numpy_numbers_are_numbers():
     row = row_of(ON_TIME, threshold_s=np.int64(60), target=np.float32(0.5))
     assert row["met"] is True
+
+
+@pytest.mark.parametrize(
+    ("threshold_s", "target"), [("1m", "90%"), ("60", "0.9"), (timedelta(minutes=1), 0.9)]
+)
+def test_a_limit_may_be_said_as_on_the_command_line(threshold_s, target):
+    asked = check_slo(hand_made(ON_TIME, LATE), threshold_s=threshold_s, target=target)
+    pd.testing.assert_frame_equal(asked, check_slo(hand_made(ON_TIME, LATE), threshold_s=60, target=0.9))

@@ -277,7 +277,12 @@ def test_a_service_that_cannot_be_read_is_said_on_the_way_and_at_the_end(wire, c
 def test_in_a_kernel_the_view_is_the_widget_and_elsewhere_a_line(monkeypatch, capsys):
     progress = watch.Progress({"running": 3}, 3, 3, None, [])
     monkeypatch.setattr("IPython.display.display", lambda _: None)
-    for kernel, shown, words in ((True, True, ""), (True, False, ""), (False, True, "0 of 3 ended"), (False, False, "")):
+    for kernel, shown, words in (
+        (True, True, ""),
+        (True, False, ""),
+        (False, True, "0 of 3 ended"),
+        (False, False, ""),
+    ):
         monkeypatch.setattr(watch, "_in_jupyter", lambda kernel=kernel: kernel)
         view = watch.View(3, shown=shown)
         assert (view.widget is not None) == (kernel and shown)

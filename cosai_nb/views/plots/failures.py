@@ -19,6 +19,7 @@ from cosai_nb.views.wording import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -81,7 +82,7 @@ def failure_rates(
     *,
     by: str | Sequence[str] | None = None,
     freq: str | pd.Timedelta | None = None,
-    tz: str = style.DISPLAY_ZONE,
+    tz: str | tzinfo = style.DISPLAY_ZONE,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the share of jobs that fail, with its 95 % interval and the number of jobs beside it.
@@ -94,7 +95,7 @@ def failure_rates(
         Columns to group by. The 20 groups with the most jobs are drawn, with ``freq`` the seven.
     freq : str or pandas.Timedelta, optional
         Draw the rate over time, in windows of creation time of this width; a histogram knows full hours.
-    tz : str
+    tz : str or tzinfo
         Time zone of the axis, with ``freq``.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
@@ -115,7 +116,7 @@ def failure_rates(
     --------
     failure_rates_data : the rates as a frame.
     """
-    style.zone_of(tz)
+    tz = style.zone_name(tz)
     histogram = as_histogram(jobs, group_columns(by))
     fine = freq is not None and pd.Timedelta(freq) % _HOUR  # what a histogram does not know
     rates = failure_rates_data(jobs if fine else histogram, by=by, freq=freq)

@@ -18,6 +18,8 @@ from cosai_nb.views.plots.slots import quantile_names, slot_quantiles
 from cosai_nb.views.plots.text import label
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from matplotlib.axes import Axes
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -25,7 +27,7 @@ _DAY = 24
 
 
 def heatmap_data(
-    jobs: pd.DataFrame | DurationHistogram, *, q: float | None = 0.95, tz: str = style.DISPLAY_ZONE
+    jobs: pd.DataFrame | DurationHistogram, *, q: float | None = 0.95, tz: str | tzinfo = style.DISPLAY_ZONE
 ) -> pd.DataFrame:
     """Return the 168 hours of the week that :func:`heatmap` draws.
 
@@ -35,7 +37,7 @@ def heatmap_data(
         One row per job, or their histogram.
     q : float or None
         The quantile of the queue latency; None for the number of jobs alone.
-    tz : str
+    tz : str or tzinfo
         Time zone of weekday and hour. The histogram knows full hours of UTC; a zone that is off by half an hour puts
         each in the hour in which it begins.
 
@@ -52,10 +54,9 @@ def heatmap_data(
     SettingsError
         ``tz`` is no time zone.
     """
-    zone = style.zone_of(tz)
     histogram = as_histogram(jobs)
     hours, codes = histogram.coded("hour")
-    local = hour_times(hours.astype(np.int64)).tz_convert(zone)
+    local = hour_times(hours.astype(np.int64)).tz_convert(style.zone_name(tz))
     slot_of_hour = local.day_of_week.to_numpy().astype(np.int64) * _DAY + local.hour.to_numpy()
     of_cell = np.append(slot_of_hour, -1)[codes]
     quantiles = slot_quantiles(
@@ -69,7 +70,7 @@ def heatmap(
     jobs: pd.DataFrame | DurationHistogram,
     *,
     q: float | None = 0.95,
-    tz: str = style.DISPLAY_ZONE,
+    tz: str | tzinfo = style.DISPLAY_ZONE,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a quantile of the queue latency by weekday and hour of creation; an hour without jobs is hatched, not 0.
@@ -80,7 +81,7 @@ def heatmap(
         One row per job, or their histogram.
     q : float or None
         The quantile; None draws the number of jobs.
-    tz : str
+    tz : str or tzinfo
         Time zone of weekday and hour.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
@@ -102,6 +103,7 @@ def heatmap(
     heatmap_data : the cells as a frame.
     """
     histogram = as_histogram(jobs)
+    tz = style.zone_name(tz)
     return draw_heatmap(heatmap_data(histogram, q=q, tz=tz), histogram, q=q, tz=tz, ax=ax)
 
 

@@ -18,7 +18,7 @@ from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
 from cosai_nb.views.plots.text import label, labels
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
+    from datetime import tzinfo
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def timeline(
     *,
     most: int = 20,
     slowest: Measure = "total_time",
-    tz: str = style.DISPLAY_ZONE,
+    tz: str | tzinfo = style.DISPLAY_ZONE,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw single jobs, the slowest first: how long each waited, and how long it ran.
@@ -106,7 +106,7 @@ def timeline(
         Number of jobs.
     slowest : {"total_time", "queue_latency", "run_time"}
         The duration that they are ordered by; of an unfinished job, its age.
-    tz : str
+    tz : str or tzinfo
         Time zone of the times beside the bars.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
@@ -127,7 +127,7 @@ def timeline(
     --------
     timeline_data : the rows as a frame.
     """
-    style.zone_of(tz)
+    tz = style.zone_name(tz)
     table = timeline_data(jobs, most=most, slowest=slowest)
     return draw_timeline(table, as_histogram(jobs), slowest=slowest, tz=tz, ax=ax)
 
@@ -141,7 +141,6 @@ def draw_timeline(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what :func:`timeline_data` returned of the jobs of a histogram."""
-    zone = style.zone_of(tz)
     ax = style.sheet(ax, width=9.6, height=1.6 + _ROW_INCHES * max(len(table), 6))
     if table.empty:
         return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
@@ -149,7 +148,7 @@ def draw_timeline(
     size, unit = style.duration_unit((waited + ran).max())
     place = np.arange(len(table))
     names = labels(table["job_id"].tolist(), longest=_ID_COLUMNS)
-    rows = name_rows(ax, names, _notes(table, zone))
+    rows = name_rows(ax, names, _notes(table, tz))
     ax.barh(
         place, waited / size, color=style.ORANGE, height=rows.bar, hatch="///", edgecolor="white", linewidth=0
     )
@@ -173,7 +172,7 @@ def draw_timeline(
     return ax
 
 
-def _notes(table: pd.DataFrame, zone: ZoneInfo) -> list[str]:
+def _notes(table: pd.DataFrame, zone: str) -> list[str]:
     """Say of each job when it was created, what it was and how it ended."""
     created = table["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
     columns = zip(created, table["tag"], table["outcome"], table["code"], strict=True)

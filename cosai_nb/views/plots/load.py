@@ -19,6 +19,7 @@ from cosai_nb.views.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
 
     from matplotlib.axes import Axes
 
@@ -112,7 +113,7 @@ def queue_load(
     by: str | Sequence[str] | None = None,
     freq: str | pd.Timedelta | None = None,
     servers: float | Mapping[str, float] | pd.Series | None = None,
-    tz: str = style.DISPLAY_ZONE,
+    tz: str | tzinfo = style.DISPLAY_ZONE,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how many jobs run, and on top of them how many wait; with ``by``, how many wait in each group.
@@ -127,7 +128,7 @@ def queue_load(
         Width of a bin; by default as fine as can be seen.
     servers : float or mapping of str to float, optional
         How many jobs may run at once, as in :func:`cosai_nb.queue_load`; drawn as a line.
-    tz : str
+    tz : str or tzinfo
         Time zone of the axis.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
@@ -149,7 +150,7 @@ def queue_load(
     --------
     queue_load_data : the steps as a frame.
     """
-    style.zone_of(tz)
+    tz = style.zone_name(tz)
     histogram = as_histogram(jobs, group_columns(by))
     steps = queue_load_data(jobs, by=by, freq=freq, servers=servers)
     return draw_queue_load(steps, histogram, by=by, tz=tz, ax=ax)

@@ -19,6 +19,7 @@ from cosai_nb.views.plots.text import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -81,7 +82,7 @@ def latency_over_time(
     *,
     by: str | Sequence[str] | None = None,
     q: Sequence[float] = (0.5, 0.95),
-    tz: str = style.DISPLAY_ZONE,
+    tz: str | tzinfo = style.DISPLAY_ZONE,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the queue latency of the jobs created in each hour, and how many there were.
@@ -94,7 +95,7 @@ def latency_over_time(
         Columns to group by; the seven largest groups are drawn, with their highest quantile only.
     q : sequence of float
         Quantiles between 0 and 1; the band reaches from the lowest to the highest.
-    tz : str
+    tz : str or tzinfo
         Time zone of the axis.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
@@ -118,7 +119,7 @@ def latency_over_time(
     --------
     latency_over_time_data : the hours as a frame.
     """
-    style.zone_of(tz)
+    tz = style.zone_name(tz)
     histogram = as_histogram(jobs, group_columns(by))
     known = latency_over_time_data(histogram, by=by, q=q)
     return draw_latency_over_time(known, histogram, by=by, q=q, tz=tz, ax=ax)

@@ -14,15 +14,17 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from cosai_nb import arguments
 from cosai_nb.errors import SettingsError
 from cosai_nb.views.plots.around import name_axis, text_size
 from cosai_nb.views.plots.layout import OnePass
@@ -30,6 +32,7 @@ from cosai_nb.views.plots.text import families, label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
     import numpy.typing as npt
     import pandas as pd
@@ -65,6 +68,8 @@ _FINE_TICKS = (0, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 _COARSE_TICKS = (0, 1, 10, 60, 600, 3600, 36_000, 345_600, 3_456_000, 34_560_000)
 _TICK_WIDTH, _TICK_HEIGHT = 46, 14
 """Points that the name of a tick needs."""
+without_tex = mpl.rc_context({"text.usetex": False})
+"""Decorates what draws pages and widgets: a label is no LaTeX, which may not be installed either."""
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _LONGEST_IN_S, _LONGEST_IN_MIN = 100, 6000
 
@@ -211,25 +216,36 @@ def duration_unit(longest: float) -> tuple[int, str]:
     return (60, "min") if longest < _LONGEST_IN_MIN else (3600, "h")
 
 
-def zone_of(tz: str) -> ZoneInfo:
-    """Return the time zone to show times in.
+def zone_name(tz: str | tzinfo) -> str:
+    """Return the name of a time zone that tables, axes and pandas use.
 
     Raises
     ------
     SettingsError
-        There is no such zone.
+        There is no such zone, or it has no name.
+
+    Examples
+    --------
+    >>> from datetime import timedelta, timezone
+    >>> zone_name("Asia/Shanghai"), zone_name("+0800"), zone_name(timezone(timedelta(hours=8)))
+    ('Asia/Shanghai', 'UTC+08:00', 'UTC+08:00')
     """
-    try:
-        return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
-        raise SettingsError(
-            f"tz={tz!r} is no time zone that this machine knows; write a name like 'Asia/Shanghai' or 'UTC'."
-        ) from error
+    zone = arguments.zone(tz)
+    offset = zone.utcoffset(None)
+    for name in (str(zone), *([] if offset is None else [str(timezone(offset))])):
+        try:
+            arguments.zone(name)
+        except SettingsError:  # the tzinfo of another library may not say its name
+            continue
+        return name
+    raise SettingsError(
+        f"tz={tz!r} does not say its name; write it as a text, such as 'Asia/Shanghai' or '+08:00'."
+    )
 
 
 def clock_axis(axis: Axis, tz: str) -> None:
     """Make a horizontal axis of times speak of one zone, and name it."""
-    zone = zone_of(tz)
+    zone = arguments.zone(tz)
     locator = AutoDateLocator(tz=zone, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib's
     axis.set_major_locator(locator)
     concise = ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]  # matplotlib's

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cosai_nb.errors import DeniedError, MalformedError, RefusedError, UnavailableError
-from cosai_nb.service.verdict import SkewedError, error_of
+from cosai_nb.query import fetch_jobs
+from cosai_nb.service.client import SkewedError, error_of
+
+ENDPOINT = "https://demo-1.ci.ap-beijing.myqcloud.com"
 
 
-def judge(reply, **settings):
-    return error_of(reply, lambda text: text, **{"retry_after": None, "sent_at": 1_700_000_060.0, **settings})
+def judge(reply, *, scrub=lambda text: text, now=1_700_000_060.0):
+    return error_of(reply, scrub, now=now, endpoint=ENDPOINT)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +65,14 @@ def test_the_header_tells_the_request_id_where_the_body_does_not(wire):
 
 
 def test_retry_after_is_carried(wire):
-    assert judge(wire.fault(429, "SlowDown"), retry_after=1.5).retry_after == 1.5
+    assert judge(wire.fault(429, "SlowDown", Retry_After="1.5")).retry_after == 1.5
 
 
 def test_a_skewed_clock_carries_the_services(wire):
-    error = judge(wire.fault(403, "RequestTimeTooSkewed"), sent_at=0.0)
+    error = judge(wire.fault(403, "RequestTimeTooSkewed"), now=0.0)
     assert error.server_time == 1_700_000_060.0
     assert judge(wire.fault(403, "RequestTimeTooSkewed")).server_time is None  # this clock agrees
-    assert judge(wire.fault(403, "RequestTimeTooSkewed", Date="nonsense"), sent_at=0.0).server_time is None
+    assert judge(wire.fault(403, "RequestTimeTooSkewed", Date="nonsense"), now=0.0).server_time is None
 
 
 def test_a_redirect_names_the_place_and_controls_are_taken_out(wire):
@@ -97,29 +100,51 @@ def test_any_body_makes_a_printable_sentence(wire, body):
 def test_what_is_scrubbed_is_scrubbed_before_the_cut(wire):
     key = "S3CRET" * 6
     for shift in range(250, 310):
-        error = error_of(
-            wire.fault(400, "InvalidArgument", "x" * shift + key),
-            lambda text: text.replace(key, "***"),
-            retry_after=None,
-            sent_at=0.0,
+        error = judge(
+            wire.fault(400, "InvalidArgument", "x" * shift + key), scrub=lambda text: text.replace(key, "***")
         )
         assert "S3CRET" not in str(error)
 
 
 def test_code_request_id_and_location_are_scrubbed(wire):
-    error = error_of(
-        wire.reply(
-            301, "<Error><Code>KEY</Code><RequestId>KEY</RequestId></Error>", Location="http://x/?k=KEY"
-        ),
-        lambda text: text.replace("KEY", "***"),
-        retry_after=None,
-        sent_at=0.0,
-    )
+    def scrub(text):
+        return text.replace("KEY", "***")
+
+    body = "<Error><Code>KEY</Code><RequestId>KEY</RequestId></Error>"
+    error = judge(wire.reply(301, body, Location="http://x/?k=KEY"), scrub=scrub)
     assert "KEY" not in f"{error} {error.code} {error.request_id} {vars(error)}"
-    header = error_of(
-        wire.reply(500, "", x_ci_request_id="KEY"),
-        lambda text: text.replace("KEY", "***"),
-        retry_after=None,
-        sent_at=0.0,
-    )
-    assert header.request_id == "***"
+    assert judge(wire.reply(500, "", x_ci_request_id="KEY"), scrub=scrub).request_id == "***"
+
+
+# ---- 404
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchResource"])
+def test_an_object_store_in_place_of_the_service_is_named(wire, code):
+    """The bucket's COS host in place of its CI host: no job is called unknown."""
+    client = wire.client_of(lambda *_: wire.fault(404, code), endpoint="demo-1.cos.ap-beijing.myqcloud.com")
+    with pytest.raises(
+        DeniedError, match=r"https://demo-1\.cos\.ap-beijing\.myqcloud\.com knows no jobs"
+    ) as caught:
+        fetch_jobs([f"j{number}" for number in range(200)], client=client, progress=False)
+    assert caught.value.code == code
+    assert set(caught.value.jobs["outcome"]) == {"unread"}
+
+
+@pytest.mark.parametrize("answer", ["", "<html>not here</html>", '{"error": "no route"}'])
+def test_a_404_of_somebody_else_calls_no_job_unknown(wire, answer):
+    client = wire.client_of(lambda *_: wire.reply(404, answer))
+    with pytest.warns(UserWarning, match="3 of 3"):
+        jobs = fetch_jobs(["j1", "j2", "j3"], client=client, progress=False)
+    assert set(jobs["outcome"]) == {"unread"}
+    assert jobs["error"].str.contains("test-1234567890.ci.ap-beijing.myqcloud.com").all()
+
+
+@pytest.mark.parametrize("code", ["JobNotFound", "AuditingJobNotFound", "NoSuchJob"])
+def test_a_404_that_speaks_of_jobs_is_an_unknown_job(wire, code):
+    def answer(url, _):
+        ids = wire.ids_of(url)
+        return wire.fault(404, code) if "gone" in ids else wire.reply(200, wire.xml(ids))
+
+    jobs = fetch_jobs(["j1", "gone", "j2"], client=wire.client_of(answer), progress=False)
+    assert jobs["outcome"].tolist() == ["success", "not_found", "success"]

@@ -1,0 +1,220 @@
+"""The commands that ask the service: ``query``, ``list``, ``watch``, ``queues`` and ``describe``.
+
+However a call ends, what was read is saved; where nothing was read, a file that was there stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cosai_nb import arguments, cli
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+STREAM = "-"
+_STREAMED = ("csv", "jsonl")
+_AN_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,}")
+_NOT_READ = ["unread", "invalid_id"]
+
+
+def add(commands: Any) -> None:
+    """Declare the commands."""
+    asked, saved = "deadline family", "output format store excel-safe"
+    query, watch = f"ids {saved} column strict {asked}", f"ids every {saved} strict {asked}"
+    cli.add_command(commands, run_query, query, help="query jobs by ID and save them")
+    cli.add_command(
+        commands, run_list, f"tag queue state start end {saved} column {asked}", start={"default": "7d"},
+        help="list jobs by creation time and save them", epilog="Without --tag and --queue: all of them.",
+    )  # fmt: skip
+    cli.add_command(commands, run_watch, watch, help="query jobs again and again until all have ended")
+    cli.add_command(
+        commands, run_queues, f"output format {asked}", help="list the queues of the bucket",
+        output={"help": "write them to this file"},
+        format={"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"},
+    )  # fmt: skip
+    cli.add_command(commands, run_describe, f"id {asked}", help="print all that is known of one job, as JSON")
+
+
+def run_query(args: argparse.Namespace) -> int:
+    """Query, save, and say what became of each ID."""
+    from cosai_nb.query import fetch_jobs
+
+    _need_destination(args)
+    ids = read_ids(args.ids)
+    return _ask(args, lambda: fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """List, save, and say what there was."""
+    from cosai_nb.query import list_jobs
+
+    _need_destination(args)
+    which = {
+        "tag": args.tag,
+        "queue_id": args.queue,
+        "start": args.start,
+        "end": args.end,
+        "states": args.state,
+    }
+    return _ask(args, lambda: list_jobs(**which, **settings(args, "progress", "store", "deadline")))
+
+
+def run_watch(args: argparse.Namespace) -> int:
+    """Watch until all jobs have ended, save, and say what became of them."""
+    from cosai_nb.query import watch_jobs
+
+    _check_destination(args)
+    ids = read_ids(args.ids)
+    return _ask(args, lambda: watch_jobs(ids, **settings(args, "progress", "every", "store", "deadline")))
+
+
+def run_queues(args: argparse.Namespace) -> int:
+    """Print or save one row a queue."""
+    from cosai_nb.query import list_queues
+
+    queues, code = cli.ask_aloud(lambda: list_queues(**settings(args, "deadline")))
+    shape = args.format or ("" if args.output is None else args.output.suffix.lower().removeprefix("."))
+    if shape == "csv":
+        text = queues.to_csv(index=False)
+    elif shape == "jsonl":
+        text = queues.to_json(orient="records", lines=True, date_format="iso", force_ascii=not _is_unicode())
+    else:
+        text = queues.to_string(index=False)
+    if args.output is None or str(args.output) == STREAM:
+        cli.say(text.rstrip("\n"))
+    else:
+        from cosai_nb.views.page import write_page
+
+        write_page(args.output, f"{text.rstrip()}\n")
+    return code
+
+
+def run_describe(args: argparse.Namespace) -> int:
+    """Print the whole answer for one job."""
+    from cosai_nb.query import describe_job
+
+    answer, code = cli.ask_aloud(lambda: describe_job(args.id, **settings(args, "deadline")))
+    cli.say(json_of(answer, indent=2))
+    if answer["Response"].get("NonExistJobIds"):
+        cli.tell(f"the service knows no job {args.id}.")
+        return cli.COULD_NOT_READ
+    return code
+
+
+def read_ids(places: Sequence[str]) -> list[str]:
+    """Return the IDs of files, of standard input, and those that are named themselves."""
+    from cosai_nb.table.ids import read_ids as read
+
+    ids: list[str] = []
+    for place in places:
+        if place == STREAM:
+            ids += read(sys.stdin.buffer)
+        elif _AN_ID.fullmatch(place) and not arguments.path(place).exists():
+            ids.append(place)
+        else:
+            ids += read(arguments.path(place))
+    return ids
+
+
+def json_of(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON in which text that standard output cannot hold is escaped as JSON escapes it."""
+    return json.dumps(value, ensure_ascii=not _is_unicode(), indent=indent)
+
+
+def _is_unicode() -> bool:
+    return str(getattr(sys.stdout, "encoding", "")).lower().startswith("utf")
+
+
+def settings(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return what was said of these arguments, of the family of jobs and of further columns."""
+    args.progress = None if cli.is_watched(args) else False
+    said = {name: getattr(args, name) for name in names}
+    if args.family is not None:
+        from cosai_nb.service.client import Client
+
+        said["client"] = Client.from_env(family=args.family)
+    if getattr(args, "column", None):
+        said["columns"] = dict(args.column)
+    return said
+
+
+def _need_destination(args: argparse.Namespace) -> None:
+    """Leave with a sentence where the command would throw away what it reads, before it asks for anything."""
+    if args.output is None and args.store is None:
+        args.wrong("say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both")
+    _check_destination(args)
+
+
+def _check_destination(args: argparse.Namespace) -> None:
+    from cosai_nb.table.files import check_destination
+
+    if _is_streamed(args):
+        if args.format not in (None, *_STREAMED):
+            args.wrong(f"-o - prints {' or '.join(_STREAMED)}, not {args.format}: name a file for it")
+    elif args.output is not None:
+        check_destination(args.output, format=args.format)
+
+
+def _is_streamed(args: argparse.Namespace) -> bool:
+    return str(args.output) == STREAM
+
+
+def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
+    """Ask, save what came however the call ends, say what became of the jobs, and return the exit code."""
+    from cosai_nb.errors import CosaiError
+
+    try:
+        jobs, code = cli.ask_aloud(call)
+    except CosaiError as error:
+        if args.output is not None and error.jobs is not None and _holds_an_answer(error.jobs):
+            with cli.saving():
+                _save(error.jobs, args)
+            error.add_note(f"What was read is saved in {args.output}.")
+        raise
+    with cli.saving():
+        counts = jobs["outcome"].value_counts()
+        told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
+        if not _holds_an_answer(jobs) and (code or len(jobs)):
+            cli.tell(f"nothing was read, and nothing is saved{f' ({told})' if told else ''}.")
+            return code or cli.COULD_NOT_READ
+        _save(jobs, args)
+        places = " and ".join(
+            str(place) for place in (args.output, args.store) if place and str(place) != STREAM
+        )
+        summary = f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}"
+        if not args.quiet:
+            (cli.tell if _is_streamed(args) else cli.say)(summary)
+        return code or _strictly(args, jobs)
+
+
+def _holds_an_answer(jobs: pd.DataFrame) -> bool:
+    return not jobs["outcome"].isin(_NOT_READ).all()
+
+
+def _strictly(args: argparse.Namespace, jobs: pd.DataFrame) -> int:
+    lost = jobs.loc[jobs["outcome"].isin(["not_found", "invalid_id"]), "job_id"]
+    if not getattr(args, "strict", False) or lost.empty:
+        return cli.DONE
+    cli.tell(
+        f"{len(lost):,} of {len(jobs):,} IDs are unknown or invalid, the first is {lost.iloc[0]!r} (--strict)."
+    )
+    return cli.COULD_NOT_READ
+
+
+def _save(jobs: pd.DataFrame, args: argparse.Namespace) -> None:
+    from cosai_nb.table.files import write_jobs
+
+    if _is_streamed(args):
+        with cli.pipe_may_close():
+            sys.stdout.flush()
+            write_jobs(jobs, sys.stdout.buffer, format=args.format or "csv", excel_safe=args.excel_safe)
+            sys.stdout.buffer.flush()
+    elif args.output is not None:
+        write_jobs(jobs, args.output, format=args.format, excel_safe=args.excel_safe)
