@@ -333,6 +333,14 @@ def progress_of(jobs: pd.DataFrame) -> NDArray[np.int8]:
     return progress
 
 
+def timing_of(jobs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return ``timing_ok`` as it follows from the outcomes and times of a frame."""
+    *moments, observed_at = (jobs[name].dt.tz_convert(None).to_numpy() for name in (*_TIMES, "observed_at"))
+    creation, start, end = (Times(values, np.zeros(len(jobs), bool)) for values in moments)
+    outcome: Any = jobs["outcome"].cat.codes.to_numpy()
+    return measure(outcome, creation=creation, start=start, end=end, observed_at=observed_at).timing_ok
+
+
 _UNIQUE: WeakValueDictionary[int, Any] = WeakValueDictionary()  # Arrow data never changes: one look is enough
 
 
