@@ -80,9 +80,7 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     path = arguments.path(path)
     said = _format_of(path)
     if said == "xlsx":
-        raise FileError(
-            f"{path} is a workbook, which is only written; a jobs frame is kept in .parquet or .csv."
-        )
+        raise FileError(f"{path} is a workbook, which is only written; keep jobs in .parquet or .csv.")
     try:
         with path.open("rb") as file:
             return _READ[said](file)
@@ -131,9 +129,7 @@ def write_jobs(
         raise SettingsError('A stream has no suffix: say format="csv" or format="jsonl".')
     said = _format_of(path, format)
     if excel_safe and said != "csv":
-        raise FileError(
-            f"{path} is no CSV, which is the one thing that excel_safe=True changes; leave it out."
-        )
+        raise FileError(f"{path} is no CSV, all that excel_safe=True changes; leave it out.")
     if said == "xlsx":
         _openpyxl(path)
     exact = conform(jobs)

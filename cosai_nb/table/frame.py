@@ -107,9 +107,8 @@ def texts_of(records: Sequence[Record], columns: Sequence[str] = ()) -> pa.Table
     """
     names = [*(column.name for column in WIRE), *columns]
     job_ids, fates, observed, errors, values = _columns_of(records, 5)
-    cells = dict(
-        zip(names, _columns_of([row or (None,) * len(names) for row in values], len(names)), strict=True)
-    )
+    values = [row or (None,) * len(names) for row in values]
+    cells = dict(zip(names, _columns_of(values, len(names)), strict=True))
     cells |= {"job_id": job_ids, "error": errors, "fate": fates}
     texts = {name: arrow_text(cells[name], categories=_is_category(name)) for name in cells}
     return pa.table(texts | {"observed_ms": pa.array(observed, pa.int64())})
@@ -130,14 +129,9 @@ def frame_from(texts: pa.Table) -> pd.DataFrame:
     observed = own.pop("observed_ms").fill_null(NAT).to_numpy(zero_copy_only=False).copy().view("M8[ms]")
     # a clock that is thousands of years off says nothing
     observed[(observed < EARLIEST) | (observed >= LATEST)] = "NaT"
-    fates = own.pop("fate")
-    jobs = _assembled(
-        own,
-        times={name: parse_times(own[name]) for name in _TIMES},
-        fates=_positions(fates, _POSITION, other=-1),
-        observed_at=observed,
-        index=pd.RangeIndex(len(texts)),
-    )
+    times = {name: parse_times(own[name]) for name in _TIMES}
+    outcome = _outcomes(own["state"], _positions(own.pop("fate"), _POSITION, other=-1))
+    jobs = _assembled(own, times, outcome, observed, pd.RangeIndex(len(texts)))
     return jobs.assign(**{name: text_array(own[name]) for name in own if name not in COLUMNS})
 
 
@@ -231,13 +225,9 @@ def add_timings(
     else:
         moments = np.concatenate([each.values for each in times.values()])
         observed = np.full(len(frame), np.fmax.reduce(moments, initial=np.datetime64("NaT")), "M8[ms]")
-    return _assembled(
-        texts | {"error": nothing},
-        times=times,
-        fates=np.full(len(frame), -1, np.int8),
-        observed_at=observed,
-        index=frame.index,
-    )
+    texts["error"] = nothing
+    outcome = _outcomes(texts["state"], np.full(len(frame), -1, np.int8))
+    return _assembled(texts, times, outcome, observed, frame.index)
 
 
 def conform(frame: pd.DataFrame) -> pd.DataFrame:
@@ -476,12 +466,10 @@ def text_of(column: pd.Series[Any]) -> pa.Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if column.dtype == TEXT:
-        texts = pa.array(column.array, pa.large_string())
-        return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+        return _in_one(column.array.__arrow_array__())
     missing = column.isna()
-    return arrow_text(
-        [None if gone else str(value) for value, gone in zip(column.array, missing, strict=True)]
-    )
+    texts = [None if gone else str(value) for value, gone in zip(column.array, missing, strict=True)]
+    return arrow_text(texts)
 
 
 # --- times as users have them ---
@@ -631,16 +619,8 @@ def _shortened(text: str) -> str:
 
 
 def _assembled(
-    texts: Mapping[str, pa.Array],
-    *,
-    times: Mapping[str, Times],
-    fates: NDArray[np.int8],
-    observed_at: NDArray[np.datetime64],
-    index: pd.Index[Any],
+    texts: Mapping[str, pa.Array], times: Mapping[str, Times], outcome: Any, observed_at: Any, index: Any
 ) -> pd.DataFrame:
-    is_job = fates < 0
-    outcome = np.where(is_job, _positions(texts["state"], _OF_STATE, other=_POSITION["unknown"]), fates)
-    _warn_of_unknown(texts["state"].filter(pa.array(is_job & (outcome == _POSITION["unknown"]))))
     creation, start, end = (times[name] for name in _TIMES)
     measured = measure(outcome, creation=creation, start=start, end=end, observed_at=observed_at)
     code = category_array(texts["code"])
@@ -653,13 +633,20 @@ def _assembled(
         "outcome": pd.Categorical.from_codes(outcome, dtype=OUTCOME),
         "code": code.remove_categories(["Success"]) if "Success" in code.categories else code,
     }
+    made = {"category": category_array, "str": text_array}
     columns = {
-        name: ready[name]
-        if name in ready
-        else (category_array if column.dtype == "category" else text_array)(texts[name])
+        name: ready[name] if name in ready else made[column.dtype](texts[name])
         for name, column in COLUMNS.items()
     }
     return pd.DataFrame(columns, index=index, copy=False)
+
+
+def _outcomes(states: pa.Array, fates: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return what became of each ID, which a job's State says; warn of those that no document lists."""
+    unknown = _POSITION["unknown"]
+    outcome = np.where(fates < 0, _positions(states, _OF_STATE, other=unknown), fates)
+    _warn_of_unknown(states.filter(pa.array((fates < 0) & (outcome == unknown))))
+    return outcome
 
 
 def _positions(texts: pa.Array, of: Mapping[str, int], *, other: int) -> NDArray[np.int8]:

@@ -33,7 +33,7 @@ import re
 import time
 import uuid
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -49,13 +49,14 @@ from cosai_nb.table.frame import TEXT, conform, from_arrow, progress_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
 
 Parts = dict[str, tuple[str, ...]]
 """Names of parts, each with the texts beyond the schema that it holds."""
+_Among = Callable[[pa.Table], Any]
 T = TypeVar("T")
 
 FORMAT = 1
@@ -65,9 +66,8 @@ PART_ROWS = 1_000_000
 _FORMAT_KEY = b"cosai_nb.store"
 _SET_ASIDE, _LISTED = "_set-aside", "_listed"
 _ABANDONED_AFTER_S = 3600.0
-_GROUP_ROWS = (
-    65_536  # a question to a compacted store reads the row groups that answer it, not a million rows
-)
+# a question to a compacted store reads the row groups that answer it, not a million rows
+_GROUP_ROWS = 65_536
 _READ_TRIES = 20
 _NEEDED = ("job_id", "outcome", "observed_at")
 _PART = "_part"
@@ -165,11 +165,10 @@ class JobStore:
         """
         among = _among(job_ids)
         newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, among=among)))
-        is_job = ~newest["outcome"].isin(NOT_A_JOB)
-        twice = newest["job_id"].duplicated(keep=False)  # a job, and that it is no longer known
-        jobs = conform(newest[is_job | ~twice].reset_index(drop=True))
-        is_job, twice = (each[is_job | ~twice].to_numpy() for each in (is_job, twice))
-        return jobs.assign(last_seen=jobs["observed_at"].where(is_job), forgotten=twice)
+        known = ~newest["outcome"].isin(NOT_A_JOB)
+        twice = newest["job_id"].duplicated(keep=False)  # a job, and that the service no longer knows it
+        newest = conform(newest.assign(last_seen=newest["observed_at"].where(known), forgotten=twice))
+        return conform(newest[known | ~twice].reset_index(drop=True))
 
     def ended_ids(self, job_ids: Iterable[str] | None = None, columns: Collection[str] = ()) -> set[str]:
         """Return the IDs, or those of ``job_ids``, whose jobs need not be queried again.
@@ -262,17 +261,16 @@ class JobStore:
         No lock is needed: a part is unlinked only after parts that hold its observations are durable, and its name says
         what was in it. The worst that two compactions at once can do is to write the same observations twice.
         """
-        old, (newest, queried) = self._read(
-            lambda parts: (parts, _newest(parts, read_parts(self.folder, parts)))
+        old, newest, queried = self._read(
+            lambda parts: (parts, *_newest(parts, read_parts(self.folder, parts)))
         )
-        new = set()
+        new: Parts = {}
         for texts in dict.fromkeys(queried):
             alike = newest[np.fromiter((each == texts for each in queried), bool, len(newest))]
             for first in range(0, len(alike), PART_ROWS):
-                part = alike.iloc[first : first + PART_ROWS][[*COLUMNS, *texts]]
-                name = write_part(self.folder, part)
-                self._checked[name] = texts
-                new.add(name)
+                part = alike.iloc[first : first + PART_ROWS]
+                new[write_part(self.folder, part[[*COLUMNS, *texts]])] = texts
+        self._checked |= new
         replaced = [name for name in old if name not in new]
         try:
             for name in replaced:
@@ -345,7 +343,7 @@ def _is_ended(seen: pa.Table) -> Any:
 # --- reading parts: all of them, or only the rows that a question is about ---
 
 
-def _among(job_ids: Iterable[str] | None) -> Callable[[pa.Table], Any] | None:
+def _among(job_ids: Iterable[str] | None) -> _Among | None:
     """Return what chooses the observations of some jobs."""
     if job_ids is None:
         return None
@@ -356,10 +354,7 @@ def _among(job_ids: Iterable[str] | None) -> Callable[[pa.Table], Any] | None:
 
 
 def read_parts(
-    folder: Path,
-    parts: Parts,
-    columns: Sequence[str] | None = None,
-    among: Callable[[pa.Table], Any] | None = None,
+    folder: Path, parts: Parts, columns: Sequence[str] | None = None, among: _Among | None = None
 ) -> pa.Table:
     """Read parts, or those of their rows that ``among`` chooses, as one table; a column that a part lacks is null there.
 
@@ -393,25 +388,34 @@ def read_parts(
 
 def _read_part(path: Path, schema: pa.Schema, number: int = 0, mask: Any = None) -> pa.Table:
     """Read the columns of one part; with a mask only the row groups that it leaves something of."""
+    with _reading(path), path.open("rb") as file:
+        part = pq.ParquetFile(file)
+        if mask is None:
+            return _fitted(part.read(columns=schema.names), schema, number)
+        tables, first = [schema.empty_table()], 0
+        for group in range(part.num_row_groups):
+            here = mask.slice(first, part.metadata.row_group(group).num_rows)
+            first += len(here)
+            if pc.any(here).as_py():
+                rows = part.read_row_group(group, columns=schema.names)
+                tables.append(_fitted(rows, schema, number).filter(here))
+        return pa.concat_tables(tables)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell a part that cannot be read now (no right to it, too many open files, a bad disk) from one that is damaged."""
     try:
-        with path.open("rb") as file:
-            part = pq.ParquetFile(file)
-            if mask is None:
-                return _fitted(part.read(columns=schema.names), schema, number)
-            tables, first = [schema.empty_table()], 0
-            for group in range(part.num_row_groups):
-                here = mask.slice(first, part.metadata.row_group(group).num_rows)
-                first += len(here)
-                if pc.any(here).as_py():
-                    rows = part.read_row_group(group, columns=schema.names)
-                    tables.append(_fitted(rows, schema, number).filter(here))
-            return pa.concat_tables(tables)
-    except (FileNotFoundError, MemoryError):
+        yield
+    except FileNotFoundError:
         raise
     except OSError as error:
         if not error.errno:  # pyarrow says so, of what it read
             raise pa.ArrowInvalid(f"{path.name}: {error}") from None
-        raise _unreadable(path, error) from None
+        raise FileError(
+            f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
+            "See to that and try again."
+        ) from None
     except pa.ArrowException as error:
         raise pa.ArrowInvalid(f"{path.name}: {error}") from None
 
@@ -465,10 +469,11 @@ def _table_of(jobs: pd.DataFrame) -> pa.Table:
 
 
 def _place(store: Path, target: Path, content: Any) -> None:
-    if target.exists():
-        return
     try:
-        write_whole(target, lambda file: file.write(content))
+        if target.parent != store:
+            target.parent.mkdir(exist_ok=True)
+        if not target.exists():
+            write_whole(target, lambda file: file.write(content))
     except OSError as error:
         raise FileError(
             f"The store {store} could not be written ({error.strerror or error}): what it held is unchanged. "
@@ -505,17 +510,17 @@ def valid_parts(folder: Path, checked: Parts) -> Parts:
         raise FileError(f"The store {folder} cannot be read ({error.strerror}).") from None
     parts = {}
     for entry in entries:
-        with contextlib.suppress(FileNotFoundError):  # compacted away since the folder was listed
+        try:
             if entry.suffix == ".parquet" and _is_seen(entry):
                 if entry.name not in checked:
-                    flaw, texts = _flaw(entry)
-                    if flaw:
-                        _set_aside(entry, flaw)
-                        continue
-                    checked[entry.name] = texts
+                    checked[entry.name] = _texts_of(entry)
                 parts[entry.name] = checked[entry.name]
             elif entry.name.startswith(".jobs-") and entry.suffix == ".tmp" and _is_abandoned(entry):
                 _set_aside(entry, "was left half-written when its writer was killed")
+        except FileNotFoundError:
+            continue  # compacted away since the folder was listed
+        except pa.ArrowInvalid as flaw:
+            _set_aside(entry, str(flaw))
     return parts
 
 
@@ -523,40 +528,24 @@ def _is_abandoned(entry: Path) -> bool:  # a younger one may still be growing
     return time.time() - entry.stat().st_mtime > _ABANDONED_AFTER_S
 
 
-def _flaw(entry: Path) -> tuple[str, tuple[str, ...]]:
-    """Return why a file is no valid part of this store, "" where it is one, and the texts beyond the schema in it."""
+def _texts_of(entry: Path) -> tuple[str, ...]:
+    """Return the texts beyond the schema that a part holds; ArrowInvalid says why a file is none."""
     match = PART_NAME.fullmatch(entry.name)
     if match is None:
-        return "is no part of this store", ()
-    try:
-        with entry.open("rb") as file:
-            if hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() != match[1]:
-                return "is cut or was changed after it was written", ()
-            schema = pq.ParquetFile(file).schema_arrow
-    except (FileNotFoundError, MemoryError):
-        raise
-    except OSError as error:
-        if error.errno:
-            raise _unreadable(entry, error) from None
-        return f"cannot be read ({error})", ()
-    except (pa.ArrowException, ValueError) as error:
-        return f"cannot be read ({type(error).__name__})", ()
+        raise pa.ArrowInvalid("is no part of this store")
+    with _reading(entry), entry.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        schema = pq.ParquetFile(file).schema_arrow if digest == match[1] else None
+    if schema is None:
+        raise pa.ArrowInvalid("is cut or was changed after it was written")
     written = (schema.metadata or {}).get(_FORMAT_KEY, b"")
-    if not written.isdigit() or any(name not in schema.names for name in _NEEDED):
-        return "is no part of this store", ()
+    if not written.isdigit() or not {*_NEEDED} <= {*schema.names}:
+        raise pa.ArrowInvalid("is no part of this store")
     if int(written) > FORMAT:
-        return f"was written by a newer cosai_nb (store format {int(written)}); upgrade and move it back", ()
-    return "", tuple(
-        field.name for field in schema if field.name not in COLUMNS and field.type == pa.string()
-    )
-
-
-def _unreadable(path: Path, error: OSError) -> FileError:
-    """Say that a part cannot be read now: no right to it, too many open files, a disk that stumbles. It may be valid."""
-    return FileError(
-        f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
-        "See to that and try again."
-    )
+        raise pa.ArrowInvalid(
+            f"was written by a newer cosai_nb (store format {int(written)}); upgrade and move it back"
+        )
+    return tuple(field.name for field in schema if field.name not in COLUMNS and field.type == pa.string())
 
 
 def _set_aside(entry: Path, flaw: str) -> None:
@@ -612,9 +601,4 @@ def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]
         Where the folder cannot be written.
     """
     content = json.dumps({"scope": scope, "windows": sorted(windows)}).encode()
-    shelf = folder / _LISTED
-    try:
-        shelf.mkdir(exist_ok=True)
-    except OSError as error:
-        raise FileError(f"The store {folder} could not be written ({error.strerror}).") from None
-    _place(folder, shelf / f"{_digest(content)}.json", content)
+    _place(folder, folder / _LISTED / f"{_digest(content)}.json", content)
