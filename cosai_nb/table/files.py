@@ -15,6 +15,7 @@ import re
 import stat
 import uuid
 from datetime import datetime
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -42,6 +43,7 @@ _SHEET_ROWS = 1_048_575
 _JSON_ROWS = 10_000
 _REFUSED = {errno.EINVAL, errno.ENOTSUP}  # by file systems that know no fsync
 _SEPARATORS = ",;\t"
+_NO_OPENPYXL = "openpyxl is missing. Install it with pip install 'cosai_nb[excel]', or name a .csv"
 _DATE = r"\A(\d+)[-.](\d+)[-.](\d+) "
 
 
@@ -130,15 +132,11 @@ def write_jobs(
     said = _format_of(path, format)
     if excel_safe and said != "csv":
         raise FileError(f"{path} is no CSV, all that excel_safe=True changes; leave it out.")
-    if said == "xlsx":
-        _openpyxl(path)
     exact = conform(jobs)
     try:
         table = pa.Table.from_pandas(exact, preserve_index=False)
         if said != "parquet":
-            table = _plain(table)
-        if excel_safe:
-            table = _without_formulas(table)
+            table = _plain(table, excel_safe=excel_safe)
         if stream is None:
             write_whole(path, lambda file: _WRITE[said](table, file))
     except OSError as error:
@@ -205,8 +203,8 @@ def _sync(handle: int) -> None:
 
 def check_destination(path: Path, format: Format | None = None) -> None:  # noqa: A002 - as write_jobs
     """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
-    if _format_of(path, format) == "xlsx":
-        _openpyxl(path)
+    if _format_of(path, format) == "xlsx" and find_spec("openpyxl") is None:
+        raise FileError(f"{path} cannot be written: {_NO_OPENPYXL}.")
     check_folder(path)
 
 
@@ -250,8 +248,7 @@ def _format_of(path: Path, format: str | None = None) -> str:  # noqa: A002 - as
     said = format or path.suffix.lower().removeprefix(".")
     if said not in _WRITE:
         raise FileError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; a jobs frame is kept in .parquet or .csv, or in .jsonl, and "
-            "written to .xlsx."
+            f"{path} ends in {path.suffix or 'nothing'!r}: use .parquet or .csv, .jsonl or .xlsx."
         )
     return said
 
@@ -268,32 +265,19 @@ def _pour(said: str, table: pa.Table, stream: Any) -> None:
     stream.flush()
 
 
-def _changed(
-    table: pa.Table, is_kind: Callable[[pa.DataType], bool], change: Callable[[Any], Any]
-) -> pa.Table:
-    """Change the columns of one kind."""
-    for position, column in enumerate(table.schema):
-        if is_kind(column.type):
-            table = table.set_column(position, column.name, change(table[position]))
-    return table
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Make text of what text formats do not know: categories and timedeltas."""
-    table = _changed(table, pa.types.is_dictionary, lambda labels: labels.cast(labels.type.value_type))
-    return _changed(
-        table,
-        pa.types.is_duration,
-        lambda spans: pa.array(spans.to_pandas().map(str, na_action="ignore"), pa.large_string()),
-    )
-
-
-def _without_formulas(table: pa.Table) -> pa.Table:
-    def is_text(kind: pa.DataType) -> bool:
-        return pa.types.is_large_string(kind) or pa.types.is_string(kind)
-
-    table = _changed(table, is_text, lambda texts: pc.replace_substring_regex(texts, _FORMULA, r"'\1"))
-    return table.rename_columns([re.sub(_FORMULA, r"'\1", name) for name in table.column_names])
+def _plain(table: pa.Table, *, excel_safe: bool) -> pa.Table:
+    """Make text of categories and timedeltas, which text formats do not know; on demand none that a spreadsheet runs."""
+    columns, names = [], table.column_names
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            columns.append(column.cast(column.type.value_type))
+        elif pa.types.is_duration(column.type):
+            columns.append(pa.array(column.to_pandas().map(str, na_action="ignore"), pa.large_string()))
+        else:
+            columns.append(column)
+        if excel_safe and columns[-1].type in {pa.string(), pa.large_string()}:
+            columns[-1] = pc.replace_substring_regex(columns[-1], _FORMULA, r"'\1")
+    return pa.table(columns, [re.sub(_FORMULA, r"'\1", name) for name in names] if excel_safe else names)
 
 
 def _read_csv(file: io.BufferedReader) -> pd.DataFrame:
@@ -355,7 +339,9 @@ def _read_jsonl(file: BinaryIO) -> pd.DataFrame:
 
 
 def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
-    table = _changed(table, pa.types.is_timestamp, _iso)
+    for position, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
+            table = table.set_column(position, column.name, _iso(table[position]))
     for batch in table.to_batches(max_chunksize=_JSON_ROWS):
         for row in batch.to_pylist():
             line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
@@ -371,30 +357,21 @@ def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(texts, "Z", "") if times.type.tz else texts
 
 
-def _openpyxl(path: Path | str) -> Any:
+def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
     try:
         import openpyxl  # noqa: PLC0415 - an extra
-        import openpyxl.cell  # noqa: PLC0415
+        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
     except ImportError:
-        raise FileError(
-            f"{path} cannot be written: openpyxl is missing. Install it with pip install 'cosai_nb[excel]', or name a .csv."
-        ) from None
-    return openpyxl
-
-
-def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
+        raise OSError(None, _NO_OPENPYXL) from None
     if len(table) > _SHEET_ROWS:
-        raise OSError(
-            None, f"a sheet holds {_SHEET_ROWS:,} rows, and these are {len(table):,}; write a .parquet"
-        )
-    openpyxl = _openpyxl("The workbook")
+        raise OSError(None, f"a sheet holds {_SHEET_ROWS:,} rows, not {len(table):,}; write a .parquet")
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("jobs")
 
     def cell(value: Any) -> Any:
         if not isinstance(value, str):
             return value.replace(tzinfo=None) if isinstance(value, datetime) else value
-        written = openpyxl.cell.WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
+        written = WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
         written.data_type = "s"  # a text that begins with = is no formula
         return written
 
@@ -412,7 +389,7 @@ _READ: dict[str, Callable[[Any], pd.DataFrame]] = {
 }
 _WRITE: dict[str, Callable[[pa.Table, Any], object]] = {
     "parquet": lambda table, file: pa.parquet.write_table(table, file, compression="zstd"),
-    "csv": lambda table, file: pa.csv.write_csv(table, file),
+    "csv": lambda table, file: pa.csv.write_csv(table, file),  # noqa: PLW0108 - looked up when it is called
     "jsonl": _write_jsonl,
     "xlsx": _write_xlsx,
 }

@@ -48,6 +48,7 @@ OUTCOME = pd.CategoricalDtype(pd.Index([outcome.value for outcome in Outcome], d
 REQUIRED = ("JobId", "State", "CreationTime", "StartTime", "EndTime")
 """What :func:`add_timings` cannot do without, by the service's own names."""
 
+_CATEGORIES = {"fate", *(column.name for column in WIRE if column.dtype == "category")}
 _TIMES = ("creation_time", "start_time", "end_time")
 _POSITION = {str(outcome): position for position, outcome in enumerate(Outcome)}
 _OF_STATE = {str(state): _POSITION[outcome] for state, outcome in OUTCOME_OF_STATE.items()}
@@ -110,7 +111,7 @@ def texts_of(records: Sequence[Record], columns: Sequence[str] = ()) -> pa.Table
     values = [row or (None,) * len(names) for row in values]
     cells = dict(zip(names, _columns_of(values, len(names)), strict=True))
     cells |= {"job_id": job_ids, "error": errors, "fate": fates}
-    texts = {name: arrow_text(cells[name], categories=_is_category(name)) for name in cells}
+    texts = {name: arrow_text(cells[name], categories=name in _CATEGORIES) for name in cells}
     return pa.table(texts | {"observed_ms": pa.array(observed, pa.int64())})
 
 
@@ -137,10 +138,6 @@ def frame_from(texts: pa.Table) -> pd.DataFrame:
 
 def _in_one(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy one, too
-
-
-def _is_category(name: str) -> bool:
-    return name == "fate" or (name in COLUMNS and COLUMNS[name].dtype == "category")
 
 
 def add_timings(
@@ -446,12 +443,11 @@ def table_of(frame: object) -> pd.DataFrame:
     repeated = frame.columns[frame.columns.duplicated()].unique()
     if len(repeated):
         raise FrameError(f"Columns stand more than once: {_shown(repeated)}. Keep one of each.")
-    by_arrow = [label for label, dtype in frame.dtypes.items() if isinstance(dtype, pd.ArrowDtype)]
+    by_arrow: list[Any] = [label for label, dtype in frame.dtypes.items() if isinstance(dtype, pd.ArrowDtype)]
     if by_arrow:
-        held = from_arrow(pa.Table.from_pandas(frame[by_arrow], preserve_index=False))
         frame = frame.copy(deep=False)
-        for position, label in enumerate(by_arrow):
-            frame[label] = held.iloc[:, position].array
+        held = from_arrow(pa.Table.from_pandas(frame[by_arrow], preserve_index=False))
+        frame[by_arrow] = held.set_axis(frame.index)
     return frame
 
 
@@ -658,15 +654,13 @@ def _positions(texts: pa.Array, of: Mapping[str, int], *, other: int) -> NDArray
 
 
 def _warn_of_unknown(states: pa.Array) -> None:
-    counts = Counter(states.to_pylist()).most_common()
+    counts = Counter("no State" if state is None else _shortened(state) for state in states.to_pylist())
     if counts:
-        shown = ", ".join(
-            f"{'no State' if state is None else repr(state[:_SHOWN_CHARACTERS])}: {count}"
-            for state, count in counts[:_SHOWN_STATES]
-        )
-        more = f" and {len(counts) - _SHOWN_STATES} other states" if len(counts) > _SHOWN_STATES else ""
+        shown = [f"{state}: {count}" for state, count in counts.most_common(_SHOWN_STATES)]
+        if len(counts) > _SHOWN_STATES:
+            shown.append(f"{len(counts) - _SHOWN_STATES} other states")
         warnings.warn(
-            f"{len(states)} jobs have a State that no document lists ({shown}{more}); they are kept with outcome "
+            f"{len(states)} jobs have a State that no document lists ({', '.join(shown)}); they are kept with outcome "
             "'unknown', count as unfinished and are in no rate.",
             UnknownStateWarning,
             stacklevel=5,

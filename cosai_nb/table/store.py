@@ -65,7 +65,7 @@ PART_ROWS = 1_000_000
 
 _FORMAT_KEY = b"cosai_nb.store"
 _SET_ASIDE, _LISTED = "_set-aside", "_listed"
-_ABANDONED_AFTER_S = 3600.0
+_ABANDONED_S = 3600.0  # a younger file may still be growing
 # a question to a compacted store reads the row groups that answer it, not a million rows
 _GROUP_ROWS = 65_536
 _READ_TRIES = 20
@@ -127,13 +127,10 @@ class JobStore:
             files = sorted(path.name for path in self.folder.glob("*.parquet") if _is_seen(path))
         except OSError as error:
             raise FileError(
-                f"{self.folder} cannot be a store ({error.strerror}): name a folder that is new or holds a store."
+                f"{self.folder} cannot be a store ({error.strerror}): name another folder."
             ) from None
         if files and not any(map(PART_NAME.fullmatch, files)):
-            raise FileError(
-                f"{self.folder} is no store: it holds {files[0]} and no part of a store. Name a folder of its own, so that "
-                "nobody else's files are moved."
-            )
+            raise FileError(f"{self.folder} is no store: it holds {files[0]}. Name a folder of its own.")
 
     def __repr__(self) -> str:
         return f"JobStore({str(self.folder)!r})"
@@ -261,9 +258,7 @@ class JobStore:
         No lock is needed: a part is unlinked only after parts that hold its observations are durable, and its name says
         what was in it. The worst that two compactions at once can do is to write the same observations twice.
         """
-        old, newest, queried = self._read(
-            lambda parts: (parts, *_newest(parts, read_parts(self.folder, parts)))
-        )
+        old, newest, queried = self._read(lambda all_: (all_, *_newest(all_, read_parts(self.folder, all_))))
         new: Parts = {}
         for texts in dict.fromkeys(queried):
             alike = newest[np.fromiter((each == texts for each in queried), bool, len(newest))]
@@ -292,7 +287,7 @@ class JobStore:
                 continue
             except pa.ArrowInvalid as error:
                 if checked_again:
-                    raise FileError(f"The store {self.folder} cannot be read: {error}") from error
+                    raise FileError(f"A part of the store {self.folder} {error}.") from error
                 checked_again = True
                 self._checked.clear()
         raise FileError(f"The store {self.folder} is rewritten faster than it can be read: try again.")
@@ -380,9 +375,8 @@ def read_parts(
         mask = among(pa.concat_tables([_DECISIVE.empty_table(), *decisive]))
         ends = np.cumsum([len(rows) for rows in decisive])
         masks = [mask.slice(end - len(rows), len(rows)) for end, rows in zip(ends, decisive, strict=True)]
-    tables = [
-        _read_part(path, schema, *each) for path, *each in zip(paths, range(len(paths)), masks, strict=True)
-    ]
+    numbered = enumerate(zip(paths, masks, strict=True))
+    tables = [_read_part(path, schema, number, mask) for number, (path, mask) in numbered]
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
@@ -411,13 +405,13 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if not error.errno:  # pyarrow says so, of what it read
-            raise pa.ArrowInvalid(f"{path.name}: {error}") from None
+            raise pa.ArrowInvalid(f"cannot be read ({path.name}: {error})") from None
         raise FileError(
             f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
             "See to that and try again."
         ) from None
     except pa.ArrowException as error:
-        raise pa.ArrowInvalid(f"{path.name}: {error}") from None
+        raise pa.ArrowInvalid(f"cannot be read ({path.name}: {error})") from None
 
 
 def _fitted(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
@@ -515,17 +509,16 @@ def valid_parts(folder: Path, checked: Parts) -> Parts:
                 if entry.name not in checked:
                     checked[entry.name] = _texts_of(entry)
                 parts[entry.name] = checked[entry.name]
-            elif entry.name.startswith(".jobs-") and entry.suffix == ".tmp" and _is_abandoned(entry):
+            elif (
+                re.fullmatch(r"\.jobs-.*\.tmp", entry.name)
+                and time.time() - entry.stat().st_mtime > _ABANDONED_S
+            ):
                 _set_aside(entry, "was left half-written when its writer was killed")
         except FileNotFoundError:
             continue  # compacted away since the folder was listed
         except pa.ArrowInvalid as flaw:
             _set_aside(entry, str(flaw))
     return parts
-
-
-def _is_abandoned(entry: Path) -> bool:  # a younger one may still be growing
-    return time.time() - entry.stat().st_mtime > _ABANDONED_AFTER_S
 
 
 def _texts_of(entry: Path) -> tuple[str, ...]:
@@ -543,7 +536,7 @@ def _texts_of(entry: Path) -> tuple[str, ...]:
         raise pa.ArrowInvalid("is no part of this store")
     if int(written) > FORMAT:
         raise pa.ArrowInvalid(
-            f"was written by a newer cosai_nb (store format {int(written)}); upgrade and move it back"
+            f"was written by a newer cosai_nb (format {int(written)}); upgrade and move it back"
         )
     return tuple(field.name for field in schema if field.name not in COLUMNS and field.type == pa.string())
 
