@@ -460,7 +460,8 @@ def text_of(column: pd.Series[Any]) -> pa.Array:
     ['a', None, '7']
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        labels, codes = column.cat.categories.to_series(), column.cat.codes.to_numpy()
+        return text_of(labels).take(pa.array(codes, mask=codes < 0))
     if column.dtype == TEXT:
         return _in_one(column.array.__arrow_array__())
     missing = column.isna()

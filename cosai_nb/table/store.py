@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 
 Parts = dict[str, tuple[str, ...]]
 """Names of parts, each with the texts beyond the schema that it holds."""
-_Among = Callable[[pa.Table], Any]
+_Among = tuple[tuple[str, ...], Callable[[pa.Table], Any]]
+"""Which observations to read: the columns that decide, read of all of them, and how."""
 T = TypeVar("T")
 
 FORMAT = 1
@@ -83,8 +84,6 @@ _SCHEMA = pa.schema(
     [(column.name, _ARROW[column.dtype]) for column in COLUMNS.values()],
     metadata={_FORMAT_KEY: str(FORMAT).encode()},
 )
-_DECISIVE = pa.schema([_SCHEMA.field(name) for name in ("job_id", "outcome", "creation_time")])
-"""What is read of all observations, to decide which of them to read whole."""
 
 
 class JobStore:
@@ -162,10 +161,13 @@ class JobStore:
         """
         among = _among(job_ids)
         newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, among=among)))
-        known = ~newest["outcome"].isin(NOT_A_JOB)
-        twice = newest["job_id"].duplicated(keep=False)  # a job, and that the service no longer knows it
-        newest = conform(newest.assign(last_seen=newest["observed_at"].where(known), forgotten=twice))
-        return conform(newest[known | ~twice].reset_index(drop=True))
+        known = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
+        twice = (
+            newest["job_id"].duplicated(keep=False).to_numpy()
+        )  # a job, and that the service no longer knows it
+        kept = known | ~twice
+        jobs = conform(newest[kept].reset_index(drop=True))
+        return jobs.assign(last_seen=jobs["observed_at"].where(known[kept]), forgotten=twice[kept])
 
     def ended_ids(self, job_ids: Iterable[str] | None = None, columns: Collection[str] = ()) -> set[str]:
         """Return the IDs, or those of ``job_ids``, whose jobs need not be queried again.
@@ -210,7 +212,8 @@ class JobStore:
             return pc.if_else(created.is_null(), _is_ended(seen), inside)
 
         columns = ["job_id", "tag", "queue_id", "outcome", "creation_time"]
-        seen = self._read(lambda parts: read_parts(self.folder, parts, columns, here))
+        among = ("creation_time", "outcome"), here
+        seen = self._read(lambda parts: read_parts(self.folder, parts, columns, among))
         return from_arrow(seen.select(columns))
 
     def add(self, jobs: pd.DataFrame) -> int:
@@ -345,7 +348,7 @@ def _among(job_ids: Iterable[str] | None) -> _Among | None:
     if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
         raise SettingsError(f"job_ids is {type(job_ids).__name__}: pass a list of IDs, such as [job_id].")
     wanted = pa.array([str(job_id) for job_id in job_ids], pa.string())
-    return lambda seen: pc.is_in(seen["job_id"], value_set=wanted)
+    return ("job_id",), lambda seen: pc.is_in(seen["job_id"], value_set=wanted)
 
 
 def read_parts(
@@ -370,9 +373,10 @@ def read_parts(
     paths = [folder / name for name in parts]
     masks: list[Any] = [None] * len(paths)
     if among is not None:
-        decisive = [_read_part(path, _DECISIVE) for path in paths]
+        schema_of_all = pa.schema(map(_SCHEMA.field, among[0]))
+        decisive = [_read_part(path, schema_of_all) for path in paths]
         # once for all parts: pyarrow would build the set of IDs that are looked for again at each call
-        mask = among(pa.concat_tables([_DECISIVE.empty_table(), *decisive]))
+        mask = among[1](pa.concat_tables([schema_of_all.empty_table(), *decisive]))
         ends = np.cumsum([len(rows) for rows in decisive])
         masks = [mask.slice(end - len(rows), len(rows)) for end, rows in zip(ends, decisive, strict=True)]
     numbered = enumerate(zip(paths, masks, strict=True))
