@@ -150,19 +150,8 @@ def write_jobs(
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that a reader, or a power cut, sees the old one or the new one, never half of it.
 
-    A link is followed and the mode of a file that was there is kept; into a pipe or a device is written straight.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    write : callable
-        Is given a binary file to write to.
-
-    Raises
-    ------
-    OSError
-        Where that is not possible, for the caller to word; what was there is as it was.
+    A link is followed and the mode of a file that was there is kept; into a pipe or a device is written straight. An OSError
+    is for the caller to word; what was there is as it was.
     """
     mode = path.stat().st_mode if path.exists() else None
     if mode is not None and not stat.S_ISREG(mode):

@@ -579,8 +579,6 @@ def _exact(column: pd.Series[Any], spec: Column) -> Any:
 
 
 def _exact_outcome(column: pd.Series[Any]) -> Any:
-    if column.dtype == OUTCOME and not column.isna().any():
-        return column.array
     texts = text_of(column)
     codes = pc.index_in(texts, pa.array(list(Outcome), texts.type))
     _refuse_misfit(column, codes.is_null(), f"one of {', '.join(Outcome)}")

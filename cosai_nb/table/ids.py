@@ -134,9 +134,7 @@ def _ids_of_text(text: str) -> list[str]:
         return [cell for cell in cells if cell and not cell.startswith("#")]
     split = [[bare for cell in re.split(f"[{_SEPARATORS}]", line) if (bare := _bare(cell))] for line in lines]
     if len(split) > 1 and any(len(cells) > 1 for cells in split):
-        raise ValueError(
-            f"it has several columns and none is called JobId; it begins with {lines[0][:_SHOWN]!a}"
-        )
+        raise ValueError(f"it has several columns and none is called JobId, as in {lines[0][:_SHOWN]!a}")
     return [cell for cells in split for cell in cells]
 
 

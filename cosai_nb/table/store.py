@@ -66,6 +66,7 @@ PART_ROWS = 1_000_000
 
 _FORMAT_KEY = b"cosai_nb.store"
 _SET_ASIDE, _LISTED = "_set-aside", "_listed"
+_LEFT = re.compile(r"\.jobs-.*\.tmp")
 _ABANDONED_S = 3600.0  # a younger file may still be growing
 # a question to a compacted store reads the row groups that answer it, not a million rows
 _GROUP_ROWS = 65_536
@@ -125,9 +126,7 @@ class JobStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             files = sorted(path.name for path in self.folder.glob("*.parquet") if _is_seen(path))
         except OSError as error:
-            raise FileError(
-                f"{self.folder} cannot be a store ({error.strerror}): name another folder."
-            ) from None
+            raise FileError(f"{self.folder} cannot be a store: {error.strerror}. Name another.") from None
         if files and not any(map(PART_NAME.fullmatch, files)):
             raise FileError(f"{self.folder} is no store: it holds {files[0]}. Name a folder of its own.")
 
@@ -162,9 +161,8 @@ class JobStore:
         among = _among(job_ids)
         newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, among=among)))
         known = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
-        twice = (
-            newest["job_id"].duplicated(keep=False).to_numpy()
-        )  # a job, and that the service no longer knows it
+        # twice stands a job that the service no longer knows
+        twice = newest["job_id"].duplicated(keep=False).to_numpy()
         kept = known | ~twice
         jobs = conform(newest[kept].reset_index(drop=True))
         return jobs.assign(last_seen=jobs["observed_at"].where(known[kept]), forgotten=twice[kept])
@@ -357,15 +355,7 @@ def read_parts(
     """Read parts, or those of their rows that ``among`` chooses, as one table; a column that a part lacks is null there.
 
     Without ``columns`` all are read, the parts' further texts with them. ``_part`` says from which part a row is.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where another process has compacted a part away: list the names again.
-    FileError
-        Where a part cannot be read now; names it and the reason.
-    pyarrow.ArrowInvalid
-        Where a part was damaged since it was checked; names it.
+    FileNotFoundError says that another process has compacted a part away, ArrowInvalid that one was damaged meanwhile.
     """
     texts = _all_texts(parts) if columns is None else []
     fields = [*map(_SCHEMA.field, columns or _SCHEMA.names), *(pa.field(text, pa.string()) for text in texts)]
@@ -433,13 +423,7 @@ def _fitted(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
 
 
 def write_part(folder: Path, seen: pd.DataFrame) -> str:
-    """Write observations as one part and return its name; when this returns, they survive a power cut.
-
-    Raises
-    ------
-    FileError
-        Where the folder cannot be written; what was there is as it was.
-    """
+    """Write observations as one part and return its name; when this returns, they survive a power cut."""
     sink = pa.BufferOutputStream()
     pq.write_table(_table_of(seen), sink, compression="zstd", row_group_size=_GROUP_ROWS)
     content = sink.getvalue()
@@ -488,20 +472,7 @@ def _is_seen(path: Path) -> bool:
 
 
 def valid_parts(folder: Path, checked: Parts) -> Parts:
-    """Return the names of all valid parts in order, each with its further texts; move aside what is none, and warn of it.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    checked : dict
-        Parts that were checked before; grows. A part never changes, so each is checked once.
-
-    Raises
-    ------
-    FileError
-        Where the folder, or a part that was not checked yet, cannot be read; then nothing is moved.
-    """
+    """Return all valid parts in order; move aside what is none, and warn of it. Each is checked once: it never changes."""
     try:
         entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
@@ -513,10 +484,7 @@ def valid_parts(folder: Path, checked: Parts) -> Parts:
                 if entry.name not in checked:
                     checked[entry.name] = _texts_of(entry)
                 parts[entry.name] = checked[entry.name]
-            elif (
-                re.fullmatch(r"\.jobs-.*\.tmp", entry.name)
-                and time.time() - entry.stat().st_mtime > _ABANDONED_S
-            ):
+            elif _LEFT.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
                 _set_aside(entry, "was left half-written when its writer was killed")
         except FileNotFoundError:
             continue  # compacted away since the folder was listed
@@ -540,7 +508,7 @@ def _texts_of(entry: Path) -> tuple[str, ...]:
         raise pa.ArrowInvalid("is no part of this store")
     if int(written) > FORMAT:
         raise pa.ArrowInvalid(
-            f"was written by a newer cosai_nb (format {int(written)}); upgrade and move it back"
+            f"was written by a newer cosai_nb (format {int(written)}): upgrade, move it back"
         )
     return tuple(field.name for field in schema if field.name not in COLUMNS and field.type == pa.string())
 
@@ -570,13 +538,7 @@ def _set_aside(entry: Path, flaw: str) -> None:
 
 
 def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tuple[int, int, int]]]:
-    """Return the windows remembered for each scope, in no order: start and end in seconds since the epoch, and jobs.
-
-    Raises
-    ------
-    FileError
-        Where the store is gone.
-    """
+    """Return the windows remembered for each scope, in no order: start and end in seconds since the epoch, and jobs."""
     if not folder.is_dir():
         raise FileError(f"The store {folder} cannot be read: the folder is gone.")
     windows: dict[str, list[tuple[int, int, int]]] = {scope: [] for scope in scopes}
@@ -590,12 +552,6 @@ def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tupl
 
 
 def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
-    """Remember windows for a scope; their jobs must be durable already.
-
-    Raises
-    ------
-    FileError
-        Where the folder cannot be written.
-    """
+    """Remember windows for a scope; their jobs must be durable already."""
     content = json.dumps({"scope": scope, "windows": sorted(windows)}).encode()
     _place(folder, folder / _LISTED / f"{_digest(content)}.json", content)

@@ -13,7 +13,7 @@ time that is guessed makes a latency that is invented.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from cosai_nb.schema import ENDED, NOT_A_JOB, Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Moments = NDArray[np.datetime64]
 
 NAT = np.iinfo(np.int64).min
 EARLIEST, LATEST = np.datetime64("1970-01-01", "ms"), np.datetime64("2200-01-01", "ms")
@@ -39,7 +41,7 @@ _MOMENT = rf"{_DAY}[T ]{_HOUR}:{_MINUTE}:{_MINUTE}(?:\.\d+)?"
 # RE2's dialect; whether the day exists is asked after
 _TIME = rf"\A{_MOMENT}(?:Z|[+-]{_HOUR}(?::?{_MINUTE})?)\z"
 LOCAL, DATE = rf"\A{_MOMENT}\z", rf"\A{_DAY}\z"  # what people have in place of times
-_BEYOND_NS = r"(\.\d{9})\d+"
+_BEYOND_MS = r"(\.\d{3})\d+"
 
 
 class Times(NamedTuple):
@@ -53,7 +55,7 @@ class Times(NamedTuple):
         True where a text stands that the grammar refuses.
     """
 
-    values: NDArray[np.datetime64]
+    values: Moments
     malformed: NDArray[np.bool_]
 
 
@@ -92,10 +94,7 @@ def parse_times(texts: pa.Array) -> Times:
                 return Times(values, np.zeros(len(values), bool))
     kept = pc.if_else(pc.match_substring_regex(texts, _TIME), texts, None)
     kept = pc.if_else(_in_calendar(kept), kept, None)
-    try:
-        values = _cast(kept, unit="ns")
-    except pa.ArrowInvalid:
-        values = _cast(pc.replace_substring_regex(kept, _BEYOND_NS, r"\1"), unit="ns")
+    values = _cast(pc.replace_substring_regex(kept, _BEYOND_MS, r"\1"))
     return Times(values, pc.and_(written, kept.is_null()).to_numpy(zero_copy_only=False))
 
 
@@ -106,19 +105,14 @@ def _in_calendar(texts: pa.Array) -> pa.Array:
     return pa.array(dates.notna(), pa.bool_()).take(days.indices)
 
 
-def _cast(texts: pa.Array, *, unit: Literal["ms", "ns"] = "ms") -> NDArray[np.datetime64]:
-    counts = texts.cast(pa.timestamp(unit, tz="UTC")).cast(pa.int64())
+def _cast(texts: pa.Array) -> Moments:
+    counts = texts.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())
     values: NDArray[np.int64] = counts.fill_null(NAT).to_numpy(zero_copy_only=False)
-    return values.view(f"M8[{unit}]").astype("M8[ms]", copy=False)
+    return values.view("M8[ms]")
 
 
 def measure(
-    outcome: NDArray[np.int8],
-    *,
-    creation: Times,
-    start: Times,
-    end: Times,
-    observed_at: NDArray[np.datetime64],
+    outcome: NDArray[np.int8], *, creation: Times, start: Times, end: Times, observed_at: Moments
 ) -> Durations:
     """Measure the durations of jobs, and judge whether their times fit their outcome.
 
@@ -160,12 +154,8 @@ def measure(
     total = (end.values - creation.values) / _A_SECOND
     waiting, running = (_among(outcome, {kind}) for kind in (Outcome.WAITING, Outcome.RUNNING))
     done = _among(outcome, {Outcome.SUCCESS, Outcome.FAILED})
-    wrong = (
-        (waiting & (has_start | has_end))
-        | (running & (~has_start | has_end))
-        | (done & ~(has_start & has_end))
-    )
-    wrong |= (latency < 0) | (run < 0) | (total < 0)
+    wrong = (waiting & (has_start | has_end)) | (running & (~has_start | has_end))
+    wrong |= (done & ~(has_start & has_end)) | (latency < 0) | (run < 0) | (total < 0)
     for times in (creation, start, end):
         wrong |= times.malformed | (times.values > observed_at)
     unfinished = ~_among(outcome, ENDED)
