@@ -412,10 +412,11 @@ class Intake:
         """Ask what the plan knows, and take what comes; afterwards the attributes say how it ended."""
 
         def take() -> None:
-            records, plan.finished = plan.finished, []
-            self.bar.update(len(records))
+            records = plan.finished
             self._keep(records)
+            plan.finished = []
             self._store_in_time(records)
+            self.bar.update(len(records))
 
         end = self.end = client.run(plan, on_tick=take, **settings)
         self.repairs += plan.repairs
@@ -423,6 +424,7 @@ class Intake:
         self.interrupted = end == INTERRUPTED
         self.failure = end if isinstance(end, CosaiError) and not isinstance(end, UnavailableError) else None
         try:
+            take()  # an interrupt may have come in the middle of it
             self._flush()
         except FileError as failure:
             self.failure = self.failure or failure

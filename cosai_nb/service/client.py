@@ -497,7 +497,7 @@ class Client:
             return error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever bytes make a parser raise, other answers are read
             return MalformedError(
-                f"The answer could not be read ({type(error).__name__}).", status_code=came.status, retryable=True
+                f"The answer could not be read ({type(error).__name__}).", status_code=came.status
             )
 
     def _observed_ms(self, reply: Reply) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 1_000  # as many as there may be workers
+MAX_HEADER_BYTES = 2**18
 
 
 class Reply(NamedTuple):
@@ -80,7 +81,7 @@ def _check_proxy(proxy: str, url: str) -> None:
         known = parts.scheme in {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
     except ValueError:
         known = False
-    if not known or not parts.host or parts.port == 0:
+    if not known or not parts.host or parts.port == 0 or any(map(str.isspace, proxy)):
         raise SettingsError(
             f"The proxy for {url} is no proxy's URL (its text is not shown, it may hold a login): correct HTTPS_PROXY, "
             "HTTP_PROXY or ALL_PROXY to a form such as http://proxy.example:8080."

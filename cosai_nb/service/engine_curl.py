@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import threading
@@ -15,6 +16,7 @@ import pycurl
 from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
+    MAX_HEADER_BYTES,
     Reply,
     Route,
     answer_cut,
@@ -36,30 +38,36 @@ if TYPE_CHECKING:
     from cosai_nb.errors import CosaiError
 
 _CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
+_QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, which pycurl has no name for
 _CLOSE_S = 0.2  # how long closing may hold up the caller
-_CUT_IN_HANDSHAKE = ("SYSCALL", "ZERO_RETURN", "eof", "reset", "closed", "failure:")
+_CUT_IN_HANDSHAKE = ("SYSCALL", "ZERO_RETURN", "eof", "reset", "closed", "failure:", ":00000000:")
 
 
 class _Transfer:
     """One easy handle, used again and again."""
 
-    __slots__ = ("body", "curl", "key", "max_bytes", "received", "timeout", "too_large", "until")
+    __slots__ = ("body", "curl", "key", "left", "max_bytes", "received", "timeout", "until")
 
     def __init__(self, curl: pycurl.Curl) -> None:
         self.curl, self.key, self.body, self.received = curl, None, bytearray(), [b""]
-        self.max_bytes, self.timeout, self.until, self.too_large = 0, 0.0, 0.0, False
-        curl.setopt(pycurl.HEADERFUNCTION, self.received.append)
+        self.max_bytes = self.left = 0
+        self.timeout = self.until = 0.0
+        curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
+
+    def _take_header(self, line: bytes) -> int | None:
+        self.received.append(line)
+        self.left -= len(line)
+        return None if self.left >= 0 else 0  # fewer than came, which ends the transfer
 
     def _write(self, chunk: bytes) -> int | None:
         self.body += chunk
-        if len(self.body) <= self.max_bytes:
-            return None
-        self.too_large = True
-        return 0  # fewer than came, which ends the transfer
+        self.left -= len(chunk)
+        return None if len(self.body) <= self.max_bytes and self.left >= 0 else 0
 
     def start(self, key: Any, url: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
-        self.key, self.timeout, self.max_bytes, self.too_large = key, timeout, max_bytes, False
+        self.key, self.timeout, self.max_bytes = key, timeout, max_bytes
+        self.left = max_bytes + MAX_HEADER_BYTES
         self.until = time.monotonic() + timeout
         self.body = bytearray()
         self.received.clear()
@@ -93,7 +101,7 @@ class _Transfer:
 
     def failure(self, code: int, message: str) -> CosaiError:
         """Return the error for one of libcurl's codes."""
-        if self.too_large:
+        if self.left < 0 or len(self.body) > self.max_bytes:
             return too_large(self.max_bytes)
         connected = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0  # bytes of requests sent, CONNECT not counted
         if code == pycurl.E_OPERATION_TIMEDOUT:
@@ -258,4 +266,6 @@ class CurlEngine:
             *((name, folder) for name in (pycurl.CAPATH, pycurl.PROXY_CAPATH)),
         ):
             curl.setopt(option, value)
+        with contextlib.suppress(pycurl.error):  # libcurl 7.87
+            curl.setopt(_QUICK_EXIT, 1)  # else a request that was given up waits for its name look-up
         return curl

@@ -32,6 +32,7 @@ from cosai_nb.errors import CosaiError, SettingsError
 from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
+    MAX_HEADER_BYTES,
     Reply,
     Route,
     answer_cut,
@@ -49,7 +50,6 @@ from cosai_nb.service.engine import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_HEADER_BYTES = 2**18
 _IDLE_S = 0.5  # after which a thread without work ends
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
@@ -247,7 +247,7 @@ class _CountedReader(io.RawIOBase):
         count: int | None = self._raw.readinto(buffer)
         task: _Task = _here.task
         task.received += count or 0
-        if task.received > task.max_bytes + _MAX_HEADER_BYTES:
+        if task.received > task.max_bytes + MAX_HEADER_BYTES:
             raise too_large(task.max_bytes)
         return count
 

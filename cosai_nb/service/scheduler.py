@@ -16,7 +16,14 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cosai_nb.arguments import MAX_LIST
-from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError, UnavailableError
+from cosai_nb.errors import (
+    AnswerError,
+    CosaiError,
+    DeniedError,
+    MismatchError,
+    RefusedError,
+    UnavailableError,
+)
 from cosai_nb.schema import Record, progress_of
 from cosai_nb.service.parsing import MAX_BYTES, PLACE, Answer, Fields, parse_jobs
 
@@ -195,12 +202,13 @@ class Rate:
 
 
 class InFlight:
-    """How many requests to have in flight: more while that brings more answers a second, fewer when it does not.
+    """How many requests to have in flight: more while that brings more answers a second, fewer when they only wait longer.
 
     Answers a second are the requests in flight by the seconds that one takes (Little's law), so they are known as soon
-    as some requests of the present size are back. The size doubles while each doubling brings a quarter more. Then it
-    stays, and now and then a quarter more or less is tried; at once where answers take half as long again as before.
-    A size that is not in full use (few jobs are left, a rate is in force) is not judged.
+    as some requests of the present size are back: an epoch. The size doubles while each doubling brings a quarter more.
+    Then it stays, and now and then a quarter more is tried, in turns with a quarter less where answers take longer than the
+    least that was seen: they may wait in a queue. A size that is not in full use (few jobs are left, a rate is in force) is
+    not judged.
 
     Parameters
     ----------
@@ -209,19 +217,20 @@ class InFlight:
     """
 
     _REST = 8  # epochs between two trials: one that fails costs a quarter of the pace of one epoch
+    _GAIN = 1.25  # of the pace by a doubling, for another
     # a quarter more in flight must bring 6 % more pace, a quarter less may cost 3 %. Where a service slows down bit by bit,
     # each step down is cheap, but many are not: 10 % and 5 % lost a quarter of the pace there. Less is lost in noise.
     _MORE, _LESS = 1.06, 0.97
-    _GAIN = 1.25  # of the pace by a doubling, for another
-    _CHANGE = 1.5  # times as long as before: the service is another, and the next trial begins at once
+    _CHANGE = 1.5  # times as long as before: the service is another
+    _QUEUEING = 1.3  # times the least seconds: a healthy service is never tried with fewer
     _FEWEST = 4  # below, chance decides more than the service
 
     def __init__(self, start: int = 16) -> None:
-        self.size = start
+        self.size = self._settled = start  # what to return to after a trial
         # answers a second, and seconds an answer (0 where not known), of the size that was settled on
         self._pace = self._took_s = 0.0
+        self._least_s = math.inf
         self._doubling, self._trial, self._up, self._rest = True, False, False, 0
-        self._settled = start  # the size to return to, while another is tried
         self._begin(-math.inf)
 
     def _begin(self, now: float) -> None:
@@ -240,6 +249,7 @@ class InFlight:
             if self._full:
                 self.size = min(self.size, ceiling)
                 took_s = math.exp(self._logs / self._count)
+                self._least_s = min(self._least_s, took_s)
                 self._judge(self.size / took_s, took_s, ceiling)
             self._begin(now)
 
@@ -251,38 +261,41 @@ class InFlight:
                 self.size = max(self.size // 2, min(self._FEWEST, ceiling))
             elif self._doubling:
                 self._pace, self.size = pace, min(2 * self.size, ceiling)
-        elif self._trial:
-            self._trial = pace >= (self._MORE if self._up else self._LESS) * self._pace
-            if not self._trial:
-                self.size, self._rest = self._settled, self._REST
-                return
-            if self._up:
-                self._pace, self._took_s = pace, took_s
-            self._try(ceiling)
+        elif not self._trial:
+            self._rest_on(pace, took_s, ceiling)
+        elif pace < (self._MORE if self._up else self._LESS) * self._pace:
+            self._trial, self.size = False, self._settled
+        elif self._up:
+            self._pace, self._took_s = pace, took_s
+            self._try(ceiling, up=True)
+        elif took_s < self._QUEUEING * self._least_s:
+            self._trial, self._took_s = False, took_s
         else:
-            slower, faster = took_s > self._CHANGE * self._took_s, took_s < self._took_s / self._CHANGE
-            if not self._took_s:
-                self._pace, self._took_s = pace, took_s
-                self._try(ceiling)
-            elif slower or faster:
-                self._up, self._took_s = (
-                    faster,
-                    0.0,
-                )  # half of this epoch was another service's: measure the next
-            else:
-                self._pace += (pace - self._pace) / 4
-                self._took_s += (took_s - self._took_s) / 4
-                self._rest -= 1
-                if self._rest <= 0:
-                    self._up = not self._up
-                    self._try(ceiling)
+            self._try(ceiling, up=False)
 
-    def _try(self, ceiling: int) -> None:
+    def _rest_on(self, pace: float, took_s: float, ceiling: int) -> None:
+        """Take note of an epoch at the size that was settled on; try another where it is time."""
+        if not self._took_s:
+            self._pace, self._took_s = pace, took_s
+        elif not 1 / self._CHANGE < took_s / self._took_s < self._CHANGE:
+            # half of this epoch was another service's: measure the next, then follow at once
+            self._up, self._took_s = took_s < self._took_s, 0.0
+            return
+        else:
+            self._pace += (pace - self._pace) / 2
+            self._took_s += (took_s - self._took_s) / 2
+            self._rest -= 1
+            if self._rest > 0:
+                return
+            self._up = not self._up
+        self._try(ceiling, up=self._up or took_s < self._QUEUEING * self._least_s)
+
+    def _try(self, ceiling: int, *, up: bool) -> None:
         """Try a quarter more or less; where there is no such size, rest."""
-        self._settled = self.size
-        other = max(self.size + 1, self.size * 5 // 4) if self._up else self.size * 3 // 4
+        other = max(self.size + 1, self.size * 5 // 4) if up else self.size * 3 // 4
+        self._settled, self._up, self._rest = self.size, up, self._REST
         self.size = min(max(other, self._FEWEST), ceiling)
-        self._trial, self._rest = self.size != self._settled, self._REST
+        self._trial = self.size != self._settled
 
 
 class Pace:
@@ -424,7 +437,7 @@ class Scheduler:
         throttled = error.status_code == _TOO_MANY or error.code == "SlowDown"
         due = now + self._delay(get, error, throttled=throttled)
         get.failed_at = now
-        if isinstance(error, RefusedError) and error.code:
+        if isinstance(error, DeniedError) or (isinstance(error, RefusedError) and error.code):
             self._came_through(get, now)
         elif self._note_failure(get, error, now, throttled=throttled):
             due = math.inf

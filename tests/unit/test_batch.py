@@ -239,6 +239,17 @@ def test_a_foreign_job_beside_the_asked_ones_is_left_out(wire):
     assert fates(fetched) == {"job": 100}
 
 
+def test_a_foreign_job_does_not_vouch_for_a_list(wire):
+    """Only a job that was asked for shows that the service understands lists, and so what it calls unknown."""
+
+    def meddle(ids):
+        return wire.reply(200, wire.xml(["j9999"], ids)) if len(ids) > 1 else None
+
+    fetched, _, client = run(wire, meddle)
+    assert fates(fetched) == {"job": 100}
+    assert client.pace.accepted_size == 1
+
+
 def test_a_job_that_is_both_there_and_unknown_is_there(wire):
     fetched, _, _ = run(wire, lambda ids: wire.reply(200, wire.xml(ids, ids)))
     assert fates(fetched) == {"job": 100}

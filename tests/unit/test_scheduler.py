@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosai_nb.errors import RefusedError, UnavailableError
+from cosai_nb.errors import DeniedError, RefusedError, UnavailableError
 from cosai_nb.service.client import http_date, retry_after
 from cosai_nb.service.scheduler import Get, InFlight, Pace, Rate, RetryQuota, Scheduler, backoff
 
@@ -478,6 +478,19 @@ def test_an_outage_ends_the_call_unless_one_request_alone_is_left(left, given_up
     assert 30 <= now <= 60
     assert plan.given_up == given_up
     assert ("nothing came through for" in str(scheduler.end)) == (not given_up)
+
+
+def test_a_denial_after_an_outage_says_that_it_was_denied():
+    denied = DeniedError("denied", status_code=403, code="AccessDenied")
+
+    class Strict(Requests):
+        def refused(self, get, error):
+            raise error
+
+    scheduler = scheduler_of(Strict(9), workers=1, chance=0.5)
+    scheduler.failed(scheduler.due(0.0), BROKEN, 0.1)
+    scheduler.failed(scheduler.due(40.0), denied, 40.1)
+    assert scheduler.end is denied
 
 
 def test_refusals_are_answers_and_no_outage():
