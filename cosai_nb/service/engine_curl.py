@@ -17,18 +17,10 @@ from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
+    Failure,
     Reply,
     Route,
-    answer_cut,
-    certificate_refused,
-    connection_broke,
-    name_unknown,
-    no_answer_within,
-    no_connection,
-    proxy_refused,
     reply_of,
-    tls_refused,
-    too_large,
 )
 from cosai_nb.service.parsing import head
 
@@ -102,25 +94,29 @@ class _Transfer:
     def failure(self, code: int, message: str) -> CosaiError:
         """Return the error for one of libcurl's codes."""
         if self.left < 0 or len(self.body) > self.max_bytes:
-            return too_large(self.max_bytes)
+            return Failure.TOO_LARGE.error(self.max_bytes)
         connected = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0  # bytes of requests sent, CONNECT not counted
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return no_answer_within(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
+            return Failure.LATE.error(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
         number = self.curl.getinfo(pycurl.OS_ERRNO) if code == pycurl.E_COULDNT_CONNECT else 0
         # it may quote a proxy's login before "@", and the other side's own text in brackets
         said = "" if "@" in message else head(message.partition(" (")[0], limit=100)
         brief = os.strerror(number) if number else said or f"curl {code}"
         if connected:
-            return answer_cut() if code == pycurl.E_PARTIAL_FILE else connection_broke(brief)
+            return Failure.CUT.error() if code == pycurl.E_PARTIAL_FILE else Failure.BROKEN.error(brief)
         if code in _CERTIFICATE:
-            return certificate_refused(brief)
+            return Failure.CERTIFICATE.error(brief)
         if code == pycurl.E_SSL_CONNECT_ERROR:
             cut = any(word in message for word in _CUT_IN_HANDSHAKE)
-            return no_connection(brief) if cut else tls_refused(brief)
+            return Failure.NO_CONNECTION.error(brief) if cut else Failure.TLS.error(brief)
         tunnel: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         if 400 <= tunnel < 500:  # noqa: PLR2004 - HTTP's range
-            return proxy_refused(tunnel)
-        return name_unknown() if code == pycurl.E_COULDNT_RESOLVE_HOST else no_connection(brief)
+            return Failure.PROXY.error(tunnel)
+        return (
+            Failure.NAME.error()
+            if code == pycurl.E_COULDNT_RESOLVE_HOST
+            else Failure.NO_CONNECTION.error(brief)
+        )
 
 
 def _close(multi: pycurl.CurlMulti, sockets: selectors.BaseSelector) -> None:
@@ -186,7 +182,7 @@ class CurlEngine:
         try:
             return self._collect(seconds)
         except pycurl.error as error:  # of libcurl's own state, which no single GET brought on
-            failed = connection_broke(f"curl {error.args[0]}")
+            failed = Failure.BROKEN.error(f"curl {error.args[0]}")
             collected: list[tuple[Any, Reply | CosaiError]] = [
                 (each.key, failed) for each in self._flying.values()
             ]
