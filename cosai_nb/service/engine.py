@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -22,6 +22,8 @@ from cosai_nb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cosai_nb.service.credentials import Headers
+
 CONNECT_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 1_000  # as many as there may be workers
 MAX_HEADER_BYTES = 2**18
@@ -34,6 +36,10 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+Collected = list[tuple[Any, Reply | CosaiError]]
+"""What GETs came to, by their keys."""
 
 
 class Route(NamedTuple):
@@ -94,13 +100,11 @@ class Engine(Protocol):
     errors of :mod:`cosai_nb.errors` (``retryable`` where another try may help), with no headers in them.
     """
 
-    def start(
-        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
-    ) -> None:
+    def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; ``url`` is percent-encoded already."""
         ...
 
-    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+    def collect(self, seconds: float) -> Collected:
         """Return what has finished by key; wait for the first at most so long."""
         ...
 
@@ -109,43 +113,36 @@ class Engine(Protocol):
         ...
 
 
-class Failure(Enum):
-    """What may go wrong on the way: the error, and its sentence, in which ``{}`` stands for the circumstance."""
+class Failure(StrEnum):
+    """What may go wrong on the way, as a sentence in which ``{}`` stands for the circumstance."""
 
     TOO_LARGE = (
-        OversizedError,
         "The answer is larger than {:,} bytes and was not read further: no job's answer is that large, so check the "
-        "endpoint and any proxy between.",
+        "endpoint and any proxy between."
     )
-    COMPRESSED = (
-        MalformedError,
-        "The answer is compressed ({}) though this was not asked for: check any proxy between.",
-    )
-    CUT = MalformedError, "The answer was cut before its end."
-    LATE = UnavailableError, "No whole answer within {:g} s."
-    BROKEN = UnavailableError, "The connection broke ({})."
-    NO_CONNECTION = UnavailableError, "No connection to the service ({})."
-    NAME = UnavailableError, "The service's host name could not be resolved: check bucket and region."
+    CUT = "The answer was cut before its end."
+    LATE = "No whole answer within {:g} s."
+    BROKEN = "The connection broke ({})."
+    NO_CONNECTION = "No connection to the service ({})."
+    NAME = "The service's host name could not be resolved: check bucket and region."
     CERTIFICATE = (
-        DeniedError,
         "The TLS certificate of the service could not be verified ({}): check the endpoint, the clock and "
-        "REQUESTS_CA_BUNDLE. Nothing was sent.",
+        "REQUESTS_CA_BUNDLE. Nothing was sent."
     )
-    TLS = (
-        DeniedError,
-        "No TLS connection to the service ({}): check scheme, port and any proxy. Nothing was sent.",
-    )
-    PROXY = (
-        DeniedError,
-        "The proxy refuses to connect (HTTP {}): put its login in HTTPS_PROXY or bypass it with NO_PROXY.",
-    )
+    TLS = "No TLS connection to the service ({}): check scheme, port and any proxy. Nothing was sent."
+    PROXY = "The proxy refuses to connect (HTTP {}): put its login in HTTPS_PROXY or bypass it with NO_PROXY."
 
     def error(self, circumstance: object = "") -> CosaiError:
         """Return the error; another try may help where there was no connection or it broke."""
-        kind, sentence = self.value
-        retryable = kind is UnavailableError or self is Failure.CUT
-        failure: CosaiError = kind(sentence.format(circumstance), retryable=retryable)
-        return failure
+        kind = _KINDS.get(self, UnavailableError)
+        return kind(self.format(circumstance), retryable=kind in {UnavailableError, MalformedError})
+
+
+_KINDS: dict[Failure, type[CosaiError]] = {
+    Failure.TOO_LARGE: OversizedError,
+    Failure.CUT: MalformedError,
+    **dict.fromkeys((Failure.CERTIFICATE, Failure.TLS, Failure.PROXY), DeniedError),
+}
 
 
 def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | CosaiError:
@@ -155,4 +152,7 @@ def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Co
         return Reply(status, headers, body)
     if status != 200:  # noqa: PLR2004 - the one status with an answer in its body; of others the status says enough
         return Reply(status, headers, b"")
-    return Failure.COMPRESSED.error(ascii(encoding[:20]))
+    return MalformedError(
+        f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
+        status_code=status,
+    )

@@ -41,7 +41,8 @@ from cosai_nb.service.engine import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from cosai_nb.service.credentials import Headers
+    from cosai_nb.service.engine import Collected
 
 _IDLE_S = 0.5  # after which a thread without work ends
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
@@ -55,7 +56,7 @@ class _Task:
 
     key: Any
     target: str
-    headers: Mapping[str, str]
+    headers: Headers
     timeout: float
     max_bytes: int
     until: float
@@ -91,7 +92,7 @@ class RequestsEngine:
         self._open()
 
     def _open(self) -> None:
-        route, adapter = self._route, HTTPAdapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
+        route, adapter = self._route, HTTPAdapter(pool_maxsize=MAX_CONNECTIONS)
         request = requests.PreparedRequest()
         request.method, request.url, request.headers = "GET", f"{route.url}/", {}  # type: ignore[assignment]  # enough here
         proxies = {urlsplit(route.url).scheme: route.proxy} if route.proxy else {}
@@ -104,15 +105,13 @@ class RequestsEngine:
             ) from None
         adapter.cert_verify(pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
         pool.ConnectionCls = type("Connection", (_Counted, pool.ConnectionCls), {})
-        self._adapter, self._pool = adapter, pool
+        self._pool = pool
         # a plain proxy is told the whole address, a tunnel only the path
         whole = adapter.request_url(request, proxies) != "/"
         self._prefix = route.url if whole else ""
         self._proxy_headers = adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
 
-    def start(
-        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
-    ) -> None:
+    def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; see :class:`Engine`."""
         target = self._prefix + url.removeprefix(self._route.url)
         task = _Task(key, target, headers, timeout, max_bytes, time.monotonic() + timeout)
@@ -133,11 +132,11 @@ class RequestsEngine:
                         (task, Failure.NO_CONNECTION.error("this machine starts no further thread"))
                     )
 
-    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+    def collect(self, seconds: float) -> Collected:
         """Return what has finished; see :class:`Engine`."""
         now = time.monotonic()
         earliest = min((task.until for task in self._flying), default=now)
-        collected: list[tuple[Any, Reply | CosaiError]] = []
+        collected: Collected = []
         wait: float | None = max(0.0, min(seconds, earliest - now))
         with contextlib.suppress(Empty):
             while True:
