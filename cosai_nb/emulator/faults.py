@@ -181,7 +181,7 @@ def _same_token(_: Fault, answer: Answer, params: Mapping[str, str]) -> Answer:
 def _endless_list(_: Fault, answer: Answer, params: Mapping[str, str]) -> Answer:
     if "tag" not in params:
         return answer
-    return replace(answer, body=wire.response([], next_token=str(time.monotonic_ns())))
+    return replace(answer, status=200, body=wire.response([], next_token=str(time.monotonic_ns())))
 
 
 def _twice(detail: re.Match[bytes]) -> bytes:

@@ -292,7 +292,8 @@ class Rows:
         self.row_of: dict[str, int] = {}
         self.absent: set[str] = set()
         self._columns = columns
-        self._number, self._recent = 0, list[Record]()
+        self._first = 0  # number of the first recent record
+        self._recent: list[Record] = []
         self._folded = [texts_of([], columns)]
         self.add(records)
 
@@ -300,7 +301,10 @@ class Rows:
         """Take records; a later one of the same ID replaces the earlier."""
         for record in records:
             self.row_of[record.job_id] = self.append(record)
-            (self.absent.add if record.fate == "not_found" else self.absent.discard)(record.job_id)
+            if record.fate == "not_found":
+                self.absent.add(record.job_id)
+            else:
+                self.absent.discard(record.job_id)
 
     def add_unread(self, ids: Iterable[str], why: str) -> None:
         """Say of each ID that has no record why."""
@@ -309,15 +313,15 @@ class Rows:
 
     def append(self, record: Record) -> int:
         """Take a record that no ID leads to, and return its number."""
-        self._recent.append(record)
-        self._number += 1
         if len(self._recent) >= FOLD_ROWS:
             self._fold()
-        return self._number - 1
+        self._recent.append(record)
+        return self._first + len(self._recent) - 1
 
     def _fold(self) -> None:
-        self._folded.append(texts_of(self._recent, self._columns))
-        self._recent = []
+        texts = texts_of(self._recent, self._columns)
+        # in one step: an interrupt in between would make all later numbers wrong
+        self._folded, self._first, self._recent = [*self._folded, texts], self._first + len(texts), []
 
     def frame(self, numbers: Sequence[int]) -> pd.DataFrame:
         """Return the ``jobs`` frame of some records, in this order; it takes the place of the records."""

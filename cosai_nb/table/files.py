@@ -15,10 +15,11 @@ import re
 import stat
 import uuid
 from datetime import datetime
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +29,7 @@ import pyarrow.parquet
 from cosai_nb import arguments
 from cosai_nb.errors import FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS
-from cosai_nb.table.frame import conform, frame_of, from_arrow
-from cosai_nb.table.times import Times, measure
+from cosai_nb.table.frame import conform, frame_of, from_arrow, timing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,8 @@ _SHEET_ROWS = 1_048_575
 _JSON_ROWS = 10_000
 _REFUSED = {errno.EINVAL, errno.ENOTSUP}  # by file systems that know no fsync
 _SEPARATORS = ",;\t"
-_YEAR_LAST = re.compile(r"(\d\d?)[-/.](\d\d?)[-/.]\d{4} ")
+_NO_OPENPYXL = "openpyxl is missing. Install it with pip install 'cosai_nb[excel]', or name a .csv"
+_DATE = r"\A(\d+)[-.](\d+)[-.](\d+) "
 
 
 def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -79,19 +80,15 @@ def read_jobs(path: str | os.PathLike[str]) -> pd.DataFrame:
     True
     """
     path = arguments.path(path)
-    read = _way_of(path).read
-    if read is None:
-        raise FileError(
-            f"{path} is a workbook, which is only written; a jobs frame is kept in .parquet or .csv."
-        )
+    said = _format_of(path)
+    if said == "xlsx":
+        raise FileError(f"{path} is a workbook, which is only written; keep jobs in .parquet or .csv.")
     try:
         with path.open("rb") as file:
-            return read(file)
-    except FrameError as error:
-        raise FileError(f"{path} holds no jobs frame: {error}") from error
+            return _READ[said](file)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (pa.ArrowException, ValueError, RecursionError) as error:
+    except (pa.ArrowException, ValueError, RecursionError) as error:  # FrameError, too
         raise FileError(f"{path} holds no jobs frame: {error}") from error
 
 
@@ -132,49 +129,31 @@ def write_jobs(
     path = arguments.path(path_or_stream) if stream is None else Path("The stream")
     if stream is not None and format is None:
         raise SettingsError('A stream has no suffix: say format="csv" or format="jsonl".')
-    way = _way_of(path, format)
-    if excel_safe and way is not _WAYS["csv"]:
-        raise FileError(
-            f"{path} is no CSV, which is the one thing that excel_safe=True changes; leave it out."
-        )
-    if way.write is _write_xlsx:
-        _openpyxl(path)
+    said = _format_of(path, format)
+    if excel_safe and said != "csv":
+        raise FileError(f"{path} is no CSV, all that excel_safe=True changes; leave it out.")
     exact = conform(jobs)
     try:
-        table = way.prepare(exact)
-        if excel_safe:
-            table = _without_formulas(table)
+        table = pa.Table.from_pandas(exact, preserve_index=False)
+        if said != "parquet":
+            table = _plain(table, excel_safe=excel_safe)
         if stream is None:
-            write_whole(path, lambda file: way.write(table, file))
+            write_whole(path, lambda file: _WRITE[said](table, file))
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise FileError(f"{path} cannot be written: a column holds what no such file can: {error}") from error
     if stream is not None:
-        _pour(way, table, stream)
+        _pour(said, table, stream)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that a reader, or a power cut, sees the old one or the new one, never half of it.
 
-    A link is followed and the mode of a file that was there is kept; into a pipe or a device is written straight.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    write : callable
-        Is given a binary file to write to.
-
-    Raises
-    ------
-    OSError
-        Where that is not possible, for the caller to word; what was there is as it was.
+    A link is followed and the mode of a file that was there is kept; into a pipe or a device is written straight. An OSError
+    is for the caller to word; what was there is as it was.
     """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        mode = None
+    mode = path.stat().st_mode if path.exists() else None
     if mode is not None and not stat.S_ISREG(mode):
         content = io.BytesIO()  # Parquet asks where it stands, and a pipe cannot tell
         write(content)
@@ -213,8 +192,8 @@ def _sync(handle: int) -> None:
 
 def check_destination(path: Path, format: Format | None = None) -> None:  # noqa: A002 - as write_jobs
     """Raise FileError where :func:`write_jobs` could not write: ask before a long call, not after it."""
-    if _way_of(path, format).write is _write_xlsx:
-        _openpyxl(path)
+    if _format_of(path, format) == "xlsx" and find_spec("openpyxl") is None:
+        raise FileError(f"{path} cannot be written: {_NO_OPENPYXL}.")
     check_folder(path)
 
 
@@ -252,74 +231,42 @@ def decoded(content: bytes) -> str:
 # --- the four formats ---
 
 
-class _Way(NamedTuple):
-    """How one format is read, what is made of a frame before the file is opened, and how that is written."""
-
-    read: Callable[[Any], pd.DataFrame] | None
-    prepare: Callable[[pd.DataFrame], pa.Table]
-    write: Callable[[pa.Table, Any], object]
-
-
-def _way_of(path: Path, format: str | None = None) -> _Way:  # noqa: A002 - as write_jobs
-    if format is not None and format not in _WAYS:
-        raise SettingsError(f"format={format!r} is none of {', '.join(_WAYS)}.")
+def _format_of(path: Path, format: str | None = None) -> str:  # noqa: A002 - as write_jobs
+    if format is not None and format not in _WRITE:
+        raise SettingsError(f"format={format!r} is none of {', '.join(_WRITE)}.")
     said = format or path.suffix.lower().removeprefix(".")
-    if said not in _WAYS:
+    if said not in _WRITE:
         raise FileError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; a jobs frame is kept in .parquet or .csv, or in .jsonl, and "
-            "written to .xlsx."
+            f"{path} ends in {path.suffix or 'nothing'!r}: use .parquet or .csv, .jsonl or .xlsx."
         )
-    return _WAYS[said]
+    return said
 
 
-def _pour(way: _Way, table: pa.Table, stream: Any) -> None:
+def _pour(said: str, table: pa.Table, stream: Any) -> None:
     """Write to an open stream; a text stream that has bytes below it, such as sys.stdout, gets UTF-8 there."""
     if isinstance(stream, io.TextIOBase) and not hasattr(stream, "buffer"):
         content = io.BytesIO()
-        way.write(table, content)
+        _WRITE[said](table, content)
         stream.write(content.getvalue().decode())
         return
     stream.flush()
-    way.write(table, getattr(stream, "buffer", stream))
+    _WRITE[said](table, getattr(stream, "buffer", stream))
     stream.flush()
 
 
-def _table_of(jobs: pd.DataFrame) -> pa.Table:
-    return pa.Table.from_pandas(jobs, preserve_index=False)
-
-
-def _plain_table_of(jobs: pd.DataFrame) -> pa.Table:
-    """Return a table without what text formats do not know: categories are text, and so are timedeltas."""
-    spans = {
-        name: jobs[name].map(str, na_action="ignore") for name in jobs.select_dtypes("timedelta").columns
-    }
-    table = _table_of(jobs.assign(**spans))
-    for position, column in enumerate(table.schema):
+def _plain(table: pa.Table, *, excel_safe: bool) -> pa.Table:
+    """Make text of categories and timedeltas, which text formats do not know; on demand none that a spreadsheet runs."""
+    columns, names = [], table.column_names
+    for column in table.columns:
         if pa.types.is_dictionary(column.type):
-            table = table.set_column(position, column.name, table[position].cast(column.type.value_type))
-    return table
-
-
-def _without_formulas(table: pa.Table) -> pa.Table:
-    for position, column in enumerate(table.schema):
-        if pa.types.is_large_string(column.type) or pa.types.is_string(column.type):
-            safe = pc.replace_substring_regex(table[position], _FORMULA, r"'\1")
-            table = table.set_column(position, column.name, safe)
-    return table.rename_columns(
-        [f"'{name}" if re.match(_FORMULA, name) else name for name in table.column_names]
-    )
-
-
-def _read_parquet(file: BinaryIO) -> pd.DataFrame:
-    return conform(from_arrow(pa.parquet.read_table(file)))
-
-
-def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    pa.parquet.write_table(table, file, compression="zstd")
-
-
-def _write_csv(table: pa.Table, file: BinaryIO) -> None:
-    pa.csv.write_csv(table, file)
+            columns.append(column.cast(column.type.value_type))
+        elif pa.types.is_duration(column.type):
+            columns.append(pa.array(column.to_pandas().map(str, na_action="ignore"), pa.large_string()))
+        else:
+            columns.append(column)
+        if excel_safe and columns[-1].type in {pa.string(), pa.large_string()}:
+            columns[-1] = pc.replace_substring_regex(columns[-1], _FORMULA, r"'\1")
+    return pa.table(columns, [re.sub(_FORMULA, r"'\1", name) for name in names] if excel_safe else names)
 
 
 def _read_csv(file: io.BufferedReader) -> pd.DataFrame:
@@ -356,48 +303,28 @@ def _from_spreadsheet(texts: pd.DataFrame) -> pd.DataFrame:
             texts[name] = texts[name].str.replace(",", ".")
         elif column.dtype == "datetime64[ms, UTC]":
             texts[name] = _times_from_spreadsheet(texts[name])
-    empty = texts["timing_ok"].isna().to_numpy()
+    empty = texts["timing_ok"].isna()
     jobs = conform(texts.assign(timing_ok=texts["timing_ok"].fillna("false")))
-    if empty.any():
-        *times, observed = (
-            jobs[name].dt.tz_convert(None).to_numpy()
-            for name in ("creation_time", "start_time", "end_time", "observed_at")
-        )
-        creation, start, end = (Times(values, np.zeros(len(jobs), bool)) for values in times)
-        outcome: Any = jobs["outcome"].cat.codes.to_numpy()
-        again = measure(outcome, creation=creation, start=start, end=end, observed_at=observed)
-        jobs["timing_ok"] = np.where(empty, again.timing_ok, jobs["timing_ok"])
-    return jobs
+    return jobs.assign(timing_ok=jobs["timing_ok"].mask(empty, timing_of(jobs)))
 
 
 def _times_from_spreadsheet(texts: pd.Series[Any]) -> pd.Series[Any]:
     """Bring local forms of the UTC times that were written back to ISO, where day and month cannot be mistaken."""
-    dates = [found.groups() for found in map(_YEAR_LAST.match, texts.dropna()) if found]
-    day_first, month_first = (any(int(date[place]) > 12 for date in dates) for place in (0, 1))  # noqa: PLR2004 - months
-    orders = ["%Y/%m/%d", *(["%d/%m/%Y"] if day_first else []), *(["%m/%d/%Y"] if month_first else [])]
-    if day_first and month_first:
-        orders = orders[:1]
-
-    def read(text: str) -> str:
-        date, _, clock = text.replace("T", " ").partition(" ")
-        moment = f"{re.sub('[-.]', '/', date)} {clock}"
-        for order in orders:
-            for shape in ("%H:%M:%S", "%H:%M:%S.%f", "%I:%M:%S %p"):
-                with contextlib.suppress(ValueError):
-                    return datetime.strptime(moment, f"{order} {shape}").isoformat() + "Z"  # noqa: DTZ007 - it was UTC
-        return text
-
-    return texts.map(read, na_action="ignore")
+    local = texts.str.replace("T", " ").str.replace(_DATE, r"\1/\2/\3 ", regex=True)
+    day_first, month_first = local.str.extract(r"\A(\d\d?)/(\d\d?)/\d{4} ").astype(float).max() > 12  # noqa: PLR2004 - months
+    orders = ["%Y/%m/%d"]
+    if day_first != month_first:
+        orders.append("%d/%m/%Y" if day_first else "%m/%d/%Y")
+    times = pd.Series(pd.NaT, texts.index, "datetime64[ns]")
+    for order, clock in product(orders, ("%H:%M:%S", "%H:%M:%S.%f", "%I:%M:%S %p")):
+        times = times.fillna(pd.to_datetime(local, format=f"{order} {clock}", errors="coerce"))
+    return texts.where(times.isna(), times.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
 
 def _read_jsonl(file: BinaryIO) -> pd.DataFrame:
     rows = [json.loads(line) for line in file if line.strip()]
-    if not rows:
-        return frame_of([])
-    jobs = conform(
-        pd.DataFrame(rows, dtype=object)
-    )  # as objects, for pandas makes floats of whole numbers with gaps
-    return jobs.infer_objects()
+    # as objects, for pandas makes floats of whole numbers with gaps
+    return conform(pd.DataFrame(rows, dtype=object)).infer_objects() if rows else frame_of([])
 
 
 def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
@@ -405,10 +332,9 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
         if pa.types.is_timestamp(column.type):
             table = table.set_column(position, column.name, _iso(table[position]))
     for batch in table.to_batches(max_chunksize=_JSON_ROWS):
-        lines = [
-            json.dumps(row, ensure_ascii=False, allow_nan=False, default=str) for row in batch.to_pylist()
-        ]
-        file.write("".join(f"{line}\n" for line in lines).encode())
+        for row in batch.to_pylist():
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
+            file.write(f"{line}\n".encode())
 
 
 def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -420,30 +346,21 @@ def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(texts, "Z", "") if times.type.tz else texts
 
 
-def _openpyxl(path: Path | str) -> Any:
+def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
     try:
         import openpyxl  # noqa: PLC0415 - an extra
-        import openpyxl.cell  # noqa: PLC0415
+        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
     except ImportError:
-        raise FileError(
-            f"{path} cannot be written: openpyxl is missing. Install it with pip install 'cosai_nb[excel]', or name a .csv."
-        ) from None
-    return openpyxl
-
-
-def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
+        raise OSError(None, _NO_OPENPYXL) from None
     if len(table) > _SHEET_ROWS:
-        raise OSError(
-            None, f"a sheet holds {_SHEET_ROWS:,} rows, and these are {len(table):,}; write a .parquet"
-        )
-    openpyxl = _openpyxl("The workbook")
+        raise OSError(None, f"a sheet holds {_SHEET_ROWS:,} rows, not {len(table):,}; write a .parquet")
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("jobs")
 
     def cell(value: Any) -> Any:
         if not isinstance(value, str):
             return value.replace(tzinfo=None) if isinstance(value, datetime) else value
-        written = openpyxl.cell.WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
+        written = WriteOnlyCell(sheet, re.sub(_NOT_IN_XML, "\ufffd", value))
         written.data_type = "s"  # a text that begins with = is no formula
         return written
 
@@ -454,9 +371,14 @@ def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
     book.save(file)
 
 
-_WAYS = {
-    "parquet": _Way(_read_parquet, _table_of, _write_parquet),
-    "csv": _Way(_read_csv, _plain_table_of, _write_csv),
-    "jsonl": _Way(_read_jsonl, _plain_table_of, _write_jsonl),
-    "xlsx": _Way(None, _plain_table_of, _write_xlsx),
+_READ: dict[str, Callable[[Any], pd.DataFrame]] = {
+    "parquet": lambda file: conform(from_arrow(pa.parquet.read_table(file))),
+    "csv": _read_csv,
+    "jsonl": _read_jsonl,
+}
+_WRITE: dict[str, Callable[[pa.Table, Any], object]] = {
+    "parquet": lambda table, file: pa.parquet.write_table(table, file, compression="zstd"),
+    "csv": lambda table, file: pa.csv.write_csv(table, file),  # noqa: PLW0108 - looked up when it is called
+    "jsonl": _write_jsonl,
+    "xlsx": _write_xlsx,
 }

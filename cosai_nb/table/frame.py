@@ -48,6 +48,7 @@ OUTCOME = pd.CategoricalDtype(pd.Index([outcome.value for outcome in Outcome], d
 REQUIRED = ("JobId", "State", "CreationTime", "StartTime", "EndTime")
 """What :func:`add_timings` cannot do without, by the service's own names."""
 
+_CATEGORIES = {"fate", *(column.name for column in WIRE if column.dtype == "category")}
 _TIMES = ("creation_time", "start_time", "end_time")
 _POSITION = {str(outcome): position for position, outcome in enumerate(Outcome)}
 _OF_STATE = {str(state): _POSITION[outcome] for state, outcome in OUTCOME_OF_STATE.items()}
@@ -107,11 +108,10 @@ def texts_of(records: Sequence[Record], columns: Sequence[str] = ()) -> pa.Table
     """
     names = [*(column.name for column in WIRE), *columns]
     job_ids, fates, observed, errors, values = _columns_of(records, 5)
-    cells = dict(
-        zip(names, _columns_of([row or (None,) * len(names) for row in values], len(names)), strict=True)
-    )
+    values = [row or (None,) * len(names) for row in values]
+    cells = dict(zip(names, _columns_of(values, len(names)), strict=True))
     cells |= {"job_id": job_ids, "error": errors, "fate": fates}
-    texts = {name: arrow_text(cells[name], categories=_is_category(name)) for name in cells}
+    texts = {name: arrow_text(cells[name], categories=name in _CATEGORIES) for name in cells}
     return pa.table(texts | {"observed_ms": pa.array(observed, pa.int64())})
 
 
@@ -130,23 +130,14 @@ def frame_from(texts: pa.Table) -> pd.DataFrame:
     observed = own.pop("observed_ms").fill_null(NAT).to_numpy(zero_copy_only=False).copy().view("M8[ms]")
     # a clock that is thousands of years off says nothing
     observed[(observed < EARLIEST) | (observed >= LATEST)] = "NaT"
-    fates = own.pop("fate")
-    jobs = _assembled(
-        own,
-        times={name: parse_times(own[name]) for name in _TIMES},
-        fates=_positions(fates, _POSITION, other=-1),
-        observed_at=observed,
-        index=pd.RangeIndex(len(texts)),
-    )
+    times = {name: parse_times(own[name]) for name in _TIMES}
+    outcome = _outcomes(own["state"], _positions(own.pop("fate"), _POSITION, other=-1))
+    jobs = _assembled(own, times, outcome, observed, pd.RangeIndex(len(texts)))
     return jobs.assign(**{name: text_array(own[name]) for name in own if name not in COLUMNS})
 
 
 def _in_one(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy one, too
-
-
-def _is_category(name: str) -> bool:
-    return name == "fate" or (name in COLUMNS and COLUMNS[name].dtype == "category")
 
 
 def add_timings(
@@ -231,13 +222,9 @@ def add_timings(
     else:
         moments = np.concatenate([each.values for each in times.values()])
         observed = np.full(len(frame), np.fmax.reduce(moments, initial=np.datetime64("NaT")), "M8[ms]")
-    return _assembled(
-        texts | {"error": nothing},
-        times=times,
-        fates=np.full(len(frame), -1, np.int8),
-        observed_at=observed,
-        index=frame.index,
-    )
+    texts["error"] = nothing
+    outcome = _outcomes(texts["state"], np.full(len(frame), -1, np.int8))
+    return _assembled(texts, times, outcome, observed, frame.index)
 
 
 def conform(frame: pd.DataFrame) -> pd.DataFrame:
@@ -331,6 +318,14 @@ def progress_of(jobs: pd.DataFrame) -> NDArray[np.int8]:
     table = np.array([PROGRESS.get(label, 0) for label in outcome.categories] + [0], np.int8)
     progress: NDArray[np.int8] = table[outcome.codes]
     return progress
+
+
+def timing_of(jobs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return ``timing_ok`` as it follows from the outcomes and times of a frame."""
+    *moments, observed_at = (jobs[name].dt.tz_convert(None).to_numpy() for name in (*_TIMES, "observed_at"))
+    creation, start, end = (Times(values, np.zeros(len(jobs), bool)) for values in moments)
+    outcome: Any = jobs["outcome"].cat.codes.to_numpy()
+    return measure(outcome, creation=creation, start=start, end=end, observed_at=observed_at).timing_ok
 
 
 _UNIQUE: WeakValueDictionary[int, Any] = WeakValueDictionary()  # Arrow data never changes: one look is enough
@@ -448,12 +443,11 @@ def table_of(frame: object) -> pd.DataFrame:
     repeated = frame.columns[frame.columns.duplicated()].unique()
     if len(repeated):
         raise FrameError(f"Columns stand more than once: {_shown(repeated)}. Keep one of each.")
-    by_arrow = [label for label, dtype in frame.dtypes.items() if isinstance(dtype, pd.ArrowDtype)]
+    by_arrow: list[Any] = [label for label, dtype in frame.dtypes.items() if isinstance(dtype, pd.ArrowDtype)]
     if by_arrow:
-        held = from_arrow(pa.Table.from_pandas(frame[by_arrow], preserve_index=False))
         frame = frame.copy(deep=False)
-        for position, label in enumerate(by_arrow):
-            frame[label] = held.iloc[:, position].array
+        held = from_arrow(pa.Table.from_pandas(frame[by_arrow], preserve_index=False))
+        frame[by_arrow] = held.set_axis(frame.index)
     return frame
 
 
@@ -466,14 +460,13 @@ def text_of(column: pd.Series[Any]) -> pa.Array:
     ['a', None, '7']
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        labels, codes = column.cat.categories.to_series(), column.cat.codes.to_numpy()
+        return text_of(labels).take(pa.array(codes, mask=codes < 0))
     if column.dtype == TEXT:
-        texts = pa.array(column.array, pa.large_string())
-        return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+        return _in_one(column.array.__arrow_array__())
     missing = column.isna()
-    return arrow_text(
-        [None if gone else str(value) for value, gone in zip(column.array, missing, strict=True)]
-    )
+    texts = [None if gone else str(value) for value, gone in zip(column.array, missing, strict=True)]
+    return arrow_text(texts)
 
 
 # --- times as users have them ---
@@ -586,8 +579,6 @@ def _exact(column: pd.Series[Any], spec: Column) -> Any:
 
 
 def _exact_outcome(column: pd.Series[Any]) -> Any:
-    if column.dtype == OUTCOME and not column.isna().any():
-        return column.array
     texts = text_of(column)
     codes = pc.index_in(texts, pa.array(list(Outcome), texts.type))
     _refuse_misfit(column, codes.is_null(), f"one of {', '.join(Outcome)}")
@@ -623,16 +614,8 @@ def _shortened(text: str) -> str:
 
 
 def _assembled(
-    texts: Mapping[str, pa.Array],
-    *,
-    times: Mapping[str, Times],
-    fates: NDArray[np.int8],
-    observed_at: NDArray[np.datetime64],
-    index: pd.Index[Any],
+    texts: Mapping[str, pa.Array], times: Mapping[str, Times], outcome: Any, observed_at: Any, index: Any
 ) -> pd.DataFrame:
-    is_job = fates < 0
-    outcome = np.where(is_job, _positions(texts["state"], _OF_STATE, other=_POSITION["unknown"]), fates)
-    _warn_of_unknown(texts["state"].filter(pa.array(is_job & (outcome == _POSITION["unknown"]))))
     creation, start, end = (times[name] for name in _TIMES)
     measured = measure(outcome, creation=creation, start=start, end=end, observed_at=observed_at)
     code = category_array(texts["code"])
@@ -645,13 +628,20 @@ def _assembled(
         "outcome": pd.Categorical.from_codes(outcome, dtype=OUTCOME),
         "code": code.remove_categories(["Success"]) if "Success" in code.categories else code,
     }
+    made = {"category": category_array, "str": text_array}
     columns = {
-        name: ready[name]
-        if name in ready
-        else (category_array if column.dtype == "category" else text_array)(texts[name])
+        name: ready[name] if name in ready else made[column.dtype](texts[name])
         for name, column in COLUMNS.items()
     }
     return pd.DataFrame(columns, index=index, copy=False)
+
+
+def _outcomes(states: pa.Array, fates: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return what became of each ID, which a job's State says; warn of those that no document lists."""
+    unknown = _POSITION["unknown"]
+    outcome = np.where(fates < 0, _positions(states, _OF_STATE, other=unknown), fates)
+    _warn_of_unknown(states.filter(pa.array((fates < 0) & (outcome == unknown))))
+    return outcome
 
 
 def _positions(texts: pa.Array, of: Mapping[str, int], *, other: int) -> NDArray[np.int8]:
@@ -663,15 +653,13 @@ def _positions(texts: pa.Array, of: Mapping[str, int], *, other: int) -> NDArray
 
 
 def _warn_of_unknown(states: pa.Array) -> None:
-    counts = Counter(states.to_pylist()).most_common()
+    counts = Counter("no State" if state is None else _shortened(state) for state in states.to_pylist())
     if counts:
-        shown = ", ".join(
-            f"{'no State' if state is None else repr(state[:_SHOWN_CHARACTERS])}: {count}"
-            for state, count in counts[:_SHOWN_STATES]
-        )
-        more = f" and {len(counts) - _SHOWN_STATES} other states" if len(counts) > _SHOWN_STATES else ""
+        shown = [f"{state}: {count}" for state, count in counts.most_common(_SHOWN_STATES)]
+        if len(counts) > _SHOWN_STATES:
+            shown.append(f"{len(counts) - _SHOWN_STATES} other states")
         warnings.warn(
-            f"{len(states)} jobs have a State that no document lists ({shown}{more}); they are kept with outcome "
+            f"{len(states)} jobs have a State that no document lists ({', '.join(shown)}); they are kept with outcome "
             "'unknown', count as unfinished and are in no rate.",
             UnknownStateWarning,
             stacklevel=5,

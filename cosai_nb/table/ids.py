@@ -65,9 +65,7 @@ def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[
     if not any(map(_LOOKS_LIKE_AN_ID.fullmatch, ids)):
         seen = content.replace(b"\0", b"")[:_SHOWN].decode("ascii", "replace").strip()
         what = f"it begins with {seen!a}" if content.strip() else "it is empty"
-        raise FileError(
-            f"{name} holds no job IDs: {what}. Give one ID a line, or a table with a column JobId."
-        )
+        raise FileError(f"{name} holds no job IDs: {what}. Give one ID a line, or a column JobId.")
     return ids
 
 
@@ -81,8 +79,6 @@ def ids_of(job_ids: Any) -> Any:
     """
     if hasattr(job_ids, "columns") or type(job_ids).__module__.partition(".")[0] == "pandas":
         return job_ids  # tables are refused later, and what pandas holds is iterated as it is
-    if isinstance(job_ids, pa.Array | pa.ChunkedArray):
-        return job_ids.to_pylist()
     if hasattr(job_ids, "__arrow_c_stream__"):
         return pa.chunked_array(job_ids).to_pylist()
     return pa.array(job_ids).to_pylist() if hasattr(job_ids, "__arrow_c_array__") else job_ids
@@ -121,9 +117,8 @@ def _ids_of_parquet(content: bytes) -> list[str]:
 
 
 def _ids_of_text(text: str) -> list[str]:
-    text = re.sub(
-        "\r\n?", "\n", text
-    )  # str.splitlines knows further line ends, which old code pages use as letters
+    # str.splitlines knows further line ends, which old code pages use as letters
+    text = re.sub("\r\n?", "\n", text)
     lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         return []
@@ -133,16 +128,13 @@ def _ids_of_text(text: str) -> list[str]:
     header = next(csv.reader(lines[:1], delimiter=separator))
     place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
     if place is not None:
-        table = io.StringIO(
-            f"\n{text}".partition(f"\n{lines[0]}\n")[2]
-        )  # whole, for a cell may hold line ends
+        # whole, for a cell may hold line ends
+        table = io.StringIO(f"\n{text}".partition(f"\n{lines[0]}\n")[2])
         cells = [_bare(row[place]) for row in csv.reader(table, delimiter=separator) if len(row) > place]
         return [cell for cell in cells if cell and not cell.startswith("#")]
     split = [[bare for cell in re.split(f"[{_SEPARATORS}]", line) if (bare := _bare(cell))] for line in lines]
     if len(split) > 1 and any(len(cells) > 1 for cells in split):
-        raise ValueError(
-            f"it has several columns and none is called JobId; the first line is {lines[0][:_SHOWN]!a}"
-        )
+        raise ValueError(f"it has several columns and none is called JobId, as in {lines[0][:_SHOWN]!a}")
     return [cell for cells in split for cell in cells]
 
 

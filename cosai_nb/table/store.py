@@ -33,7 +33,7 @@ import re
 import time
 import uuid
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -41,7 +41,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cosai_nb.arguments import path as path_of
+from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
 from cosai_nb.table.files import write_whole
@@ -49,13 +49,15 @@ from cosai_nb.table.frame import TEXT, conform, from_arrow, progress_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
 
 Parts = dict[str, tuple[str, ...]]
 """Names of parts, each with the texts beyond the schema that it holds."""
+_Among = tuple[tuple[str, ...], Callable[[pa.Table], Any]]
+"""Which observations to read: the columns that decide, read of all of them, and how."""
 T = TypeVar("T")
 
 FORMAT = 1
@@ -64,10 +66,10 @@ PART_ROWS = 1_000_000
 
 _FORMAT_KEY = b"cosai_nb.store"
 _SET_ASIDE, _LISTED = "_set-aside", "_listed"
-_ABANDONED_AFTER_S = 3600.0
-_GROUP_ROWS = (
-    65_536  # a question to a compacted store reads the row groups that answer it, not a million rows
-)
+_LEFT = re.compile(r"\.jobs-.*\.tmp")
+_ABANDONED_S = 3600.0  # a younger file may still be growing
+# a question to a compacted store reads the row groups that answer it, not a million rows
+_GROUP_ROWS = 65_536
 _READ_TRIES = 20
 _NEEDED = ("job_id", "outcome", "observed_at")
 _PART = "_part"
@@ -83,8 +85,6 @@ _SCHEMA = pa.schema(
     [(column.name, _ARROW[column.dtype]) for column in COLUMNS.values()],
     metadata={_FORMAT_KEY: str(FORMAT).encode()},
 )
-_DECISIVE = pa.schema([_SCHEMA.field(name) for name in ("job_id", "outcome", "creation_time")])
-"""What is read of all observations, to decide which of them to read whole."""
 
 
 class JobStore:
@@ -120,20 +120,15 @@ class JobStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = path_of(folder)
+        self.folder = arguments.path(folder)
         self._checked: Parts = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files = sorted(path.name for path in self.folder.glob("*.parquet") if _is_seen(path))
         except OSError as error:
-            raise FileError(
-                f"{self.folder} cannot be a store ({error.strerror}): name a folder that is new or holds a store."
-            ) from None
+            raise FileError(f"{self.folder} cannot be a store: {error.strerror}. Name another.") from None
         if files and not any(map(PART_NAME.fullmatch, files)):
-            raise FileError(
-                f"{self.folder} is no store: it holds {files[0]} and no part of a store. Name a folder of its own, so that "
-                "nobody else's files are moved."
-            )
+            raise FileError(f"{self.folder} is no store: it holds {files[0]}. Name a folder of its own.")
 
     def __repr__(self) -> str:
         return f"JobStore({str(self.folder)!r})"
@@ -165,11 +160,12 @@ class JobStore:
         """
         among = _among(job_ids)
         newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, among=among)))
-        is_job = ~newest["outcome"].isin(NOT_A_JOB)
-        twice = newest["job_id"].duplicated(keep=False)  # a job, and that it is no longer known
-        jobs = conform(newest[is_job | ~twice].reset_index(drop=True))
-        is_job, twice = (each[is_job | ~twice].to_numpy() for each in (is_job, twice))
-        return jobs.assign(last_seen=jobs["observed_at"].where(is_job), forgotten=twice)
+        known = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
+        # twice stands a job that the service no longer knows
+        twice = newest["job_id"].duplicated(keep=False).to_numpy()
+        kept = known | ~twice
+        jobs = conform(newest[kept].reset_index(drop=True))
+        return jobs.assign(last_seen=jobs["observed_at"].where(known[kept]), forgotten=twice[kept])
 
     def ended_ids(self, job_ids: Iterable[str] | None = None, columns: Collection[str] = ()) -> set[str]:
         """Return the IDs, or those of ``job_ids``, whose jobs need not be queried again.
@@ -214,7 +210,8 @@ class JobStore:
             return pc.if_else(created.is_null(), _is_ended(seen), inside)
 
         columns = ["job_id", "tag", "queue_id", "outcome", "creation_time"]
-        seen = self._read(lambda parts: read_parts(self.folder, parts, columns, here))
+        among = ("creation_time", "outcome"), here
+        seen = self._read(lambda parts: read_parts(self.folder, parts, columns, among))
         return from_arrow(seen.select(columns))
 
     def add(self, jobs: pd.DataFrame) -> int:
@@ -262,17 +259,14 @@ class JobStore:
         No lock is needed: a part is unlinked only after parts that hold its observations are durable, and its name says
         what was in it. The worst that two compactions at once can do is to write the same observations twice.
         """
-        old, (newest, queried) = self._read(
-            lambda parts: (parts, _newest(parts, read_parts(self.folder, parts)))
-        )
-        new = set()
+        old, newest, queried = self._read(lambda all_: (all_, *_newest(all_, read_parts(self.folder, all_))))
+        new: Parts = {}
         for texts in dict.fromkeys(queried):
             alike = newest[np.fromiter((each == texts for each in queried), bool, len(newest))]
             for first in range(0, len(alike), PART_ROWS):
-                part = alike.iloc[first : first + PART_ROWS][[*COLUMNS, *texts]]
-                name = write_part(self.folder, part)
-                self._checked[name] = texts
-                new.add(name)
+                part = alike.iloc[first : first + PART_ROWS]
+                new[write_part(self.folder, part[[*COLUMNS, *texts]])] = texts
+        self._checked |= new
         replaced = [name for name in old if name not in new]
         try:
             for name in replaced:
@@ -294,7 +288,7 @@ class JobStore:
                 continue
             except pa.ArrowInvalid as error:
                 if checked_again:
-                    raise FileError(f"The store {self.folder} cannot be read: {error}") from error
+                    raise FileError(f"A part of the store {self.folder} {error}.") from error
                 checked_again = True
                 self._checked.clear()
         raise FileError(f"The store {self.folder} is rewritten faster than it can be read: try again.")
@@ -345,34 +339,23 @@ def _is_ended(seen: pa.Table) -> Any:
 # --- reading parts: all of them, or only the rows that a question is about ---
 
 
-def _among(job_ids: Iterable[str] | None) -> Callable[[pa.Table], Any] | None:
+def _among(job_ids: Iterable[str] | None) -> _Among | None:
     """Return what chooses the observations of some jobs."""
     if job_ids is None:
         return None
     if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
         raise SettingsError(f"job_ids is {type(job_ids).__name__}: pass a list of IDs, such as [job_id].")
     wanted = pa.array([str(job_id) for job_id in job_ids], pa.string())
-    return lambda seen: pc.is_in(seen["job_id"], value_set=wanted)
+    return ("job_id",), lambda seen: pc.is_in(seen["job_id"], value_set=wanted)
 
 
 def read_parts(
-    folder: Path,
-    parts: Parts,
-    columns: Sequence[str] | None = None,
-    among: Callable[[pa.Table], Any] | None = None,
+    folder: Path, parts: Parts, columns: Sequence[str] | None = None, among: _Among | None = None
 ) -> pa.Table:
     """Read parts, or those of their rows that ``among`` chooses, as one table; a column that a part lacks is null there.
 
     Without ``columns`` all are read, the parts' further texts with them. ``_part`` says from which part a row is.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where another process has compacted a part away: list the names again.
-    FileError
-        Where a part cannot be read now; names it and the reason.
-    pyarrow.ArrowInvalid
-        Where a part was damaged since it was checked; names it.
+    FileNotFoundError says that another process has compacted a part away, ArrowInvalid that one was damaged meanwhile.
     """
     texts = _all_texts(parts) if columns is None else []
     fields = [*map(_SCHEMA.field, columns or _SCHEMA.names), *(pa.field(text, pa.string()) for text in texts)]
@@ -380,40 +363,49 @@ def read_parts(
     paths = [folder / name for name in parts]
     masks: list[Any] = [None] * len(paths)
     if among is not None:
-        decisive = [_read_part(path, _DECISIVE) for path in paths]
+        schema_of_all = pa.schema(map(_SCHEMA.field, among[0]))
+        decisive = [_read_part(path, schema_of_all) for path in paths]
         # once for all parts: pyarrow would build the set of IDs that are looked for again at each call
-        mask = among(pa.concat_tables([_DECISIVE.empty_table(), *decisive]))
+        mask = among[1](pa.concat_tables([schema_of_all.empty_table(), *decisive]))
         ends = np.cumsum([len(rows) for rows in decisive])
         masks = [mask.slice(end - len(rows), len(rows)) for end, rows in zip(ends, decisive, strict=True)]
-    tables = [
-        _read_part(path, schema, *each) for path, *each in zip(paths, range(len(paths)), masks, strict=True)
-    ]
+    numbered = enumerate(zip(paths, masks, strict=True))
+    tables = [_read_part(path, schema, number, mask) for number, (path, mask) in numbered]
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
 def _read_part(path: Path, schema: pa.Schema, number: int = 0, mask: Any = None) -> pa.Table:
     """Read the columns of one part; with a mask only the row groups that it leaves something of."""
+    with _reading(path), path.open("rb") as file:
+        part = pq.ParquetFile(file)
+        if mask is None:
+            return _fitted(part.read(columns=schema.names), schema, number)
+        tables, first = [schema.empty_table()], 0
+        for group in range(part.num_row_groups):
+            here = mask.slice(first, part.metadata.row_group(group).num_rows)
+            first += len(here)
+            if pc.any(here).as_py():
+                rows = part.read_row_group(group, columns=schema.names)
+                tables.append(_fitted(rows, schema, number).filter(here))
+        return pa.concat_tables(tables)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell a part that cannot be read now (no right to it, too many open files, a bad disk) from one that is damaged."""
     try:
-        with path.open("rb") as file:
-            part = pq.ParquetFile(file)
-            if mask is None:
-                return _fitted(part.read(columns=schema.names), schema, number)
-            tables, first = [schema.empty_table()], 0
-            for group in range(part.num_row_groups):
-                here = mask.slice(first, part.metadata.row_group(group).num_rows)
-                first += len(here)
-                if pc.any(here).as_py():
-                    rows = part.read_row_group(group, columns=schema.names)
-                    tables.append(_fitted(rows, schema, number).filter(here))
-            return pa.concat_tables(tables)
-    except (FileNotFoundError, MemoryError):
+        yield
+    except FileNotFoundError:
         raise
     except OSError as error:
         if not error.errno:  # pyarrow says so, of what it read
-            raise pa.ArrowInvalid(f"{path.name}: {error}") from None
-        raise _unreadable(path, error) from None
+            raise pa.ArrowInvalid(f"cannot be read ({path.name}: {error})") from None
+        raise FileError(
+            f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
+            "See to that and try again."
+        ) from None
     except pa.ArrowException as error:
-        raise pa.ArrowInvalid(f"{path.name}: {error}") from None
+        raise pa.ArrowInvalid(f"cannot be read ({path.name}: {error})") from None
 
 
 def _fitted(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
@@ -431,13 +423,7 @@ def _fitted(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
 
 
 def write_part(folder: Path, seen: pd.DataFrame) -> str:
-    """Write observations as one part and return its name; when this returns, they survive a power cut.
-
-    Raises
-    ------
-    FileError
-        Where the folder cannot be written; what was there is as it was.
-    """
+    """Write observations as one part and return its name; when this returns, they survive a power cut."""
     sink = pa.BufferOutputStream()
     pq.write_table(_table_of(seen), sink, compression="zstd", row_group_size=_GROUP_ROWS)
     content = sink.getvalue()
@@ -465,10 +451,11 @@ def _table_of(jobs: pd.DataFrame) -> pa.Table:
 
 
 def _place(store: Path, target: Path, content: Any) -> None:
-    if target.exists():
-        return
     try:
-        write_whole(target, lambda file: file.write(content))
+        if target.parent != store:
+            target.parent.mkdir(exist_ok=True)
+        if not target.exists():
+            write_whole(target, lambda file: file.write(content))
     except OSError as error:
         raise FileError(
             f"The store {store} could not be written ({error.strerror or error}): what it held is unchanged. "
@@ -485,78 +472,45 @@ def _is_seen(path: Path) -> bool:
 
 
 def valid_parts(folder: Path, checked: Parts) -> Parts:
-    """Return the names of all valid parts in order, each with its further texts; move aside what is none, and warn of it.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    checked : dict
-        Parts that were checked before; grows. A part never changes, so each is checked once.
-
-    Raises
-    ------
-    FileError
-        Where the folder, or a part that was not checked yet, cannot be read; then nothing is moved.
-    """
+    """Return all valid parts in order; move aside what is none, and warn of it. Each is checked once: it never changes."""
     try:
         entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
         raise FileError(f"The store {folder} cannot be read ({error.strerror}).") from None
     parts = {}
     for entry in entries:
-        with contextlib.suppress(FileNotFoundError):  # compacted away since the folder was listed
+        try:
             if entry.suffix == ".parquet" and _is_seen(entry):
                 if entry.name not in checked:
-                    flaw, texts = _flaw(entry)
-                    if flaw:
-                        _set_aside(entry, flaw)
-                        continue
-                    checked[entry.name] = texts
+                    checked[entry.name] = _texts_of(entry)
                 parts[entry.name] = checked[entry.name]
-            elif entry.name.startswith(".jobs-") and entry.suffix == ".tmp" and _is_abandoned(entry):
+            elif _LEFT.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
                 _set_aside(entry, "was left half-written when its writer was killed")
+        except FileNotFoundError:
+            continue  # compacted away since the folder was listed
+        except pa.ArrowInvalid as flaw:
+            _set_aside(entry, str(flaw))
     return parts
 
 
-def _is_abandoned(entry: Path) -> bool:  # a younger one may still be growing
-    return time.time() - entry.stat().st_mtime > _ABANDONED_AFTER_S
-
-
-def _flaw(entry: Path) -> tuple[str, tuple[str, ...]]:
-    """Return why a file is no valid part of this store, "" where it is one, and the texts beyond the schema in it."""
+def _texts_of(entry: Path) -> tuple[str, ...]:
+    """Return the texts beyond the schema that a part holds; ArrowInvalid says why a file is none."""
     match = PART_NAME.fullmatch(entry.name)
     if match is None:
-        return "is no part of this store", ()
-    try:
-        with entry.open("rb") as file:
-            if hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() != match[1]:
-                return "is cut or was changed after it was written", ()
-            schema = pq.ParquetFile(file).schema_arrow
-    except (FileNotFoundError, MemoryError):
-        raise
-    except OSError as error:
-        if error.errno:
-            raise _unreadable(entry, error) from None
-        return f"cannot be read ({error})", ()
-    except (pa.ArrowException, ValueError) as error:
-        return f"cannot be read ({type(error).__name__})", ()
+        raise pa.ArrowInvalid("is no part of this store")
+    with _reading(entry), entry.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        schema = pq.ParquetFile(file).schema_arrow if digest == match[1] else None
+    if schema is None:
+        raise pa.ArrowInvalid("is cut or was changed after it was written")
     written = (schema.metadata or {}).get(_FORMAT_KEY, b"")
-    if not written.isdigit() or any(name not in schema.names for name in _NEEDED):
-        return "is no part of this store", ()
+    if not written.isdigit() or not {*_NEEDED} <= {*schema.names}:
+        raise pa.ArrowInvalid("is no part of this store")
     if int(written) > FORMAT:
-        return f"was written by a newer cosai_nb (store format {int(written)}); upgrade and move it back", ()
-    return "", tuple(
-        field.name for field in schema if field.name not in COLUMNS and field.type == pa.string()
-    )
-
-
-def _unreadable(path: Path, error: OSError) -> FileError:
-    """Say that a part cannot be read now: no right to it, too many open files, a disk that stumbles. It may be valid."""
-    return FileError(
-        f"{path.name} in the store {path.parent} cannot be read ({error.strerror or error}): nothing was moved. "
-        "See to that and try again."
-    )
+        raise pa.ArrowInvalid(
+            f"was written by a newer cosai_nb (format {int(written)}): upgrade, move it back"
+        )
+    return tuple(field.name for field in schema if field.name not in COLUMNS and field.type == pa.string())
 
 
 def _set_aside(entry: Path, flaw: str) -> None:
@@ -584,13 +538,7 @@ def _set_aside(entry: Path, flaw: str) -> None:
 
 
 def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tuple[int, int, int]]]:
-    """Return the windows remembered for each scope, in no order: start and end in seconds since the epoch, and jobs.
-
-    Raises
-    ------
-    FileError
-        Where the store is gone.
-    """
+    """Return the windows remembered for each scope, in no order: start and end in seconds since the epoch, and jobs."""
     if not folder.is_dir():
         raise FileError(f"The store {folder} cannot be read: the folder is gone.")
     windows: dict[str, list[tuple[int, int, int]]] = {scope: [] for scope in scopes}
@@ -604,17 +552,6 @@ def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tupl
 
 
 def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
-    """Remember windows for a scope; their jobs must be durable already.
-
-    Raises
-    ------
-    FileError
-        Where the folder cannot be written.
-    """
+    """Remember windows for a scope; their jobs must be durable already."""
     content = json.dumps({"scope": scope, "windows": sorted(windows)}).encode()
-    shelf = folder / _LISTED
-    try:
-        shelf.mkdir(exist_ok=True)
-    except OSError as error:
-        raise FileError(f"The store {folder} could not be written ({error.strerror}).") from None
-    _place(folder, shelf / f"{_digest(content)}.json", content)
+    _place(folder, folder / _LISTED / f"{_digest(content)}.json", content)

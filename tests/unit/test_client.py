@@ -313,9 +313,9 @@ def test_the_error_carries_code_message_and_request_id(wire):
 
 def test_what_the_parser_stumbles_over_is_a_malformed_answer_that_names_it(wire, good):
     client = wire.client_of(lambda *_: good)
-    with pytest.raises(MalformedError, match="could not be read .ZeroDivisionError"):
+    with pytest.raises(MalformedError, match=r"could not be read \(ZeroDivisionError"):
         client.ask(PATH, lambda _: 1 / 0)
-    assert len(client.fake.asked) == 3  # it may have been cut: twice more
+    assert len(client.fake.asked) == 1  # it would not read it the second time either
 
 
 def test_without_a_date_this_machines_clock_tells_when(wire):

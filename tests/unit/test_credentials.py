@@ -121,6 +121,38 @@ def test_cos_names_win_over_tencentcloud_names_over_the_file(bare):
     assert revealed(found_in({})) == ("f-id", "f-key", "f-token")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_SECURITY_TOKEN"),
+        ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_SESSION_TOKEN"),
+        ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"),
+    ],
+)
+def test_temporary_credentials_are_found_whole_under_their_other_usual_names(bare, names):
+    environ = dict(zip(names, ("t-id", "t-key", "t-token"), strict=True))
+    assert revealed(from_environment(environ, bare)) == ("t-id", "t-key", "t-token")
+    other = {"COS_SECRET_ID": "c-id", "COS_SECRET_KEY": "c-key", names[2]: "t-token"}
+    assert revealed(from_environment(other, bare)) == ("c-id", "c-key", None)  # all three are of one place
+
+
+def test_without_a_home_folder_the_file_is_a_place_like_any_other(monkeypatch):
+    """A container that runs under any user ID has no HOME and no passwd entry."""
+    monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(CredentialsError, match=r"~/\.cos\.conf \(this user has no home folder\)"):
+        from_environment({})
+    assert revealed(from_environment({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"})) == ("a", "b", None)
+
+
+@pytest.mark.parametrize("quote", ['"', "'", "`"])
+@pytest.mark.parametrize("name", ["secret_id", "secret_key", "token"])
+def test_a_value_pasted_with_its_quotes_is_refused_unseen(name, quote):
+    bad = {**SECRETS, name: f"{quote}{SECRETS[name]}{quote}"}
+    with pytest.raises(CredentialsError, match=rf"^{name} begins or ends with a quotation mark") as caught:
+        Client(**BUCKET, **bad)
+    assert_clean(verbose_below(caught.value))
+
+
 def test_a_half_set_pair_is_not_mixed_with_another(bare):
     half = {"COS_SECRET_ID": "c-id", "TENCENTCLOUD_SECRET_ID": "t-id", "TENCENTCLOUD_SECRET_KEY": "t-key"}
     assert revealed(found_in(half)) == ("t-id", "t-key", None)

@@ -181,3 +181,25 @@ def test_what_was_not_asked_comes_from_the_store_and_what_it_lost_is_said(store)
     assert jobs["job_id"].tolist() == ["a5", "a2", "a0", "lost", "a1"]
     assert jobs["outcome"].tolist() == ["not_found", "success", "success", "unread", "success"]
     assert "no longer in the store" in jobs["error"][3]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interrupt_while_records_are_folded_mixes_up_no_rows(monkeypatch, after):
+    monkeypatch.setattr(fetch, "FOLD_ROWS", 3)
+    rows, calls = Rows(), []
+    records = [told(f"a{number}", user_data=f"of a{number}") for number in range(10)]
+
+    def interrupted(*args):
+        texts = texts_of(*args) if after else None
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return texts or texts_of(*args)
+
+    monkeypatch.setattr(fetch, "texts_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rows.add(records)
+    rows.add(records)  # as a tick does that was interrupted
+    jobs = assemble(admit([record.job_id for record in records]), rows, None)
+    assert jobs["job_id"].tolist() == [record.job_id for record in records]
+    assert jobs["user_data"].tolist() == [f"of {job_id}" for job_id in jobs["job_id"]]

@@ -7,8 +7,7 @@ import pytest
 
 from cosai_nb.errors import AnswerError, MalformedError, OversizedError
 from cosai_nb.schema import WIRE
-from cosai_nb.service.parsing import Fault, parse_error, parse_jobs, parse_tree
-from cosai_nb.service.parsing import MAX_BYTES, MAX_DEPTH, head
+from cosai_nb.service.parsing import MAX_BYTES, MAX_DEPTH, Fault, head, parse_error, parse_jobs, parse_tree
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 JOB = b"<Response><JobsDetail><JobId>a1</JobId><State>Running</State></JobsDetail></Response>"

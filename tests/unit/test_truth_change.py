@@ -45,7 +45,7 @@ def test_a_step_is_found_within_a_day(record_property):
         started = serve(created, run)
         table = change_points(snapshot(created, started, started + run, 14 * DAY))
         late.append([round((time - step) / pd.Timedelta("1h")) for time in table["time"]])
-    record_property("hours late", late)
+    record_property("hours late", str(late))
     assert all(len(hours) == 1 and abs(hours[0]) <= 24 for hours in late)
 
 
@@ -63,6 +63,6 @@ def test_the_share_in_time_of_the_last_minutes(record_property):
         naive.append((jobs["queue_latency_s"].dropna() <= 300).mean())
         found.append(row["share"])
     truth = 1 - np.exp(-1)
-    record_property("error, naive error", (np.mean(found) - truth, np.mean(naive) - truth))
+    record_property("error, naive error", str((np.mean(found) - truth, np.mean(naive) - truth)))
     assert np.mean(found) == pytest.approx(truth, abs=0.01)
     assert np.mean(naive) > truth + 0.15

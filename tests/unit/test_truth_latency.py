@@ -69,7 +69,7 @@ def errors(cases):
 @pytest.mark.parametrize("load", [1.4, 1.7, 2.0])
 def test_growing_in_order(load, record_property):
     headline, naive, estimate, method = errors(surge(seed, load) for seed in range(8))
-    record_property("headline, naive, KM", (headline.mean(), naive.mean(), estimate.mean()))
+    record_property("headline, naive, KM", str((headline.mean(), naive.mean(), estimate.mean())))
     assert method == {"projection"}
     assert abs(headline.mean()) < 0.05
     assert abs(headline).max() < 0.12
@@ -79,7 +79,7 @@ def test_growing_in_order(load, record_property):
 
 def test_growing_in_random_order(record_property):
     headline, naive, _, method = errors(surge(seed, 1.4, at_random=True) for seed in range(8))
-    record_property("headline, worst, naive", (headline.mean(), abs(headline).max(), naive.mean()))
+    record_property("headline, worst, naive", str((headline.mean(), abs(headline).max(), naive.mean())))
     assert method == {"estimate"}
     assert abs(headline.mean()) < 0.08
     assert naive.mean() < -0.5
@@ -114,7 +114,7 @@ def test_stationary_queue_at_95_percent(record_property):
         jobs = snapshot(created[number], started[number], ended[number], at)
         truth = p95((started[number] - created[number])[: len(jobs)])
         wrong.append(queue_latency(jobs, q=0.95).loc["all", "p95"] / truth - 1)
-    record_property("mean, worst", (np.mean(wrong), np.abs(wrong).max()))
+    record_property("mean, worst", str((np.mean(wrong), np.abs(wrong).max())))
     assert abs(np.mean(wrong)) < 0.005
     assert np.abs(wrong).max() < 0.03
 

@@ -52,7 +52,7 @@ def test_false_alarms_on_an_unchanged_queue(steady, record_property):
     _, found, _ = steady
     runs = RUNS // 2
     told = verdicts(found[:runs], found[runs:])
-    record_property("verdicts", dict(told))
+    record_property("verdicts", str(dict(told)))
     assert told[SLOWER] + told[FASTER] <= 0.10 * runs
     assert told[SAME] >= 0.90 * runs
     assert sum(len(change_points(one)) for one in found[:runs]) == 0  # 200 unchanged weeks with both loads
@@ -66,7 +66,7 @@ def test_everything_half_as_slow_again_is_found(steady, record_property):
     assert erlang_quantile(0.8, 0.95, mean_run=slow) == pytest.approx(1.5 * erlang_quantile(0.8, 0.95))
     before, (after, _) = steady[1][:runs], weeks(2, 0.8, runs=runs, mean_run=slow)
     told = verdicts(before, after)
-    record_property("verdicts", dict(told))
+    record_property("verdicts", str(dict(told)))
     assert told[SLOWER] >= 0.90 * runs
     back = verdicts(after, before)
     assert back[FASTER] >= 0.90 * runs
@@ -78,7 +78,7 @@ def test_service_half_as_slow_again_with_the_same_arrivals_is_found(record_prope
     before, _ = weeks(3, 0.6, runs=runs, days=5)
     after, _ = weeks(4, 0.9, runs=runs, days=5, mean_run=1.5 * MEAN_RUN)
     told = verdicts(before, after)
-    record_property("verdicts", dict(told))
+    record_property("verdicts", str(dict(told)))
     assert told[SLOWER] >= 0.90 * runs
 
 
@@ -88,7 +88,7 @@ def test_coverage_of_the_interval(steady, record_property):
     assert truth == pytest.approx(erlang_quantile(load, 0.95), rel=0.05)  # the simulator itself
     rows = [queue_latency(one, q=0.95).loc["all"] for one in found]
     inside = np.mean([row["p95_low"] <= truth <= row["p95_high"] for row in rows])
-    record_property("coverage", inside)
+    record_property("coverage", str(inside))
     assert inside >= {0.8: 0.90, 0.9: 0.85}[load]
     assert min(row["blocks"] for row in rows) >= 14
 
@@ -100,5 +100,5 @@ def test_coverage_of_the_interval_of_a_share(steady, record_property):
     rows = [check_slo(one, threshold_s=threshold, target=0.9).loc["all"] for one in found]
     truth = np.mean([row["share"] for row in rows])
     inside = np.mean([row["low"] <= truth <= row["high"] for row in rows])
-    record_property("coverage", inside)
+    record_property("coverage", str(inside))
     assert inside >= 0.88
