@@ -151,9 +151,13 @@ def from_environment() -> Credentials:
     conf = cos_conf()
     if conf.get("secret_id") and conf.get("secret_key"):
         return Credentials(conf["secret_id"], conf["secret_key"], conf.get("token") or None)
-    flaw = "no secret_id and secret_key in [common]" if _conf_path().exists() else "not there"
+    path, flaw = _conf_path(), "not there"
+    if path is None:
+        flaw = "this user has no home folder"
+    elif path.exists():
+        flaw = "no secret_id and secret_key in [common]"
     raise CredentialsError(
-        f"No credentials found; looked at {', '.join(looked)}, {_conf_path()} ({flaw}). Set COS_SECRET_ID and "
+        f"No credentials found; looked at {', '.join(looked)}, {path or '~/.cos.conf'} ({flaw}). Set COS_SECRET_ID and "
         "COS_SECRET_KEY, or pass client=Client(...); `cosai-nb demo` needs none."
     )
 
@@ -163,24 +167,28 @@ def cos_conf() -> dict[str, Any]:
 
     coscmd takes ``endpoint = cos.<region>.myqcloud.com`` in place of a region; the region is read off it.
     """
-    parser, readable = configparser.ConfigParser(interpolation=None), False
+    path, parser, readable = _conf_path(), configparser.ConfigParser(interpolation=None), False
     # configparser's own message would quote the broken line, and that line may be the key
     with contextlib.suppress(configparser.Error, UnicodeDecodeError, OSError):
-        parser.read(_conf_path(), encoding="utf-8-sig")
+        parser.read(path or [], encoding="utf-8-sig")
         readable = True
     if not readable:
         raise CredentialsError(
-            f"{_conf_path()} cannot be read as an INI file: run `coscmd config` again or remove it."
+            f"{path} cannot be read as an INI file: run `coscmd config` again or remove it."
         )
     found = wrapped(parser["common"]) if parser.has_section("common") else {}
-    if "access_id" in found and not found.get("secret_id"):
-        found["secret_id"] = Secret(found["access_id"])
+    old_name = found.pop("access_id", None)
+    if old_name and not found.get("secret_id"):
+        found["secret_id"] = Secret(old_name)
     in_endpoint = _REGION_IN_ENDPOINT.match(found.get("endpoint", ""))
     return {"region": in_endpoint[1], **found} if in_endpoint else found
 
 
-def _conf_path() -> Path:
-    return Path(os.path.expanduser("~/.cos.conf"))  # noqa: PTH111 - raises nothing where a user has no home folder
+def _conf_path() -> Path | None:
+    try:
+        return Path.home() / ".cos.conf"
+    except RuntimeError:  # a container whose user is in no list and has no HOME
+        return None
 
 
 def from_cos_config(config: Any) -> Credentials:

@@ -131,17 +131,17 @@ def test_cos_names_win_over_tencentcloud_names_over_the_file(bare):
 )
 def test_temporary_credentials_are_found_whole_under_their_other_usual_names(bare, names):
     environ = dict(zip(names, ("t-id", "t-key", "t-token"), strict=True))
-    assert revealed(from_environment(environ, bare)) == ("t-id", "t-key", "t-token")
+    assert revealed(found_in(environ)) == ("t-id", "t-key", "t-token")
     other = {"COS_SECRET_ID": "c-id", "COS_SECRET_KEY": "c-key", names[2]: "t-token"}
-    assert revealed(from_environment(other, bare)) == ("c-id", "c-key", None)  # all three are of one place
+    assert revealed(found_in(other)) == ("c-id", "c-key", None)  # all three are of one place
 
 
-def test_without_a_home_folder_the_file_is_a_place_like_any_other(monkeypatch):
+def test_without_a_home_folder_the_file_is_a_place_like_any_other(bare, monkeypatch):
     """A container that runs under any user ID has no HOME and no passwd entry."""
     monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.raises(CredentialsError, match=r"~/\.cos\.conf \(this user has no home folder\)"):
-        from_environment({})
-    assert revealed(from_environment({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"})) == ("a", "b", None)
+        found_in({})
+    assert revealed(found_in({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"})) == ("a", "b", None)
 
 
 @pytest.mark.parametrize("quote", ['"', "'", "`"])
