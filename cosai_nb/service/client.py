@@ -429,8 +429,8 @@ class Client:
 
     def _collect_the_last(self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: _Tick) -> None:
         """Wait a moment for what is in flight when a call ends early, so that it is not lost; not at a second Ctrl-C."""
-        is_over = scheduler.end == Scheduler.DEADLINE_OVER
-        seen, until = noted.count, time.monotonic() + (0.0 if is_over else _LAST_ANSWERS_S)
+        left = 0.0 if scheduler.end == Scheduler.DEADLINE_OVER else _LAST_ANSWERS_S
+        seen, until = noted.count, time.monotonic() + left
         while scheduler.in_flight and noted.count == seen and (left := until - time.monotonic()) > 0:
             self._take(scheduler, engine, min(left, _TICK_S))
         tick()
@@ -459,7 +459,11 @@ class Client:
             with self._lock:
                 now = self.clock.monotonic()
                 if isinstance(came, Reply) and not isinstance(answer, CosaiError):
-                    scheduler.answered(get, answer, self._observed_ms(came), now)
+                    date = http_date(
+                        came.headers.get("date")
+                    )  # when it was true, by this machine's clock if need be
+                    observed_s = self.clock.time() + self._skew_s if date is None else date
+                    scheduler.answered(get, answer, int(observed_s) * 1000, now)
                     continue
                 try:
                     corrected = self._correct(answer, get)
@@ -485,11 +489,6 @@ class Client:
             return MalformedError(
                 f"The answer could not be read ({type(error).__name__}).", status_code=came.status
             )
-
-    def _observed_ms(self, reply: Reply) -> int:
-        """Read when the answer was true: its Date header, or this machine's clock where there is none."""
-        date = http_date(reply.headers.get("date"))
-        return int(self.clock.time() + self._skew_s if date is None else date) * 1000
 
     def _correct(self, error: CosaiError, get: Get) -> bool:
         """Correct the clock or renew expired credentials, once a request and once for all of them."""
@@ -549,9 +548,8 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
     request_id = fault.request_id or head(scrub(reply.headers.get("x-ci-request-id", "")))
     said = ": ".join(part for part in (fault.code, fault.message) if part) or "no reason given"
     kind, happened, advice = _meaning(reply.status, fault.code or "")
-    happened = happened.format(
-        endpoint=endpoint, location=head(scrub(reply.headers.get("location", "nowhere")))
-    )
+    location = head(scrub(reply.headers.get("location", "nowhere")))
+    happened = happened.format(endpoint=endpoint, location=location)
     error = kind(
         f"{happened}: {said} (HTTP {reply.status}, request id {request_id or 'none'}). {advice}".rstrip(),
         status_code=reply.status,

@@ -102,15 +102,12 @@ class Engine(Protocol):
 
     def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; ``url`` is percent-encoded already."""
-        ...
 
     def collect(self, seconds: float) -> Collected:
         """Return what has finished by key; wait for the first at most so long."""
-        ...
 
     def close(self) -> None:
         """Drop what is in flight and close all connections; the engine may be used again."""
-        ...
 
 
 class Failure(StrEnum):

@@ -294,12 +294,9 @@ def _typed(error: Exception, task: _Task) -> CosaiError:
     if any(isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_CUT) for link in chain):
         return Failure.TLS.error(_brief(error))
     if tunnel := next(filter(None, (_TUNNEL.match(str(link)) for link in chain)), None):
-        status = tunnel[1]
-        return (
-            Failure.PROXY.error(status)
-            if status < "5"
-            else Failure.NO_CONNECTION.error(f"the proxy answered HTTP {status}")
-        )
+        if tunnel[1] < "5":
+            return Failure.PROXY.error(tunnel[1])
+        return Failure.NO_CONNECTION.error(f"the proxy answered HTTP {tunnel[1]}")
     if any(isinstance(link, socket.gaierror) for link in chain):
         return Failure.NAME.error()
     return Failure.NO_CONNECTION.error(_brief(error))

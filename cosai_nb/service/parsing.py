@@ -42,6 +42,7 @@ _Pick = Callable[[list[str]], Sequence[str]]
 PLACE = {column.name: place for place, column in enumerate(WIRE)}
 """Where the text of each column stands in a job's Values."""
 
+_REPEATED = frozenset(column.path for column in WIRE if column.dtype == "category")
 # shapes kept, and characters of one: recognised words make shapes without end
 _MAX_SHAPES, _MAX_SHAPE = 1_000, 10_000
 _MAX_KNOWN, _MAX_KNOWN_TEXT = 4_096, 64
@@ -111,14 +112,12 @@ class Fields:
     """
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        columns = [(column.path, column.dtype == "category") for column in WIRE] + [
-            (path, False) for path in extra
-        ]
-        order = sorted(range(len(columns)), key=lambda place: not columns[place][1])
-        self._paths = [columns[place][0] for place in order]
-        self._repeated = sum(repeats for _, repeats in columns)  # the first of the paths
+        paths, repeated = [*(column.path for column in WIRE), *extra], _REPEATED
+        order = sorted(range(len(paths)), key=lambda place: paths[place] not in repeated)
+        self._paths = [paths[place] for place in order]
+        self._repeated = sum(path in repeated for path in paths)  # the first of the paths
         self._in_order = itemgetter(*sorted(range(len(order)), key=order.__getitem__))
-        self._blank: Values = (None,) * len(columns)
+        self._blank: Values = (None,) * len(paths)
         self._shapes: dict[str, tuple[_Pick, _Pick]] = {}
         self._known = _Known()
 
@@ -160,11 +159,7 @@ class Fields:
         """Read a document as a tree."""
         jobs: list[Values] = []
         for detail in _children(root, "JobsDetail"):
-            values = [_text_at(detail, path) for path in self._paths]
-            values[: self._repeated] = [
-                self._known[text] if text else None for text in values[: self._repeated]
-            ]
-            self._keep(self._in_order(values), jobs)
+            self._keep(self._in_order([_text_at(detail, path) for path in self._paths]), jobs)
         collected = {
             name: [" ".join(node.itertext()) for node in _children(root, name)]
             for name in ("NonExistJobIds", "NextToken")

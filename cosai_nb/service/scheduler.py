@@ -93,15 +93,12 @@ class Plan(Protocol):
 
     def next(self) -> Get | None:
         """Return the next GET, None while there is none."""
-        ...
 
     def answered(self, get: Get, answer: Any, observed_ms: int) -> None:
         """Take an answer; what it raises ends the call."""
-        ...
 
     def refused(self, get: Get, error: CosaiError) -> None:
         """Take a failure that asking again will not change; what it raises ends the call."""
-        ...
 
 
 class RetryQuota:

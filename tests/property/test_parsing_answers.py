@@ -70,6 +70,19 @@ def test_jobs_unknown_ids_and_token_are_read_back(jobs, unknown, token):
 
 
 @FAST
+@given(
+    st.dictionaries(
+        st.sampled_from([column.path for column in WIRE]), st.text("&;ltgamp#39", min_size=1), min_size=1
+    )
+)
+def test_an_answer_reads_the_same_as_a_tree_and_once_its_shape_is_known(job):
+    """Texts that look like references themselves are unescaped once, not twice."""
+    body, fields = f"<Response><JobsDetail>{lines_of(job)}</JobsDetail></Response>".encode(), Fields()
+    expected = [tuple(job.get(column.path) for column in WIRE)]
+    assert [parse_jobs(body, fields).jobs, parse_jobs(body, fields).jobs] == [expected, expected]
+
+
+@FAST
 @given(st.lists(trees, max_size=5))
 def test_any_tree_is_answered_or_refused_and_the_whole_tree_agrees(children):
     body = f"<Response>{''.join(children)}</Response>".encode()
