@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import itertools
 import re
 import socket
 import ssl
@@ -80,8 +79,6 @@ class RequestsEngine:
         Where the proxy speaks SOCKS and requests cannot.
     """
 
-    _names = itertools.count(1)
-
     def __init__(self, route: Route) -> None:
         self._route = route
         self._todo: SimpleQueue[_Task] = SimpleQueue()
@@ -123,7 +120,7 @@ class RequestsEngine:
             self._threads += spawn
         if spawn:
             try:
-                threading.Thread(target=self._work, name=f"cosai-{next(self._names)}", daemon=True).start()
+                threading.Thread(target=self._work, name=f"cosai-{self._threads}", daemon=True).start()
             except RuntimeError:  # the system allows no more; those at work will take it, where there are any
                 with self._lock:
                     self._threads -= 1

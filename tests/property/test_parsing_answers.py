@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from cosai_nb.errors import AnswerError
 from cosai_nb.schema import WIRE
-from cosai_nb.service.parsing import PLACE, Answer, Fault, parse_error, parse_jobs, parse_queues, parse_tree
+from cosai_nb.service.parsing import (
+    PLACE,
+    Answer,
+    Fault,
+    Fields,
+    parse_error,
+    parse_jobs,
+    parse_queues,
+    parse_tree,
+)
 
 FAST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
