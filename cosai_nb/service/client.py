@@ -36,6 +36,8 @@ from cosai_nb.service.scheduler import Get, Pace, Plan, Scheduler, Single
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    _Tick = Callable[[], object]
+
 RETRY_AFTER_CAP_S = 60.0
 EXPIRED_CODES = frozenset({"ExpiredToken", "SignatureExpired"})
 INTERRUPTED = "interrupted"
@@ -88,17 +90,15 @@ class Interrupts:
 def interrupts() -> Iterator[Interrupts]:
     """Hold back Ctrl-C; a call within a call shares what was noted."""
     before = signal.getsignal(signal.SIGINT)
-    if isinstance(before, Interrupts):
-        yield before
-    elif before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
-        noted = Interrupts()
+    noted = before if isinstance(before, Interrupts) else Interrupts()
+    held = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if held:
         signal.signal(signal.SIGINT, noted)
-        try:
-            yield noted
-        finally:
+    try:
+        yield noted
+    finally:
+        if held:
             signal.signal(signal.SIGINT, before)
-    else:
-        yield Interrupts()
 
 
 @contextlib.contextmanager
@@ -379,16 +379,9 @@ class Client:
         CosaiError, str or None
             Why the call ended early: an error, :data:`INTERRUPTED`, or other words.
         """
-        scheduler = Scheduler(
-            plan,
-            self.pace,
-            now=self.clock.monotonic(),
-            random=self.clock.random,
-            workers=workers,
-            patience=self.patience,
-            deadline=math.inf if deadline is None else duration(deadline, "deadline"),
-            **settings,
-        )
+        seconds = math.inf if deadline is None else duration(deadline, "deadline")
+        now, settings = self.clock.monotonic(), {"patience": self.patience, "deadline": seconds, **settings}
+        scheduler = Scheduler(plan, self.pace, now=now, random=self.clock.random, workers=workers, **settings)
         with interrupts() as noted, _handlers_wait() as run_handlers:
 
             def tick() -> None:
@@ -417,9 +410,7 @@ class Client:
             scheduler.end.__traceback__ = scheduler.end.__cause__ = scheduler.end.__context__ = None
         return scheduler.end
 
-    def _loop(
-        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: Callable[[], object]
-    ) -> None:
+    def _loop(self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: _Tick) -> None:
         """Send what is due and take what comes, until nothing is left or the call ends early."""
         seen = noted.count
         while not scheduler.over:
@@ -436,13 +427,10 @@ class Client:
             if noted.count > seen:
                 scheduler.stop(INTERRUPTED)
 
-    def _collect_the_last(
-        self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: Callable[[], object]
-    ) -> None:
+    def _collect_the_last(self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: _Tick) -> None:
         """Wait a moment for what is in flight when a call ends early, so that it is not lost; not at a second Ctrl-C."""
-        seen, until = noted.count, time.monotonic() + _LAST_ANSWERS_S
-        if scheduler.end == Scheduler.DEADLINE_OVER:
-            until = 0.0
+        left = 0.0 if scheduler.end == Scheduler.DEADLINE_OVER else _LAST_ANSWERS_S
+        seen, until = noted.count, time.monotonic() + left
         while scheduler.in_flight and noted.count == seen and (left := until - time.monotonic()) > 0:
             self._take(scheduler, engine, min(left, _TICK_S))
         tick()
@@ -460,14 +448,9 @@ class Client:
                 headers["Host"] = self._host
             # paths are made of the family's address and admitted IDs: only commas need to be encoded
             query = f"?{urlencode(get.params, quote_via=quote)}" if get.params else ""
+            url = f"{self.base_url}{get.path.replace(',', '%2C')}{query}"
             timeout = min(self.timeout, scheduler.until - now)
-            engine.start(
-                get,
-                f"{self.base_url}{get.path.replace(',', '%2C')}{query}",
-                headers,
-                timeout=timeout,
-                max_bytes=get.max_bytes,
-            )
+            engine.start(get, url, headers, timeout=timeout, max_bytes=get.max_bytes)
 
     def _take(self, scheduler: Scheduler, engine: Engine, seconds: float) -> None:
         """Hand what has finished to the scheduler: parsed, or as an error."""
@@ -476,7 +459,11 @@ class Client:
             with self._lock:
                 now = self.clock.monotonic()
                 if isinstance(came, Reply) and not isinstance(answer, CosaiError):
-                    scheduler.answered(get, answer, self._observed_ms(came), now)
+                    date = http_date(
+                        came.headers.get("date")
+                    )  # when it was true, by this machine's clock if need be
+                    observed_s = self.clock.time() + self._skew_s if date is None else date
+                    scheduler.answered(get, answer, int(observed_s) * 1000, now)
                     continue
                 try:
                     corrected = self._correct(answer, get)
@@ -490,20 +477,18 @@ class Client:
         if isinstance(came, CosaiError):
             return came
         try:
-            if came.status == 200:  # noqa: PLR2004 - the one status that carries an answer
-                return _parsed(get.parse, came.body, get.used)
-            return error_of(came, get.used.scrub, now=self.clock.time(), endpoint=self.base_url)
+            if came.status != 200:  # noqa: PLR2004 - the one status that carries an answer
+                return error_of(came, get.used.scrub, now=self.clock.time(), endpoint=self.base_url)
+            with contextlib.suppress(AnswerError):
+                return get.parse(came.body)
+            # the error quotes the body, and the body may quote a secret
+            return get.parse(get.used.scrub(came.body.decode("latin-1")).encode("latin-1"))
         except AnswerError as error:
             return error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever bytes make a parser raise, other answers are read
             return MalformedError(
                 f"The answer could not be read ({type(error).__name__}).", status_code=came.status
             )
-
-    def _observed_ms(self, reply: Reply) -> int:
-        """Read when the answer was true: its Date header, or this machine's clock where there is none."""
-        date = http_date(reply.headers.get("date"))
-        return int(self.clock.time() + self._skew_s if date is None else date) * 1000
 
     def _correct(self, error: CosaiError, get: Get) -> bool:
         """Correct the clock or renew expired credentials, once a request and once for all of them."""
@@ -562,11 +547,11 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
     fault = parse_error(scrub(reply.body.decode("latin-1")).encode("latin-1"))
     request_id = fault.request_id or head(scrub(reply.headers.get("x-ci-request-id", "")))
     said = ": ".join(part for part in (fault.code, fault.message) if part) or "no reason given"
-    tail = f"{said} (HTTP {reply.status}, request id {request_id or 'none'})"
-    kind, sentence = _kind(reply.status, fault.code)
+    kind, happened, advice = _meaning(reply.status, fault.code or "")
     location = head(scrub(reply.headers.get("location", "nowhere")))
+    happened = happened.format(endpoint=endpoint, location=location)
     error = kind(
-        sentence.format(tail=tail, location=location, endpoint=endpoint),
+        f"{happened}: {said} (HTTP {reply.status}, request id {request_id or 'none'}). {advice}".rstrip(),
         status_code=reply.status,
         code=fault.code,
         request_id=request_id or None,
@@ -579,39 +564,30 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
     return error
 
 
-def _kind(status: int, code: str | None) -> tuple[type[CosaiError], str]:
+def _meaning(status: int, code: str) -> tuple[type[CosaiError], str, str]:
+    """Return the kind of error that HTTP status and Code stand for, what happened, and what to do."""
     if status in _RETRYABLE:
-        return UnavailableError, "The service is not available now: {tail}. Ask again later."
+        return UnavailableError, "The service is not available now", "Ask again later."
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's ranges
-        return (
-            DeniedError,
-            "The service redirects to {location}, which is never followed: {tail}. Check endpoint and region.",
-        )
+        happened = "The service redirects to {location}, which is never followed"
+        return DeniedError, happened, "Check endpoint and region."
     if status == 407:  # noqa: PLR2004 - HTTP's number
-        return (
-            DeniedError,
-            "A proxy asks for a login: {tail}. Put it in HTTPS_PROXY or bypass it with NO_PROXY.",
-        )
+        return DeniedError, "A proxy asks for a login", "Put it in HTTPS_PROXY or bypass it with NO_PROXY."
     if code == _SKEWED_CODE:
-        return SkewedError, "This machine's clock is off and could not be corrected: {tail}. Set the clock."
+        return SkewedError, "This machine's clock is off and could not be corrected", "Set the clock."
     if status in {401, 403}:
-        return (
-            DeniedError,
-            "The service denied the request: {tail}. Check the key, its permissions and the bucket.",
-        )
+        return DeniedError, "The service denied the request", "Check the key, its permissions and the bucket."
+    refused = "The service refused the request"
     if code in _SETUP_CODES:
-        return (
-            DeniedError,
-            "The service refused the request: {tail}. Check bucket, region and whether CI is set up for it.",
-        )
-    if status == 404 and (code or "").startswith("NoSuch") and "Job" not in (code or ""):  # noqa: PLR2004 - HTTP's number
+        return DeniedError, refused, "Check bucket, region and whether CI is set up for it."
+    if status == 404 and code.startswith("NoSuch") and "Job" not in code:  # noqa: PLR2004 - HTTP's number
         # NoSuchKey, NoSuchBucket …: an object store speaks of its own things
-        return DeniedError, "{endpoint} knows no jobs: {tail}. Check bucket, region and endpoint."
+        return DeniedError, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
     if status == 404:  # noqa: PLR2004 - HTTP's number
-        return RefusedError, "{endpoint} does not know what was asked for: {tail}."
+        return RefusedError, "{endpoint} does not know what was asked for", ""
     if 400 <= status < 600:  # noqa: PLR2004 - HTTP's ranges
-        return RefusedError, "The service refused the request: {tail}."
-    return MalformedError, "The service answered with an HTTP status that is none of its own: {tail}."
+        return RefusedError, refused, ""
+    return MalformedError, "The service answered with an HTTP status that is none of its own", ""
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -651,14 +627,3 @@ def _date_of(header: str | None) -> datetime | None:
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def _parsed(parse: Callable[[bytes], Any], body: bytes, credentials: creds.Credentials) -> Any:
-    """Parse a body; where that fails and the body quotes a secret, fail again without it in the sentence."""
-    try:
-        return parse(body)
-    except AnswerError:
-        hidden = credentials.scrub(body.decode("latin-1")).encode("latin-1")
-        if hidden == body:
-            raise
-    return parse(hidden)

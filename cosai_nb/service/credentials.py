@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import hashlib
 import hmac
 import os
@@ -88,8 +89,7 @@ class Credentials(NamedTuple):
             Where one is empty, no string, or holds what cannot stand in a header.
         """
         for name, secret in self._asdict().items():
-            flaw = _flaw(secret)
-            if flaw:
+            if secret is not None and (flaw := _flaw(secret)):
                 raise CredentialsError(f"{name} {flaw}")
         return self
 
@@ -107,9 +107,7 @@ def wrapped(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: Secret.of(value) if name in secret and value else value for name, value in settings.items()}
 
 
-def _flaw(secret: Secret | None) -> str | None:
-    if secret is None:
-        return None
+def _flaw(secret: Secret) -> str | None:
     text = secret.reveal()
     if not isinstance(text, str) or not text:
         return "is not set: pass it, or use Client.from_env()."
@@ -136,7 +134,7 @@ def renewed(provider: Provider) -> Credentials:
     )
 
 
-def from_environment(environ: Mapping[str, str] | None = None, home: Path | None = None) -> Credentials:
+def from_environment() -> Credentials:
     """Read credentials from the environment, then from coscmd's ``~/.cos.conf``.
 
     Raises
@@ -144,61 +142,53 @@ def from_environment(environ: Mapping[str, str] | None = None, home: Path | None
     CredentialsError
         Where no place holds a whole pair; it names the places, never a value.
     """
-    found, looked = _search(os.environ if environ is None else environ, home)
-    del environ  # its repr, in a verbose traceback, holds every variable
-    if found is None:
-        raise CredentialsError(
-            f"No credentials found; looked at {', '.join(looked)}. Set COS_SECRET_ID and COS_SECRET_KEY, "
-            "or pass client=Client(...); `cosai-nb demo` needs none."
-        )
-    return found
-
-
-def _search(environ: Mapping[str, str], home: Path | None) -> tuple[Credentials | None, list[str]]:
     looked = []
     for id_name, key_name, token_names in _PLACES:
-        if environ.get(id_name) and environ.get(key_name):
-            token_name = next(filter(environ.get, token_names), "")
-            return Credentials.of(environ[id_name], environ[key_name], environ.get(token_name)), []
-        looked += [f"{name} ({'set' if environ.get(name) else 'not set'})" for name in (id_name, key_name)]
-    del environ  # cos_conf may raise
-    conf = cos_conf(home)
-    secret_id = conf.get("secret_id") or conf.get("access_id")
-    if secret_id and conf.get("secret_key"):
-        return Credentials.of(secret_id, conf["secret_key"], conf.get("token")), []
-    path = _conf_path(home)
+        if os.environ.get(id_name) and os.environ.get(key_name):
+            token_name = next(filter(os.environ.get, token_names), "")
+            return Credentials.of(os.environ[id_name], os.environ[key_name], os.environ.get(token_name))
+        looked += [f"{name} ({'set' if os.environ.get(name) else 'not set'})" for name in (id_name, key_name)]
+    conf = cos_conf()
+    if conf.get("secret_id") and conf.get("secret_key"):
+        return Credentials(conf["secret_id"], conf["secret_key"], conf.get("token") or None)
+    path, flaw = _conf_path(), "not there"
     if path is None:
-        looked.append("~/.cos.conf (this user has no home folder)")
-    else:
-        looked.append(
-            f"{path} ({'no secret_id and secret_key in [common]' if path.exists() else 'not there'})"
-        )
-    return None, looked
+        flaw = "this user has no home folder"
+    elif path.exists():
+        flaw = "no secret_id and secret_key in [common]"
+    raise CredentialsError(
+        f"No credentials found; looked at {', '.join(looked)}, {path or '~/.cos.conf'} ({flaw}). Set COS_SECRET_ID and "
+        "COS_SECRET_KEY, or pass client=Client(...); `cosai-nb demo` needs none."
+    )
 
 
-def cos_conf(home: Path | None = None) -> Mapping[str, str]:
-    """Return the ``[common]`` section of coscmd's ``~/.cos.conf``, empty where there is none.
+def cos_conf() -> dict[str, Any]:
+    """Return the ``[common]`` section of coscmd's ``~/.cos.conf``, secrets wrapped; empty where there is none.
 
     coscmd takes ``endpoint = cos.<region>.myqcloud.com`` in place of a region; the region is read off it.
     """
-    path = _conf_path(home)
-    if path is None:
-        return {}
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(path, encoding="utf-8-sig")
-    except (configparser.Error, UnicodeDecodeError, OSError):
-        # configparser's own message would quote the broken line, and that line may be the key
-        readable = False
-    else:
+    path, parser, readable = _conf_path(), configparser.ConfigParser(interpolation=None), False
+    # configparser's own message would quote the broken line, and that line may be the key
+    with contextlib.suppress(configparser.Error, UnicodeDecodeError, OSError):
+        parser.read(path or [], encoding="utf-8-sig")
         readable = True
     if not readable:
         raise CredentialsError(
             f"{path} cannot be read as an INI file: run `coscmd config` again or remove it."
         )
-    found = dict(parser["common"]) if parser.has_section("common") else {}
+    found = wrapped(parser["common"]) if parser.has_section("common") else {}
+    old_name = found.pop("access_id", None)
+    if old_name and not found.get("secret_id"):
+        found["secret_id"] = Secret(old_name)
     in_endpoint = _REGION_IN_ENDPOINT.match(found.get("endpoint", ""))
     return {"region": in_endpoint[1], **found} if in_endpoint else found
+
+
+def _conf_path() -> Path | None:
+    try:
+        return Path.home() / ".cos.conf"
+    except RuntimeError:  # a container whose user is in no list and has no HOME
+        return None
 
 
 def from_cos_config(config: Any) -> Credentials:
@@ -211,13 +201,6 @@ def from_cos_config(config: Any) -> Credentials:
     if source is config:
         return Credentials.of(config._secret_id, config._secret_key, config._token)  # noqa: SLF001 - see above
     return Credentials.of(source.secret_id, source.secret_key, source.token)
-
-
-def _conf_path(home: Path | None) -> Path | None:
-    try:
-        return (home or Path.home()) / ".cos.conf"
-    except RuntimeError:  # a container whose user is in no list and has no HOME
-        return None
 
 
 class Headers(dict[str, str]):
@@ -273,12 +256,12 @@ class Signer:
         self._window = f"{int(now) - _BEFORE_S};{int(now) + self._expires_s}"
         sign_key = hmac.new(credentials.secret_key.reveal().encode(), self._window.encode(), hashlib.sha1)
         self._key = hmac.new(sign_key.hexdigest().encode(), digestmod=hashlib.sha1)
-        names = ["host"] + ["x-ci-security-token"] * (credentials.token is not None)
-        texts = [self._host] + [token.reveal() for token in (credentials.token,) if token is not None]
-        self._signed_headers = Secret(
-            "&".join(f"{name}={quote(text, '')}" for name, text in zip(names, texts, strict=True))
-        )
+        signed, names = f"host={quote(self._host, '')}", "host"
+        if credentials.token is not None:
+            signed += f"&x-ci-security-token={quote(credentials.token.reveal(), '')}"
+            names += ";x-ci-security-token"
+        self._signed_headers = Secret(signed)
         self._beginning = Secret(
             f"q-sign-algorithm=sha1&q-ak={credentials.secret_id.reveal()}&q-sign-time={self._window}"
-            f"&q-key-time={self._window}&q-header-list={';'.join(names)}"
+            f"&q-key-time={self._window}&q-header-list={names}"
         )

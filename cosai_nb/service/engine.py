@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3.util import parse_url
+from urllib3.util import Url, parse_url
 
 from cosai_nb.errors import (
     CosaiError,
@@ -21,9 +22,12 @@ from cosai_nb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cosai_nb.service.credentials import Headers
+
 CONNECT_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 1_000  # as many as there may be workers
 MAX_HEADER_BYTES = 2**18
+_PROXIES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 
 
 class Reply(NamedTuple):
@@ -32,6 +36,10 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+Collected = list[tuple[Any, Reply | CosaiError]]
+"""What GETs came to, by their keys."""
 
 
 class Route(NamedTuple):
@@ -69,23 +77,19 @@ class Route(NamedTuple):
                 f"There is no CA bundle at {verify!r}: correct REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or verify=."
             )
         proxy = select_proxy(url, dict(get_environ_proxies(url) if proxies is None else proxies))
-        if proxy:
-            proxy = proxy if "://" in proxy else f"http://{proxy}"
-            _check_proxy(proxy, url)
-        return cls(url, proxy or None, verify)
-
-
-def _check_proxy(proxy: str, url: str) -> None:
-    try:
-        parts = parse_url(proxy)
-        known = parts.scheme in {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
-    except ValueError:
-        known = False
-    if not known or not parts.host or parts.port == 0 or any(map(str.isspace, proxy)):
-        raise SettingsError(
-            f"The proxy for {url} is no proxy's URL (its text is not shown, it may hold a login): correct HTTPS_PROXY, "
-            "HTTP_PROXY or ALL_PROXY to a form such as http://proxy.example:8080."
-        )
+        if not proxy:
+            return cls(url, None, verify)
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        try:
+            parts = parse_url(proxy)
+        except ValueError:
+            parts = Url()
+        if parts.scheme not in _PROXIES or not parts.host or parts.port == 0 or any(map(str.isspace, proxy)):
+            raise SettingsError(
+                f"The proxy for {url} is no proxy's URL (its text is not shown, it may hold a login): correct HTTPS_PROXY, "
+                "HTTP_PROXY or ALL_PROXY to a form such as http://proxy.example:8080."
+            )
+        return cls(url, proxy, verify)
 
 
 class Engine(Protocol):
@@ -96,22 +100,49 @@ class Engine(Protocol):
     errors of :mod:`cosai_nb.errors` (``retryable`` where another try may help), with no headers in them.
     """
 
-    def start(
-        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
-    ) -> None:
+    def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; ``url`` is percent-encoded already."""
-        ...
 
-    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+    def collect(self, seconds: float) -> Collected:
         """Return what has finished by key; wait for the first at most so long."""
-        ...
 
     def close(self) -> None:
         """Drop what is in flight and close all connections; the engine may be used again."""
-        ...
 
 
-def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | MalformedError:
+class Failure(StrEnum):
+    """What may go wrong on the way, as a sentence in which ``{}`` stands for the circumstance."""
+
+    TOO_LARGE = (
+        "The answer is larger than {:,} bytes and was not read further: no job's answer is that large, so check the "
+        "endpoint and any proxy between."
+    )
+    CUT = "The answer was cut before its end."
+    LATE = "No whole answer within {:g} s."
+    BROKEN = "The connection broke ({})."
+    NO_CONNECTION = "No connection to the service ({})."
+    NAME = "The service's host name could not be resolved: check bucket and region."
+    CERTIFICATE = (
+        "The TLS certificate of the service could not be verified ({}): check the endpoint, the clock and "
+        "REQUESTS_CA_BUNDLE. Nothing was sent."
+    )
+    TLS = "No TLS connection to the service ({}): check scheme, port and any proxy. Nothing was sent."
+    PROXY = "The proxy refuses to connect (HTTP {}): put its login in HTTPS_PROXY or bypass it with NO_PROXY."
+
+    def error(self, circumstance: object = "") -> CosaiError:
+        """Return the error; another try may help where there was no connection or it broke."""
+        kind = _KINDS.get(self, UnavailableError)
+        return kind(self.format(circumstance), retryable=kind in {UnavailableError, MalformedError})
+
+
+_KINDS: dict[Failure, type[CosaiError]] = {
+    Failure.TOO_LARGE: OversizedError,
+    Failure.CUT: MalformedError,
+    **dict.fromkeys((Failure.CERTIFICATE, Failure.TLS, Failure.PROXY), DeniedError),
+}
+
+
+def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | CosaiError:
     """Return a reply, or the error for an answer that is compressed, which was not asked for."""
     encoding = headers.get("content-encoding") or "identity"
     if encoding.lower() == "identity":
@@ -122,60 +153,3 @@ def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Ma
         f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
         status_code=status,
     )
-
-
-def too_large(max_bytes: int) -> OversizedError:
-    """Return the error for an answer that was not read to its end."""
-    return OversizedError(
-        f"The answer is larger than {max_bytes:,} bytes and was not read further: no job's answer is that large, so check "
-        "the endpoint and any proxy between."
-    )
-
-
-def no_answer_within(seconds: float) -> UnavailableError:
-    """Return the error for a request whose time is over."""
-    return UnavailableError(f"No whole answer within {seconds:g} s.", retryable=True)
-
-
-def certificate_refused(brief: str) -> DeniedError:
-    """Return the error for a certificate that nobody vouches for."""
-    return DeniedError(
-        f"The TLS certificate of the service could not be verified ({brief}): check the endpoint, the clock and "
-        "REQUESTS_CA_BUNDLE. Nothing was sent."
-    )
-
-
-def tls_refused(brief: str) -> DeniedError:
-    """Return the error for a handshake that cannot succeed."""
-    return DeniedError(
-        f"No TLS connection to the service ({brief}): check scheme, port and any proxy. Nothing was sent."
-    )
-
-
-def proxy_refused(status: str | int) -> DeniedError:
-    """Return the error for a proxy that answers CONNECT by a 4xx."""
-    return DeniedError(
-        f"The proxy refuses to connect (HTTP {status}): put its login in HTTPS_PROXY or bypass it with NO_PROXY."
-    )
-
-
-def answer_cut() -> MalformedError:
-    """Return the error for an answer that is shorter than it says."""
-    return MalformedError("The answer was cut before its end.", retryable=True)
-
-
-def name_unknown() -> UnavailableError:
-    """Return the error for a name look-up that fails."""
-    return UnavailableError(
-        "The service's host name could not be resolved: check bucket and region.", retryable=True
-    )
-
-
-def connection_broke(brief: str) -> UnavailableError:
-    """Return the error for a connection that broke in the middle."""
-    return UnavailableError(f"The connection broke ({brief}).", retryable=True)
-
-
-def no_connection(brief: str) -> UnavailableError:
-    """Return the error for everything else between us and the service."""
-    return UnavailableError(f"No connection to the service ({brief}).", retryable=True)

@@ -17,25 +17,17 @@ from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
+    Failure,
     Reply,
     Route,
-    answer_cut,
-    certificate_refused,
-    connection_broke,
-    name_unknown,
-    no_answer_within,
-    no_connection,
-    proxy_refused,
     reply_of,
-    tls_refused,
-    too_large,
 )
 from cosai_nb.service.parsing import head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cosai_nb.errors import CosaiError
+    from cosai_nb.service.credentials import Headers
+    from cosai_nb.service.engine import Collected
 
 _CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
 _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, which pycurl has no name for
@@ -65,29 +57,27 @@ class _Transfer:
         self.left -= len(chunk)
         return None if len(self.body) <= self.max_bytes and self.left >= 0 else 0
 
-    def start(self, key: Any, url: str, headers: Mapping[str, str], timeout: float, max_bytes: int) -> None:
+    def start(self, key: Any, url: str, headers: Headers, timeout: float, max_bytes: int) -> None:
         self.key, self.timeout, self.max_bytes = key, timeout, max_bytes
         self.left = max_bytes + MAX_HEADER_BYTES
         self.until = time.monotonic() + timeout
         self.body = bytearray()
         self.received.clear()
         self.curl.setopt(pycurl.URL, url)
-        self.curl.setopt(
-            pycurl.HTTPHEADER,
-            ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())],
-        )
+        lines = ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())]
+        self.curl.setopt(pycurl.HTTPHEADER, lines)
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
         self.curl.setopt(pycurl.FRESH_CONNECT, 0)
 
-    def is_stale(self) -> bool:
-        """Return whether kept connections were closed before one brought a byte; libcurl itself tries five of them."""
+    def asks_again(self) -> bool:
+        """Prepare for a connection of its own where kept ones were closed before a byte came; libcurl tries five."""
         kept = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0 and self.curl.getinfo(pycurl.NUM_CONNECTS) == 0
-        return kept and not self.received and time.monotonic() < self.until
-
-    def start_afresh(self) -> None:
-        """Ask again by a connection of its own, in the time that is left."""
+        left = self.until - time.monotonic()
+        if self.received or not kept or left <= 0:
+            return False
         self.curl.setopt(pycurl.FRESH_CONNECT, 1)
-        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((self.until - time.monotonic()) * 1000)))
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left * 1000)))
+        return True
 
     def reply(self) -> Reply | CosaiError:
         headers: dict[str, str] = {}
@@ -102,25 +92,27 @@ class _Transfer:
     def failure(self, code: int, message: str) -> CosaiError:
         """Return the error for one of libcurl's codes."""
         if self.left < 0 or len(self.body) > self.max_bytes:
-            return too_large(self.max_bytes)
+            return Failure.TOO_LARGE.error(self.max_bytes)
         connected = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0  # bytes of requests sent, CONNECT not counted
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return no_answer_within(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
+            return Failure.LATE.error(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
         number = self.curl.getinfo(pycurl.OS_ERRNO) if code == pycurl.E_COULDNT_CONNECT else 0
         # it may quote a proxy's login before "@", and the other side's own text in brackets
         said = "" if "@" in message else head(message.partition(" (")[0], limit=100)
         brief = os.strerror(number) if number else said or f"curl {code}"
         if connected:
-            return answer_cut() if code == pycurl.E_PARTIAL_FILE else connection_broke(brief)
+            return Failure.CUT.error() if code == pycurl.E_PARTIAL_FILE else Failure.BROKEN.error(brief)
         if code in _CERTIFICATE:
-            return certificate_refused(brief)
+            return Failure.CERTIFICATE.error(brief)
         if code == pycurl.E_SSL_CONNECT_ERROR:
             cut = any(word in message for word in _CUT_IN_HANDSHAKE)
-            return no_connection(brief) if cut else tls_refused(brief)
+            return Failure.NO_CONNECTION.error(brief) if cut else Failure.TLS.error(brief)
         tunnel: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         if 400 <= tunnel < 500:  # noqa: PLR2004 - HTTP's range
-            return proxy_refused(tunnel)
-        return name_unknown() if code == pycurl.E_COULDNT_RESOLVE_HOST else no_connection(brief)
+            return Failure.PROXY.error(tunnel)
+        if code == pycurl.E_COULDNT_RESOLVE_HOST:
+            return Failure.NAME.error()
+        return Failure.NO_CONNECTION.error(brief)
 
 
 def _close(multi: pycurl.CurlMulti, sockets: selectors.BaseSelector) -> None:
@@ -129,7 +121,7 @@ def _close(multi: pycurl.CurlMulti, sockets: selectors.BaseSelector) -> None:
 
 
 class _Waiting:
-    """What libcurl waits for: sockets, and a moment."""
+    """What libcurl waits for: sockets, and a moment. Its bits are those of selectors: 1 to read, 2 to write."""
 
     def __init__(self) -> None:
         self.sockets = selectors.DefaultSelector()
@@ -137,14 +129,10 @@ class _Waiting:
 
     def watch(self, event: int, number: int, _multi: object, _data: object) -> None:
         known = number in self.sockets.get_map()
-        if event == pycurl.POLL_REMOVE:
-            if known:
-                self.sockets.unregister(number)
-            return
-        events = (selectors.EVENT_READ if event & pycurl.POLL_IN else 0) | (
-            selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
-        )
-        (self.sockets.modify if known else self.sockets.register)(number, events)
+        if event != pycurl.POLL_REMOVE:
+            (self.sockets.modify if known else self.sockets.register)(number, event)
+        elif known:
+            self.sockets.unregister(number)
 
     def set_timer(self, milliseconds: int) -> None:
         self.until = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
@@ -172,28 +160,24 @@ class CurlEngine:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._waiting.watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._waiting.set_timer)
 
-    def start(
-        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
-    ) -> None:
+    def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; see :class:`~cosai_nb.service.engine.Engine`."""
         transfer = self._free.pop() if self._free else _Transfer(self._new_handle())
         transfer.start(key, url, headers, timeout, max_bytes)
         self._flying[transfer.curl] = transfer
         self._multi.add_handle(transfer.curl)
 
-    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+    def collect(self, seconds: float) -> Collected:
         """Return what has finished; see :class:`~cosai_nb.service.engine.Engine`."""
         try:
             return self._collect(seconds)
         except pycurl.error as error:  # of libcurl's own state, which no single GET brought on
-            failed = connection_broke(f"curl {error.args[0]}")
-            collected: list[tuple[Any, Reply | CosaiError]] = [
-                (each.key, failed) for each in self._flying.values()
-            ]
+            failed = Failure.BROKEN.error(f"curl {error.args[0]}")
+            collected: Collected = [(each.key, failed) for each in self._flying.values()]
             self.close()
             return collected
 
-    def _collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+    def _collect(self, seconds: float) -> Collected:
         until, waiting = time.monotonic() + seconds, self._waiting
         while True:
             now = time.monotonic()
@@ -204,10 +188,7 @@ class CurlEngine:
                     return collected
             wait = min(until, waiting.until or until) - now
             for key, events in waiting.sockets.select(max(0.0, wait)):
-                mask = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
-                    pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
-                )
-                self._multi.socket_action(key.fd, mask)
+                self._multi.socket_action(key.fd, events)
             collected = self._finished()
             if collected or not self._flying or time.monotonic() >= until:
                 return collected
@@ -225,29 +206,26 @@ class CurlEngine:
         closing.join(_CLOSE_S)
         self._open()
 
-    def _finished(self) -> list[tuple[Any, Reply | CosaiError]]:
-        collected: list[tuple[Any, Reply | CosaiError]] = []
+    def _finished(self) -> Collected:
+        collected: Collected = []
         more = 1
         while more:
             more, good, bad = self._multi.info_read()
             for curl, code, message in [*((curl, 0, "") for curl in good), *bad]:
                 transfer = self._flying[curl]
                 self._multi.remove_handle(curl)
-                if code and transfer.is_stale():
-                    transfer.start_afresh()
+                if code and transfer.asks_again():
                     self._multi.add_handle(curl)
                     continue
-                del self._flying[curl]
-                collected.append(
-                    (transfer.key, transfer.failure(code, message) if code else transfer.reply())
-                )
-                self._free.append(transfer)
+                came = transfer.failure(code, message) if code else transfer.reply()
+                collected.append((transfer.key, came))
+                self._free.append(self._flying.pop(curl))
         return collected
 
     def _new_handle(self) -> pycurl.Curl:
         """Return a handle with everything that is the same for all requests."""
         curl, verify = pycurl.Curl(), self._route.verify
-        peer, host = int(verify is not False), 2 * int(verify is not False)
+        peer, host = (0, 0) if verify is False else (1, 2)
         bundle = verify if isinstance(verify, str) else certifi.where()
         file, folder = (None, bundle) if Path(bundle).is_dir() else (bundle, None)
         for option, value in (

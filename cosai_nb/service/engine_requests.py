@@ -13,12 +13,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import itertools
 import re
 import socket
 import ssl
 import threading
 import time
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,22 +33,15 @@ from cosai_nb.service.engine import (
     CONNECT_TIMEOUT_S,
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
+    Failure,
     Reply,
     Route,
-    answer_cut,
-    certificate_refused,
-    connection_broke,
-    name_unknown,
-    no_answer_within,
-    no_connection,
-    proxy_refused,
     reply_of,
-    tls_refused,
-    too_large,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from cosai_nb.service.credentials import Headers
+    from cosai_nb.service.engine import Collected
 
 _IDLE_S = 0.5  # after which a thread without work ends
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a broken connection, not a refused one
@@ -56,21 +49,20 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _here = threading.local()  # .task: what the present thread is asking
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class _Task:
     """One GET in flight; ``connection`` is set while it holds one."""
 
-    __slots__ = (
-        "connected", "connection", "headers", "is_kept", "key", "max_bytes", "received", "target", "timeout", "until",
-    )  # fmt: skip
-
-    def __init__(
-        self, key: Any, target: str, headers: Mapping[str, str], timeout: float, max_bytes: int
-    ) -> None:
-        self.key, self.target, self.headers, self.max_bytes = key, target, headers, max_bytes
-        self.timeout, self.until = timeout, time.monotonic() + timeout
-        self.received = 0  # bytes, whatever the framing says of their number
-        self.connection: Any = None
-        self.connected = self.is_kept = False
+    key: Any
+    target: str
+    headers: Headers
+    timeout: float
+    max_bytes: int
+    until: float
+    received: int = 0  # bytes, whatever the framing says of their number
+    connection: Any = None
+    connected: bool = False
+    is_kept: bool = False
 
 
 class RequestsEngine:
@@ -87,8 +79,6 @@ class RequestsEngine:
         Where the proxy speaks SOCKS and requests cannot.
     """
 
-    _names = itertools.count(1)
-
     def __init__(self, route: Route) -> None:
         self._route = route
         self._todo: SimpleQueue[_Task] = SimpleQueue()
@@ -99,30 +89,29 @@ class RequestsEngine:
         self._open()
 
     def _open(self) -> None:
-        route, self._adapter = self._route, _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
+        route, adapter = self._route, HTTPAdapter(pool_maxsize=MAX_CONNECTIONS)
         request = requests.PreparedRequest()
         request.method, request.url, request.headers = "GET", f"{route.url}/", {}  # type: ignore[assignment]  # enough here
         proxies = {urlsplit(route.url).scheme: route.proxy} if route.proxy else {}
         try:
-            pool: Any = self._adapter.get_connection_with_tls_context(request, route.verify, proxies=proxies)
+            pool: Any = adapter.get_connection_with_tls_context(request, route.verify, proxies=proxies)
         except requests.exceptions.InvalidSchema:
             raise SettingsError(
                 f"The proxy for {route.url} speaks SOCKS, which requests cannot by itself: pip install 'requests[socks]', or "
                 "the engine with 'cosai_nb[fast]'."
             ) from None
-        self._adapter.cert_verify(pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
+        adapter.cert_verify(pool, route.url, route.verify, None)  # type: ignore[no-untyped-call]
+        pool.ConnectionCls = type("Connection", (_Counted, pool.ConnectionCls), {})
         self._pool = pool
         # a plain proxy is told the whole address, a tunnel only the path
-        whole = self._adapter.request_url(request, proxies) != "/"
+        whole = adapter.request_url(request, proxies) != "/"
         self._prefix = route.url if whole else ""
-        self._proxy_headers = self._adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
+        self._proxy_headers = adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
 
-    def start(
-        self, key: Any, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
-    ) -> None:
+    def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
         """Begin a GET; see :class:`Engine`."""
         target = self._prefix + url.removeprefix(self._route.url)
-        task = _Task(key, target, headers, timeout, max_bytes)
+        task = _Task(key, target, headers, timeout, max_bytes, time.monotonic() + timeout)
         self._flying.add(task)
         with self._lock:
             self._todo.put(task)
@@ -131,18 +120,20 @@ class RequestsEngine:
             self._threads += spawn
         if spawn:
             try:
-                threading.Thread(target=self._work, name=f"cosai-{next(self._names)}", daemon=True).start()
+                threading.Thread(target=self._work, name=f"cosai-{self._threads}", daemon=True).start()
             except RuntimeError:  # the system allows no more; those at work will take it, where there are any
                 with self._lock:
                     self._threads -= 1
                 if not self._threads:
-                    self._finished.put((task, no_connection("this machine starts no further thread")))
+                    self._finished.put(
+                        (task, Failure.NO_CONNECTION.error("this machine starts no further thread"))
+                    )
 
-    def collect(self, seconds: float) -> list[tuple[Any, Reply | CosaiError]]:
+    def collect(self, seconds: float) -> Collected:
         """Return what has finished; see :class:`Engine`."""
         now = time.monotonic()
         earliest = min((task.until for task in self._flying), default=now)
-        collected: list[tuple[Any, Reply | CosaiError]] = []
+        collected: Collected = []
         wait: float | None = max(0.0, min(seconds, earliest - now))
         with contextlib.suppress(Empty):
             while True:
@@ -155,7 +146,7 @@ class RequestsEngine:
         if earliest <= now:
             for task in [task for task in self._flying if task.until <= now]:
                 self._drop(task)
-                collected.append((task.key, no_answer_within(task.timeout)))
+                collected.append((task.key, Failure.LATE.error(task.timeout)))
         return collected
 
     def close(self) -> None:
@@ -190,7 +181,7 @@ class RequestsEngine:
     def _outcome(self, task: _Task) -> Reply | CosaiError:
         """Ask, and again free of charge while kept connections turn out to be closed before they brought a byte."""
         if task not in self._flying:
-            return no_answer_within(task.timeout)
+            return Failure.LATE.error(task.timeout)
         _here.task = task
         try:
             while True:
@@ -221,11 +212,11 @@ class RequestsEngine:
         body = bytearray()
         try:
             if response.status < 200:  # noqa: PLR2004 - HTTP's range: the answer comes later, as if of the next request
-                return connection_broke(f"HTTP {response.status} in place of an answer")
+                return Failure.BROKEN.error(f"HTTP {response.status} in place of an answer")
             while chunk := response.read(65536, decode_content=False):
                 body += chunk
                 if len(body) > task.max_bytes:
-                    return too_large(task.max_bytes)
+                    return Failure.TOO_LARGE.error(task.max_bytes)
             task.connection = None  # from here on it is another's
             response.release_conn()
         finally:
@@ -248,7 +239,7 @@ class _CountedReader(io.RawIOBase):
         task: _Task = _here.task
         task.received += count or 0
         if task.received > task.max_bytes + MAX_HEADER_BYTES:
-            raise too_large(task.max_bytes)
+            raise Failure.TOO_LARGE.error(task.max_bytes)
         return count
 
     def close(self) -> None:
@@ -256,28 +247,26 @@ class _CountedReader(io.RawIOBase):
         super().close()
 
 
-class _Socket:
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+class _Response(http.client.HTTPResponse):
+    """An answer whose bytes are counted."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def makefile(self, *_args: Any, **_kwargs: Any) -> io.BufferedReader:
-        return io.BufferedReader(_CountedReader(self._sock.makefile("rb", buffering=0)))
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = io.BufferedReader(_CountedReader(self.fp.detach()))
 
 
 class _Counted:
-    """Mixed into urllib3's connections: a counted socket, no debug output, and the task that holds them."""
+    """Mixed into urllib3's connections: counted answers, no debug output, and the task that holds them."""
 
     debuglevel = 0  # whatever somebody sets on http.client, no header is printed
+    response_class = _Response
     sock: Any
 
     def connect(self) -> None:
         task: _Task = _here.task
         task.connection, task.connected, task.is_kept = self, False, False
         super().connect()  # type: ignore[misc]  # mixed in
-        self.sock, task.connected = _Socket(self.sock), True
+        task.connected = True
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         task: _Task = _here.task
@@ -287,47 +276,27 @@ class _Counted:
         super().request(*args, **kwargs)  # type: ignore[misc]  # mixed in
 
 
-class _Adapter(HTTPAdapter):
-    """requests' adapter on counted connections."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        _count(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return _count(super().proxy_manager_for(*args, **kwargs))
-
-
-def _count(manager: Any) -> Any:
-    """Let a pool manager, of SOCKS too, make counted connections."""
-    pools = {}
-    for scheme, pool in manager.pool_classes_by_scheme.items():
-        connection = type("Connection", (_Counted, pool.ConnectionCls), {})
-        pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
-    manager.pool_classes_by_scheme = pools
-    return manager
-
-
 def _typed(error: Exception, task: _Task) -> CosaiError:
     """Turn a failure of the library into a sentence; the original text holds addresses and object reprs only."""
     chain = _chain(error)
     if found := next((link for link in chain if isinstance(link, CosaiError)), None):
         return found.with_traceback(None)
     if any(isinstance(link, TimeoutError) or "timed out" in str(link) for link in chain):
-        return no_answer_within(task.timeout if task.connected else min(task.timeout, CONNECT_TIMEOUT_S))
+        return Failure.LATE.error(task.timeout if task.connected else min(task.timeout, CONNECT_TIMEOUT_S))
     if task.connected:
         cut = any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain)
-        return answer_cut() if cut else connection_broke(_brief(error))
+        return Failure.CUT.error() if cut else Failure.BROKEN.error(_brief(error))
     if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
-        return certificate_refused(_brief(error))
+        return Failure.CERTIFICATE.error(_brief(error))
     if any(isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_CUT) for link in chain):
-        return tls_refused(_brief(error))
+        return Failure.TLS.error(_brief(error))
     if tunnel := next(filter(None, (_TUNNEL.match(str(link)) for link in chain)), None):
-        status = tunnel[1]
-        return proxy_refused(status) if status < "5" else no_connection(f"the proxy answered HTTP {status}")
+        if tunnel[1] < "5":
+            return Failure.PROXY.error(tunnel[1])
+        return Failure.NO_CONNECTION.error(f"the proxy answered HTTP {tunnel[1]}")
     if any(isinstance(link, socket.gaierror) for link in chain):
-        return name_unknown()
-    return no_connection(_brief(error))
+        return Failure.NAME.error()
+    return Failure.NO_CONNECTION.error(_brief(error))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cosai_nb.arguments import MAX_LIST, nearest
+from cosai_nb.arguments import nearest
 from cosai_nb.errors import SettingsError
 
 
@@ -26,8 +26,6 @@ class Family(NamedTuple):
         Kinds that may be listed, too.
     listed : bool
         Whether jobs can be listed at all.
-    list_size : int
-        IDs a request at most; where lists are not documented, the service is tried and what it refuses comes apart.
     """
 
     path: str
@@ -36,7 +34,6 @@ class Family(NamedTuple):
     tags: tuple[str, ...]
     other_tags: tuple[str, ...] = ()
     listed: bool = True
-    list_size: int = MAX_LIST
 
     def known_tag(self, tag: str) -> str:
         """Return a tag as the service writes it, whatever its case.

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cosai_nb.arguments import SERVICE_ZONE, wire_seconds
 from cosai_nb.errors import AnswerError, CosaiError, MismatchError, RefusedError
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Record, State, progress_of
-from cosai_nb.service.parsing import PLACE, Answer, Fields, parse_jobs
+from cosai_nb.service.parsing import PLACE, Answer, Fields, Values, parse_jobs
 from cosai_nb.service.scheduler import Get
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Scope(NamedTuple):
     tag: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Span:
     """A window that is being paged, oldest job first; ``end`` moves down when another span takes the rest.
 
@@ -66,12 +66,15 @@ class Span:
     ----------
     window : Window
         What the service was asked for.
+    scope : Scope
+        Whose jobs.
+
+    Attributes
+    ----------
     end : int
         Where this span ends now.
     reached : int
         Newest creation time seen, or the end where the pages are over.
-    scope : Scope
-        Whose jobs.
     jobs : int
         Jobs seen.
     since_ms : int
@@ -81,26 +84,16 @@ class Span:
     """
 
     window: Window
-    end: int
-    reached: int
-    scope: Scope = Scope("", "")
-    jobs: int = 0
-    since_ms: int = 0
-    ordered: bool = True
-    token: str = ""
-    used: frozenset[str] = frozenset()
-    empty_pages: int = 0
-    begun_again: bool = False
+    scope: Scope
 
-    @classmethod
-    def of(cls, window: Window, scope: Scope = Scope("", "")) -> Span:
-        """Return the span of a window that was not begun."""
-        return cls(window, window.end, window.start - 1, scope)
+    def __post_init__(self) -> None:
+        self.end, self.since_ms, self.begun_again = self.window.end, 0, False
+        self.begin()
 
-    def begin_again(self) -> None:
-        """Forget how far the pages led."""
+    def begin(self) -> None:
+        """Start at the first page."""
         self.reached, self.jobs, self.ordered = self.window.start - 1, 0, True
-        self.token, self.used, self.empty_pages, self.begun_again = "", frozenset(), 0, True
+        self.token, self.used, self.empty_pages = "", set[str](), 0
 
     def see(self, created: list[int | None]) -> None:
         """Take note of the creation times of one page."""
@@ -162,7 +155,7 @@ class Windows:
     ) -> None:
         self._path, self._states, self._fields = path, states, fields
         self._sent = ",".join(sorted(states)) if states and states <= ENDED_STATES else "All"
-        self._ready = deque(Span.of(window, scope) for scope, window in windows)
+        self._ready = deque(Span(window, scope) for scope, window in windows)
         self._paging: list[Span] = []
         self.records: dict[Scope, dict[str, Record]] = {}
         self.finished: list[Record] = []
@@ -174,10 +167,10 @@ class Windows:
         if self._ready:
             span = self._ready.popleft()
         elif self._paging and (longest := max(self._paging, key=Span.left)).left() >= _WORTH_CUTTING:
-            span = Span.of(longest.cut(), longest.scope)
+            span = Span(longest.cut(), longest.scope)
         else:
             return None
-        if not any(span is other for other in self._paging):
+        if span not in self._paging:
             self._paging.append(span)
         params = {
             "tag": span.scope.tag,
@@ -204,10 +197,10 @@ class Windows:
         if not answer.next_token:
             span.reached, span.ordered = max(span.end, span.reached), True
         if span.over():
-            self._leave(span)
+            self._paging.remove(span)
             self.read.append((span.scope, Window(span.window.start, span.end), span.since_ms))
             return
-        span.used |= {span.token}
+        span.used.add(span.token)
         span.token = answer.next_token or ""
         span.empty_pages = 0 if answer.jobs else span.empty_pages + 1
         if span.empty_pages >= _MOST_EMPTY_PAGES:
@@ -216,13 +209,11 @@ class Windows:
                 "named a next one. List a shorter time, or query the jobs by ID."
             )
         if span.token in span.used:
-            self._begin_again(
-                span,
-                AnswerError(
-                    f"The list of queue {span.scope.queue_id!a} leads back to a page that was read before (nextToken "
-                    f"{span.token[:40]!a}), also when begun again. List a shorter time, or query the jobs by ID."
-                ),
+            trouble = AnswerError(
+                f"The list of queue {span.scope.queue_id!a} leads back to a page that was read before (nextToken "
+                f"{span.token[:40]!a}), also when begun again. List a shorter time, or query the jobs by ID."
             )
+            self._begin_again(span, trouble)
         self._ready.append(span)
 
     def refused(self, get: Get, error: CosaiError) -> None:
@@ -236,11 +227,10 @@ class Windows:
     def _begin_again(self, span: Span, trouble: CosaiError) -> None:
         if span.begun_again:
             raise trouble
-        span.begin_again()
+        span.begin()
+        span.begun_again = True
 
-    def _keep(
-        self, span: Span, values: tuple[str | None, ...], created: int | None, observed_ms: int
-    ) -> None:
+    def _keep(self, span: Span, values: Values, created: int | None, observed_ms: int) -> None:
         job_id, queue_id = values[_ID], values[_QUEUE]
         if job_id is None or queue_id not in {None, span.scope.queue_id}:
             raise MismatchError(
@@ -253,9 +243,6 @@ class Windows:
         records = self.records.setdefault(span.scope, {})
         records[job_id] = max(records.get(job_id, record), record, key=_standing)
         self.finished.append(record)
-
-    def _leave(self, span: Span) -> None:
-        self._paging = [other for other in self._paging if other is not span]
 
 
 def _standing(record: Record) -> tuple[bool, int, int]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -42,10 +42,9 @@ _Pick = Callable[[list[str]], Sequence[str]]
 PLACE = {column.name: place for place, column in enumerate(WIRE)}
 """Where the text of each column stands in a job's Values."""
 
-_MAX_SHAPES, _MAX_SHAPE = (
-    1_000,
-    10_000,
-)  # shapes kept, and characters of one: recognised words make shapes without end
+_REPEATED = frozenset(column.path for column in WIRE if column.dtype == "category")
+# shapes kept, and characters of one: recognised words make shapes without end
+_MAX_SHAPES, _MAX_SHAPE = 1_000, 10_000
 _MAX_KNOWN, _MAX_KNOWN_TEXT = 4_096, 64
 _SEPARATORS = re.compile(r"[,;\s]+")
 _DECLARATION = re.compile(
@@ -113,14 +112,12 @@ class Fields:
     """
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        columns = [(column.path, column.dtype == "category") for column in WIRE] + [
-            (path, False) for path in extra
-        ]
-        order = sorted(range(len(columns)), key=lambda place: not columns[place][1])
-        self._paths = [columns[place][0] for place in order]
-        self._repeated = sum(repeats for _, repeats in columns)  # the first of the paths
+        paths, repeated = [*(column.path for column in WIRE), *extra], _REPEATED
+        order = sorted(range(len(paths)), key=lambda place: paths[place] not in repeated)
+        self._paths = [paths[place] for place in order]
+        self._repeated = sum(path in repeated for path in paths)  # the first of the paths
         self._in_order = itemgetter(*sorted(range(len(order)), key=order.__getitem__))
-        self._blank: Values = (None,) * len(columns)
+        self._blank: Values = (None,) * len(paths)
         self._shapes: dict[str, tuple[_Pick, _Pick]] = {}
         self._known = _Known()
 
@@ -162,11 +159,7 @@ class Fields:
         """Read a document as a tree."""
         jobs: list[Values] = []
         for detail in _children(root, "JobsDetail"):
-            values = [_text_at(detail, path) for path in self._paths]
-            values[: self._repeated] = [
-                self._known[text] if text else None for text in values[: self._repeated]
-            ]
-            self._keep(self._in_order(values), jobs)
+            self._keep(self._in_order([_text_at(detail, path) for path in self._paths]), jobs)
         collected = {
             name: [" ".join(node.itertext()) for node in _children(root, name)]
             for name in ("NonExistJobIds", "NextToken")
@@ -397,17 +390,13 @@ def _well_formed(body: bytes) -> tuple[Element, bytes, str | None]:
             f"The answer has {len(body):,} bytes, more than the {MAX_BYTES:,} that are read; "
             "ask for fewer jobs at a time."
         )
-    try:
-        return _element(body), body, None
-    except _ILL_FORMED as error:
-        refused = _ill_formed(body, error)
-    sound, repaired = _repair(body)
-    if not repaired:
-        raise refused
-    try:
-        return _element(sound), sound, repaired
-    except _ILL_FORMED:
-        raise refused from None
+    refused: list[MalformedError] = []
+    for reading, repaired in _readings(body):
+        try:
+            return _element(reading), reading, repaired
+        except _ILL_FORMED as error:
+            refused.append(_ill_formed(body, error))
+    raise refused[0]
 
 
 def _element(body: bytes) -> Element:
@@ -469,14 +458,16 @@ def _refuse_doctype(*_declaration: object) -> None:
     )
 
 
-def _repair(body: bytes) -> tuple[bytes, str | None]:
-    """Repair what real answers may have, and say what: characters that XML forbids, tags closed by an opening tag."""
-    said = []
+def _readings(body: bytes) -> Iterator[tuple[bytes, str | None]]:
+    """Yield a body as it is, without characters that XML forbids, and without tags closed by an opening tag; say so."""
+    yield body, None
+    said = "The answer "
     if b"<JobsDetail" in body and b"\x00" not in body[:4]:
         sound = _FORBIDDEN.sub(_escaped, body.decode("utf-8", "backslashreplace")).encode()
         if sound != body:
-            said.append("held characters that XML forbids; each was read as its escape, such as \\x1b")
-            body = sound
+            said += "held characters that XML forbids; each was read as its escape, such as \\x1b"
+            yield sound, f"{said}."
+            said, body = f"{said} and ", sound
     names: dict[str, None] = {}
 
     def close(found: re.Match[bytes]) -> bytes:
@@ -486,11 +477,9 @@ def _repair(body: bytes) -> tuple[bytes, str | None]:
         return b"<%b>%b</%b>" % (found[1], found[2], found[1])
 
     closed = _UNCLOSED.sub(close, body)
-    if names and not _is_sound(body):
+    if names:
         shown = ", ".join(list(names)[:5])
-        said.append(f"closed {shown} by a second opening tag; that was read as its closing tag")
-        body = closed
-    return body, f"The answer {' and '.join(said)}." if said else None
+        yield closed, f"{said}closed {shown} by a second opening tag; that was read as its closing tag."
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -498,14 +487,6 @@ def _escaped(found: re.Match[str]) -> str:
     number = ord(found[0]) if found[0][0] != "&" else int(found[1] or found[2], 16 if found[1] else 10)
     is_allowed = number <= _LAST_CHARACTER and not _FORBIDDEN.fullmatch(chr(number))
     return found[0] if is_allowed else rf"\x{number:02x}"
-
-
-def _is_sound(body: bytes) -> bool:
-    try:
-        _element(body)
-    except (*_ILL_FORMED, AnswerError):
-        return False
-    return True
 
 
 def _ill_formed(body: bytes, error: Exception) -> MalformedError:

@@ -12,7 +12,7 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import repeat
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cosai_nb.arguments import MAX_LIST
@@ -93,15 +93,12 @@ class Plan(Protocol):
 
     def next(self) -> Get | None:
         """Return the next GET, None while there is none."""
-        ...
 
     def answered(self, get: Get, answer: Any, observed_ms: int) -> None:
         """Take an answer; what it raises ends the call."""
-        ...
 
     def refused(self, get: Get, error: CosaiError) -> None:
         """Take a failure that asking again will not change; what it raises ends the call."""
-        ...
 
 
 class RetryQuota:
@@ -361,7 +358,7 @@ class Scheduler:
         self.end: CosaiError | str | None = None
         self._again: list[tuple[float, int, Get]] = []
         self._upcoming: Get | None = None
-        self._number = 0
+        self._numbers = count()
         self._succeeded_at, self._failing_since = -math.inf, math.inf
         self._streak = 0  # failures since the last success
         self._hold, self._hold_until = 0, -math.inf  # number and end of the last hold
@@ -484,11 +481,8 @@ class Scheduler:
         failing_s = now - self._failing_since
         if failing_s >= (self._patience if throttled else min(self._hopeless, self._patience)):
             if not self.over:  # where nothing else is left, it may be this request's own fault
-                self.stop(
-                    UnavailableError(
-                        f"ended after nothing came through for {failing_s:.0f} s; the last said: {error}"
-                    )
-                )
+                why = f"ended after nothing came through for {failing_s:.0f} s; the last said: {error}"
+                self.stop(UnavailableError(why))
             return True
         if throttled:
             down = self._pace.rate.throttled(get.sent, now)
@@ -505,8 +499,7 @@ class Scheduler:
         return False
 
     def _push(self, get: Get, due: float) -> None:
-        self._number += 1
-        heappush(self._again, (due, self._number, get))
+        heappush(self._again, (due, next(self._numbers), get))
 
 
 def backoff(attempt: int, chance: float, *, base: float = 0.2, cap: float = 20.0) -> float:
@@ -591,14 +584,15 @@ class Lists:
                 self._fresh.append(kind)  # kinds take turns, so that an early end is no end of one kind
         else:
             return None
+        divisible = len(ids) > 1
         return Get(
             f"{self._path}/{','.join(ids)}",
             lambda body: parse_answer_to(ids, body, self._fields),
             item=ids,
             # a list that is too large comes apart; one job with hours of recognised speech must still be readable
-            max_bytes=MAX_JOB_BYTES * len(ids) if len(ids) > 1 else MAX_BYTES,
-            tries=_LIST_TRIES if len(ids) > 1 else _TRIES,
-            divisible=len(ids) > 1,
+            max_bytes=MAX_JOB_BYTES * len(ids) if divisible else MAX_BYTES,
+            tries=_LIST_TRIES if divisible else _TRIES,
+            divisible=divisible,
         )
 
     def answered(self, get: Get, answer: Answer, observed_ms: int) -> None:
@@ -611,21 +605,14 @@ class Lists:
             rows = zip(ids, repeat("job"), repeat(observed_ms), repeat(None), answer.jobs)
             self.finished += map(Record._make, rows)
             return
-        asked = set(ids)
-        jobs: dict[str, tuple[str | None, ...]] = {}
-        for values in answer.jobs:
-            job_id = values[_ID]
-            if job_id in asked and (
-                job_id not in jobs or progress_of(values[_STATE]) > progress_of(jobs[job_id][_STATE])
-            ):
-                jobs[job_id] = values
-        not_found = asked.intersection(answer.not_found) - jobs.keys()
+        # of a job that stands there twice the furthest counts, then the first
+        by_progress = sorted(answer.jobs, key=lambda values: progress_of(values[_STATE]), reverse=True)
+        jobs = {values[_ID]: values for values in reversed(by_progress) if values[_ID] in ids}
         if jobs:
             self._pace.accepted_size = max(self._pace.accepted_size, len(ids))
-        elif len(ids) > self._pace.accepted_size:
-            # A service that takes a list for one strange ID would call all of it unknown. Only a list with a job in it
-            # shows that lists are understood.
-            not_found = set()
+        # A service that takes a list for one strange ID would call all of it unknown. Only a list with a job in it
+        # shows that lists are understood.
+        not_found = answer.not_found if len(ids) <= self._pace.accepted_size else []
         for job_id in ids:
             if job_id in jobs:
                 self.finished.append(Record(job_id, "job", observed_ms, None, jobs[job_id]))

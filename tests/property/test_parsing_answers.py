@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from cosai_nb.errors import AnswerError
 from cosai_nb.schema import WIRE
-from cosai_nb.service.parsing import PLACE, Answer, Fault, parse_error, parse_jobs, parse_queues, parse_tree
+from cosai_nb.service.parsing import (
+    PLACE,
+    Answer,
+    Fault,
+    Fields,
+    parse_error,
+    parse_jobs,
+    parse_queues,
+    parse_tree,
+)
 
 FAST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -67,6 +76,19 @@ def test_jobs_unknown_ids_and_token_are_read_back(jobs, unknown, token):
     body += f"<NextToken>{token or ''}</NextToken></Response>"
     expected = [tuple(job.get(column.path) for column in WIRE) for job in jobs]
     assert parse_jobs(body.encode()) == Answer(expected, unknown, token, None)
+
+
+@FAST
+@given(
+    st.sets(st.sampled_from([column.path for column in WIRE]), min_size=1),
+    st.sampled_from(["&lt;", "&amp;gt;", "&quot;x", "&"]),
+)
+def test_an_answer_reads_the_same_as_a_tree_and_once_its_shape_is_known(paths, text):
+    """Texts that look like references themselves are unescaped once, not twice."""
+    job = dict.fromkeys(sorted(paths), text)
+    body, fields = f"<Response><JobsDetail>{lines_of(job)}</JobsDetail></Response>".encode(), Fields()
+    expected = [tuple(job.get(column.path) for column in WIRE)]
+    assert [parse_jobs(body, fields).jobs, parse_jobs(body, fields).jobs] == [expected, expected]
 
 
 @FAST

@@ -8,6 +8,7 @@ import logging
 import pickle
 import pprint
 import traceback
+from unittest import mock
 
 import pytest
 from qcloud_cos import CosConfig
@@ -97,6 +98,11 @@ def bare(monkeypatch, tmp_path):
 # ---- where they come from
 
 
+def found_in(environ):
+    with mock.patch.dict("os.environ", environ):
+        return from_environment()
+
+
 def test_cos_names_win_over_tencentcloud_names_over_the_file(bare):
     (bare / ".cos.conf").write_text("[common]\nsecret_id = f-id\nsecret_key = f-key\ntoken = f-token\n")
     cloud = {
@@ -105,14 +111,14 @@ def test_cos_names_win_over_tencentcloud_names_over_the_file(bare):
         "TENCENTCLOUD_TOKEN": "t-token",
     }
     cos = {"COS_SECRET_ID": "c-id", "COS_SECRET_KEY": "c-key"}
-    assert revealed(from_environment({**cloud, **cos}, bare)) == (
+    assert revealed(found_in({**cloud, **cos})) == (
         "c-id",
         "c-key",
         None,
     )  # not another pair's token
-    assert revealed(from_environment({**cos, "COS_TOKEN": "c-token"}, bare)) == ("c-id", "c-key", "c-token")
-    assert revealed(from_environment(cloud, bare)) == ("t-id", "t-key", "t-token")
-    assert revealed(from_environment({}, bare)) == ("f-id", "f-key", "f-token")
+    assert revealed(found_in({**cos, "COS_TOKEN": "c-token"})) == ("c-id", "c-key", "c-token")
+    assert revealed(found_in(cloud)) == ("t-id", "t-key", "t-token")
+    assert revealed(found_in({})) == ("f-id", "f-key", "f-token")
 
 
 @pytest.mark.parametrize(
@@ -125,17 +131,17 @@ def test_cos_names_win_over_tencentcloud_names_over_the_file(bare):
 )
 def test_temporary_credentials_are_found_whole_under_their_other_usual_names(bare, names):
     environ = dict(zip(names, ("t-id", "t-key", "t-token"), strict=True))
-    assert revealed(from_environment(environ, bare)) == ("t-id", "t-key", "t-token")
+    assert revealed(found_in(environ)) == ("t-id", "t-key", "t-token")
     other = {"COS_SECRET_ID": "c-id", "COS_SECRET_KEY": "c-key", names[2]: "t-token"}
-    assert revealed(from_environment(other, bare)) == ("c-id", "c-key", None)  # all three are of one place
+    assert revealed(found_in(other)) == ("c-id", "c-key", None)  # all three are of one place
 
 
-def test_without_a_home_folder_the_file_is_a_place_like_any_other(monkeypatch):
+def test_without_a_home_folder_the_file_is_a_place_like_any_other(bare, monkeypatch):
     """A container that runs under any user ID has no HOME and no passwd entry."""
     monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.raises(CredentialsError, match=r"~/\.cos\.conf \(this user has no home folder\)"):
-        from_environment({})
-    assert revealed(from_environment({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"})) == ("a", "b", None)
+        found_in({})
+    assert revealed(found_in({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"})) == ("a", "b", None)
 
 
 @pytest.mark.parametrize("quote", ['"', "'", "`"])
@@ -149,12 +155,12 @@ def test_a_value_pasted_with_its_quotes_is_refused_unseen(name, quote):
 
 def test_a_half_set_pair_is_not_mixed_with_another(bare):
     half = {"COS_SECRET_ID": "c-id", "TENCENTCLOUD_SECRET_ID": "t-id", "TENCENTCLOUD_SECRET_KEY": "t-key"}
-    assert revealed(from_environment(half, bare)) == ("t-id", "t-key", None)
+    assert revealed(found_in(half)) == ("t-id", "t-key", None)
 
 
 def test_what_was_looked_at_is_named_without_a_value(bare):
     with pytest.raises(CredentialsError) as caught:
-        from_environment({"COS_SECRET_ID": ID, "TENCENTCLOUD_SECRET_KEY": KEY, "COS_TOKEN": TOKEN}, bare)
+        found_in({"COS_SECRET_ID": ID, "TENCENTCLOUD_SECRET_KEY": KEY, "COS_TOKEN": TOKEN})
     said = str(caught.value)
     for part in ("COS_SECRET_ID (set)", "COS_SECRET_KEY (not set)", "TENCENTCLOUD_SECRET_ID (not set)",
                  "TENCENTCLOUD_SECRET_KEY (set)", f"{bare / '.cos.conf'} (not there)"):  # fmt: skip
@@ -164,17 +170,17 @@ def test_what_was_looked_at_is_named_without_a_value(bare):
 
 def test_an_empty_variable_is_not_set(bare):
     with pytest.raises(CredentialsError, match=r"COS_SECRET_ID \(not set\)"):
-        from_environment({"COS_SECRET_ID": "", "COS_SECRET_KEY": KEY}, bare)
+        found_in({"COS_SECRET_ID": "", "COS_SECRET_KEY": KEY})
 
 
 def test_access_id_is_coscmds_old_name(bare):
     (bare / ".cos.conf").write_text("[common]\naccess_id = f-id\nsecret_key = f%key\n")
-    assert revealed(from_environment({}, bare)) == ("f-id", "f%key", None)
+    assert revealed(found_in({})) == ("f-id", "f%key", None)
 
 
 def test_a_file_with_a_byte_order_mark(bare):
     (bare / ".cos.conf").write_bytes(b"\xef\xbb\xbf[common]\nsecret_id = f-id\nsecret_key = f-key\n")
-    assert revealed(from_environment({}, bare)) == ("f-id", "f-key", None)
+    assert revealed(found_in({})) == ("f-id", "f-key", None)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_a_file_with_a_byte_order_mark(bare):
 def test_a_file_without_a_pair(bare, content):
     (bare / ".cos.conf").write_text(content)
     with pytest.raises(CredentialsError, match=r"no secret_id and secret_key in \[common\]"):
-        from_environment({}, bare)
+        found_in({})
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ def test_a_file_without_a_pair(bare, content):
 def test_a_broken_file_is_named_and_not_quoted(bare, content):
     (bare / ".cos.conf").write_bytes(content)
     with pytest.raises(CredentialsError, match="cannot be read as an INI file") as caught:
-        from_environment({}, bare)
+        found_in({})
     assert str(bare) in str(caught.value)
     assert_clean(verbose_below(caught.value))
     assert len(chain(caught.value)) == 1
@@ -206,9 +212,9 @@ def test_a_broken_file_is_named_and_not_quoted(bare, content):
 
 def test_a_broken_file_is_not_read_where_the_environment_has_a_pair(bare):
     (bare / ".cos.conf").write_text(KEY)
-    assert revealed(from_environment({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"}, bare)) == ("a", "b", None)
+    assert revealed(found_in({"COS_SECRET_ID": "a", "COS_SECRET_KEY": "b"})) == ("a", "b", None)
     with pytest.raises(CredentialsError):
-        cos_conf(bare)
+        cos_conf()
 
 
 @pytest.mark.parametrize("name", ["secret_id", "secret_key", "token"])

@@ -352,7 +352,7 @@ def test_times_without_a_zone_are_the_services_own():
 
 
 def test_a_span_is_cut_where_its_jobs_are():
-    span = Span.of(Window(0, 1_000))
+    span = Span(Window(0, 1_000), Scope("p1", "Translation"))
     assert span.left() == 0.0  # nothing is known before the first page
     span.see(list(range(100)))
     assert span.left() == pytest.approx(100 / 99 * 901)
