@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from hashlib import md5
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>\n'
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - |xml escapes
 _ENVIRONMENT.filters["xml"] = escape  # and leaves quotes, as the service does
+_ENVIRONMENT.filters["md5"] = lambda text: md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _template(name: str) -> jinja2.Template:

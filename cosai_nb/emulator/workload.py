@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -120,11 +119,21 @@ class Family(NamedTuple):
     queues: tuple[QueueSpec, ...]
 
 
-def _pair(name: str, servers: int, **mix: float) -> tuple[QueueSpec, QueueSpec]:
-    """Return a large queue, and a small one that serves by priority and stands still at the end of the week."""
-    large, small = (tuple((tag, share * part) for tag, share in mix.items()) for part in (0.85, 0.15))
-    few = max(1, servers // 5)
-    return QueueSpec(f"{name}-1", servers, large), QueueSpec(f"{name}-2", few, small, "priority", _PAUSE)
+def _family(
+    path: str,
+    queue_path: str,
+    letter: str,
+    category: str,
+    name: str,
+    servers: int,
+    shares: dict[TagSpec, float],
+) -> Family:
+    """Add a large queue, and a small one that serves by priority and stands still at the end of the week."""
+    large, small = (tuple((tag.name, part * share) for tag, share in shares.items()) for part in (0.85, 0.15))
+    few = QueueSpec(f"{name}-2", max(1, servers // 5), small, "priority", _PAUSE)
+    return Family(
+        path, queue_path, letter, category, (*shares,), (QueueSpec(f"{name}-1", servers, large), few)
+    )
 
 
 _PAUSE = (167.5, FOREVER)
@@ -137,31 +146,26 @@ _AI_QUEUES = (
         "queue-ai-process-2", 2, (("Translation", 0.08), ("WordsGeneralize", 0.05)), "priority", _PAUSE
     ),
 )
-_MEDIA = (
-    TagSpec("Transcode", 200.0, 0.9),
-    TagSpec("Animation", 40.0, 0.8, 0.02),
-    TagSpec("Snapshot", 15.0, 0.6, 0.015),
-    TagSpec("MediaInfo", 5.0, 0.4, 0.01),
-)
-_MEDIA_QUEUES = _pair("queue-transcode", 8, Transcode=0.5, Animation=0.15, Snapshot=0.2, MediaInfo=0.15)
-_SPEECH_QUEUES = _pair("queue-speeching", 18, SpeechRecognition=1.0)
-_DOC = (TagSpec("DocProcess", 45.0, 1.0, 0.04),)
-_DOC_QUEUES = _pair("queue-doc-process", 3, DocProcess=1.0)
-_PIC = (TagSpec("PicProcess", 12.0, 0.6, 0.02),)
-_PIC_QUEUES = _pair("queue-pic-process", 1, PicProcess=1.0)
-_FILE = (
-    TagSpec("FileHashCode", 10.0, 0.6, 0.01),
-    TagSpec("FileUncompress", 60.0, 0.8, 0.04),
-    TagSpec("FileCompress", 90.0),
-)
-_FILE_QUEUES = _pair("queue-file-process", 3, FileHashCode=0.5, FileUncompress=0.3, FileCompress=0.2)
+_MEDIA = {
+    TagSpec("Transcode", 200.0, 0.9): 0.5,
+    TagSpec("Animation", 40.0, 0.8, 0.02): 0.15,
+    TagSpec("Snapshot", 15.0, 0.6, 0.015): 0.2,
+    TagSpec("MediaInfo", 5.0, 0.4, 0.01): 0.15,
+}
+_DOC = {TagSpec("DocProcess", 45.0, 1.0, 0.04): 1.0}
+_PIC = {TagSpec("PicProcess", 12.0, 0.6, 0.02): 1.0}
+_FILE = {
+    TagSpec("FileHashCode", 10.0, 0.6, 0.01): 0.5,
+    TagSpec("FileUncompress", 60.0, 0.8, 0.04): 0.3,
+    TagSpec("FileCompress", 90.0): 0.2,
+}
 FAMILIES = {
     "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
-    "media": Family("/jobs", "/queue", "j", "Transcoding", _MEDIA, _MEDIA_QUEUES),
-    "asr": Family("/asr_jobs", "/asrqueue", "s", "Speeching", (_SPEECH,), _SPEECH_QUEUES),
-    "doc": Family("/doc_jobs", "/docqueue", "d", "DocProcess", _DOC, _DOC_QUEUES),
-    "pic": Family("/pic_jobs", "/picqueue", "c", "PicProcess", _PIC, _PIC_QUEUES),
-    "file": Family("/file_jobs", "/file_queue", "f", "FileProcess", _FILE, _FILE_QUEUES),
+    "media": _family("/jobs", "/queue", "j", "Transcoding", "queue-transcode", 8, _MEDIA),
+    "asr": _family("/asr_jobs", "/asrqueue", "s", "Speeching", "queue-speeching", 18, {_SPEECH: 1.0}),
+    "doc": _family("/doc_jobs", "/docqueue", "d", "DocProcess", "queue-doc-process", 3, _DOC),
+    "pic": _family("/pic_jobs", "/picqueue", "c", "PicProcess", "queue-pic-process", 1, _PIC),
+    "file": _family("/file_jobs", "/file_queue", "f", "FileProcess", "queue-file-process", 3, _FILE),
 }
 """By name. ``ai`` stands first: a tag of two families, SpeechRecognition, is the later one's own."""
 _OWNER = {tag.name: family for family in FAMILIES.values() for tag in family.tags}
@@ -211,9 +215,8 @@ class Scenario:
         known = {tag.name for tag in self.tags}
         used = {name for queue in self.queues for name, _ in queue.mix}
         if not used or not used <= known:
-            raise ValueError(
-                f"The queues of a Scenario use tags {sorted(used)}; tags= describes {sorted(known)}."
-            )
+            known_text = f"tags= describes {sorted(known)}"
+            raise ValueError(f"The queues of a Scenario use tags {sorted(used)}; {known_text}.")
         if self.jobs < 1 or self.duration_h <= 0 or any(queue.servers < 1 for queue in self.queues):
             raise ValueError("A Scenario needs at least one job, some hours, and a server in each queue.")
         if len(self.profile) != 24 or min(self.profile) < 0 or max(self.profile) <= 0:  # noqa: PLR2004 - hours of a day
@@ -350,41 +353,38 @@ class Workload:
 
         rate = np.array([tag.failure_rate for tag in scenario.tags])[self.tag]
         slow_share = np.array([tag.slow_failures for tag in scenario.tags])[self.tag]
-        self._quiet = regime(rate, slow_share, 1.0)
-        incident = scenario.incident
+        self._incident = scenario.incident or Incident(0, *NEVER)
         # in an incident it is the service that fails, not the input: all failures are slow, but not four times
-        self._hit = regime(incident.failure_rate, 1.0, incident.slowdown / 2) if incident else self._quiet
+        hit = regime(self._incident.failure_rate, 1.0, self._incident.slowdown / 2)
+        self._regimes = tuple(zip(regime(rate, slow_share, 1.0), hit, strict=True))
 
     def _run_queues(self, rng: np.random.Generator) -> None:
-        scenario, incident = self.scenario, self.scenario.incident
-        self.start_time = np.full(scenario.jobs, np.nan)
-        in_incident = np.zeros(scenario.jobs, dtype=bool)
-        for position, spec in enumerate(scenario.queues):
-            members = np.flatnonzero(self.queue == position)
-            here = incident is not None and incident.queue == position
-            hit = self._seconds((incident.start_h, incident.end_h) if incident and here else NEVER)
-            starts = start_times(
-                self.creation_time[members].tolist(),
-                _run_time(self._quiet[0][members].tolist(), self._hit[0][members].tolist(), hit),
-                servers=spec.servers,
-                order=spec.order,
-                levels=self.level[members].tolist(),
-                cancel_at=self._cancel_at[members].tolist(),
-                paused=self._seconds(spec.paused_h or NEVER),
-                rng=rng,
-            )
-            self.start_time[members] = starts
-            in_incident[members] = (starts >= hit[0]) & (starts < hit[1])
-        run = np.where(in_incident, self._hit[0], self._quiet[0])
-        self.code = np.where(in_incident, self._hit[1], self._quiet[1])
-        never = np.isnan(self.start_time)
+        self.start_time = np.full(self.scenario.jobs, np.nan)
+        self._in_incident = np.zeros(self.scenario.jobs, dtype=bool)
+        for position, spec in enumerate(self.scenario.queues):
+            self._run_queue(position, spec, rng)
+        run, self.code = (np.where(self._in_incident, hit, quiet) for quiet, hit in self._regimes)
         cancelled = np.where(np.isfinite(self._cancel_at), self._cancel_at, np.nan)
-        self.end_time = np.where(never, cancelled, self.start_time + run)
+        self.end_time = np.where(np.isnan(self.start_time), cancelled, self.start_time + run)
 
-    def _seconds(self, hours: tuple[float, float]) -> tuple[float, float]:
-        """Return a window in seconds since the epoch of one in hours after the start."""
-        zero = self.scenario.start.timestamp()
-        return zero + hours[0] * _HOUR_S, zero + hours[1] * _HOUR_S
+    def _run_queue(self, position: int, spec: QueueSpec, rng: np.random.Generator) -> None:
+        incident, zero = self._incident, self.scenario.start.timestamp()
+        hours = (incident.start_h, incident.end_h) if incident.queue == position else NEVER
+        low, high, *paused = (zero + hour * _HOUR_S for hour in (*hours, *(spec.paused_h or NEVER)))
+        members = np.flatnonzero(self.queue == position)
+        quiet, hit = (run[members].tolist() for run in self._regimes[0])
+        starts = start_times(
+            self.creation_time[members].tolist(),
+            lambda job, now: (hit if low <= now < high else quiet)[job],
+            servers=spec.servers,
+            order=spec.order,
+            levels=self.level[members].tolist(),
+            cancel_at=self._cancel_at[members].tolist(),
+            paused=(paused[0], paused[1]),
+            rng=rng,
+        )
+        self.start_time[members] = starts
+        self._in_incident[members] = (starts >= low) & (starts < high)
 
     def _name(self, rng: np.random.Generator) -> None:
         """Name jobs by the UUIDv1 of their creation, as the service was seen to do."""
@@ -463,13 +463,6 @@ class Workload:
             "audio_s": self.audio_s,
             **dict(zip(Details._fields, map(np.array, zip(*details, strict=True)), strict=True)),
         }
-
-
-def _run_time(
-    quiet: list[float], hit: list[float], window: tuple[float, float]
-) -> Callable[[int, float], float]:
-    low, high = window
-    return lambda job, now: hit[job] if low <= now < high else quiet[job]
 
 
 def _whole_seconds(times: Floats, reached: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -582,49 +575,32 @@ class Details(NamedTuple):
     flash: bool = False
     size: int = 1
 
-    @property
-    def suffix(self) -> str:
-        """What the input's name ends with."""
-        return self.input_object.rpartition(".")[2]
-
-    @property
-    def md5(self) -> str:
-        """Something of a file's digest's form that differs from job to job."""
-        return hashlib.md5(self.input_object.encode(), usedforsecurity=False).hexdigest()
-
 
 def details_of(tag: str, number: int, variant: int) -> Details:
-    """Return what job ``number`` is about; ``variant`` is its share of chance, a number below 2**32."""
+    """Return what job ``number`` is about; ``variant`` is its share of chance, a number below 2**32.
+
+    Languages of a translation differ, its types agree but for pdf, which may become docx (api.md §2.3).
+    """
     title = f"{TITLES[variant % len(TITLES)]}-{number:06d}"
     user_data = TICKETS[(variant >> 3) % len(TICKETS)].format(number)
     if tag == "Translation":
-        return _translation(title, user_data, variant >> 6)
+        others, language = divmod(variant >> 6, len(LANGUAGES))
+        other = (language + 1 + others % (len(LANGUAGES) - 1)) % len(LANGUAGES)
+        source, target, kind = (
+            LANGUAGES[language],
+            LANGUAGES[other],
+            DOCUMENTS[(others // 16) % len(DOCUMENTS)],
+        )
+        becomes = "docx" if kind == "pdf" and others % 2 else kind
+        output = f"out/{title}-{target}.{becomes}"
+        return Details(f"in/{title}.{kind}", output, user_data, source, kind, target, becomes)
     suffixes, output = _FILES.get(tag, (("txt",), ""))
-    speech = tag == "SpeechRecognition"
     return Details(
         input_object=f"in/{title}.{suffixes[(variant >> 6) % len(suffixes)]}",
         output_object=output and f"out/{output.format(title)}",
         user_data=user_data,
-        engine_model=ENGINES[(variant >> 9) % len(ENGINES)] if speech else "",
+        engine_model=ENGINES[(variant >> 9) % len(ENGINES)] if tag == "SpeechRecognition" else "",
         res_text_format="1" if (variant >> 12) % 4 == 0 else "0",
         flash=(variant >> 14) % 16 == 0,
         size=1 + (variant >> 18) % 80,
-    )
-
-
-def _translation(title: str, user_data: str, variant: int) -> Details:
-    """Languages differ, types agree but for pdf, which may become docx (api.md §2.3)."""
-    source = variant % len(LANGUAGES)
-    others = variant // len(LANGUAGES)
-    target = (source + 1 + others % (len(LANGUAGES) - 1)) % len(LANGUAGES)
-    kind = DOCUMENTS[(others // 16) % len(DOCUMENTS)]
-    becomes = "docx" if kind == "pdf" and others % 2 else kind
-    return Details(
-        input_object=f"in/{title}.{kind}",
-        output_object=f"out/{title}-{LANGUAGES[target]}.{becomes}",
-        user_data=user_data,
-        input_lang=LANGUAGES[source],
-        input_type=kind,
-        target_lang=LANGUAGES[target],
-        target_type=becomes,
     )
