@@ -162,9 +162,7 @@ def _redirect(fault: Fault, answer: Answer, _: Mapping[str, str]) -> Answer:
     return _with(answer, {"Location": fault.location}, b"", status)
 
 
-@cache
-def _packed_spaces() -> bytes:
-    return gzip.compress(b" " * (64 * 2**20))
+_packed_spaces = cache(lambda: gzip.compress(b" " * (64 * 2**20)))
 
 
 def _gzip_bomb(_: Fault, answer: Answer, __: Mapping[str, str]) -> Answer:
@@ -229,9 +227,9 @@ _SPOILERS: dict[str, Spoiler] = {
         lambda fault, body: _MESSAGE.sub(lambda _: b"<Message>%b</Message>" % fault.message, body)
     ),
 }
+_RESETS = ("reset_before_headers", "reset_after_headers", "late_close")
 _BREAKERS = (
-    *("reset_before_headers", "reset_after_headers", "wrong_length", "bad_chunk", "oversized"),
-    *("drip_headers", "drip_body", "silence", "close", "late_close"),
+    *("wrong_length", "bad_chunk", "oversized", "drip_headers", "drip_body", "silence", "close", *_RESETS),
 )
 
 
@@ -240,12 +238,9 @@ async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:
     body, good = answer.body, _head(answer, len(answer.body)) + answer.body
     with closing(stream), suppress(OSError):  # of a client that gave up first, which many faults are for
         match fault.kind:
-            case "reset_before_headers":
-                _reset_on_close(stream)
             case "reset_after_headers":
                 await stream.write(good[: len(good) - len(body) + 20])
                 await asyncio.sleep(0.05)  # a reset overtakes what the client has not read yet
-                _reset_on_close(stream)
             case "wrong_length":
                 await stream.write(_head(answer, len(body) + 1000) + body)
             case "bad_chunk":
@@ -267,7 +262,8 @@ async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:
             case "late_close":
                 await stream.write(good)
                 await stream.read_bytes(1, partial=True)
-                _reset_on_close(stream)
+        if fault.kind in _RESETS:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _head(answer: Answer, length: int | None) -> bytes:
@@ -275,10 +271,6 @@ def _head(answer: Answer, length: int | None) -> bytes:
     lines = [f"{name}: {value}" for name, value in {**answer.headers, **size}.items()]
     status = f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}"
     return "\r\n".join([status, *lines, "", ""]).encode("latin-1")
-
-
-def _reset_on_close(stream: Any) -> None:
-    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def _drip(stream: Any, data: bytes, bytes_per_s: float) -> None:

@@ -229,14 +229,14 @@ STATES = ("Submitted", "Running", "Success", "Failed", "Pause", "Cancel")
 NOT_YET = -1
 """In a Snapshot: the job does not exist yet, or the time is not reached."""
 
-_OUTCOMES = (
+OUTCOMES = (
     ("Success", ""),
     ("InvalidArgument", "The file type does not match the Type of the Input."),
     ("ResourceNotFound", "The input object does not exist."),
     ("ResourceDownloadFailed", "The input object could not be read <timeout & reset>."),
     ("InternalError", "We encountered an internal error. Please try again."),
 )
-CODES, MESSAGES = zip(*_OUTCOMES, strict=True)
+CODES = [code for code, _ in OUTCOMES]
 _SLOW = len(CODES) - 1
 _UUID_EPOCH_S = 12_219_292_800  # from 1582-10-15, where UUIDv1 counts from, to 1970
 _HOUR_S = 3600.0
@@ -409,12 +409,11 @@ class Workload:
         state[ended] = np.where(self.code[ended] == 0, STATES.index("Success"), STATES.index("Failed"))
         state[ended & ~started] = STATES.index("Cancel")
         state[self.creation_time > now] = NOT_YET
-        return Snapshot(
-            now=now,
-            state=state.astype(np.int8),
-            start_time=_whole_seconds(self.start_time, started),
-            end_time=_whole_seconds(self.end_time, ended),
+        start, end = (
+            np.floor(np.where(reached, exact, NOT_YET)).astype(np.int64)
+            for reached, exact in ((started, self.start_time), (ended, self.end_time))
         )
+        return Snapshot(now, state.astype(np.int8), start, end)
 
     def paused(self, now: float) -> NDArray[np.bool_]:
         """Return which queues are paused at ``now``."""
@@ -448,27 +447,18 @@ class Workload:
         rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and what
         :class:`Details` holds.
         """
-        last = self.as_of(FOREVER).state
         details = [self.details(number) for number in range(self.scenario.jobs)]
         return {
             "job_id": np.array(self.job_ids),
             "tag": np.array([tag.name for tag in self.scenario.tags])[self.tag],
             "queue_id": np.array(self.queue_ids)[self.queue],
             "job_level": self.level,
-            "creation_time": self.creation_time,
-            "start_time": self.start_time,
-            "end_time": self.end_time,
-            "fate": np.array(STATES)[last],
+            **{name: getattr(self, name) for name in ("creation_time", "start_time", "end_time")},
+            "fate": np.array(STATES)[self.as_of(FOREVER).state],
             "code": np.array(CODES)[self.code],
             "audio_s": self.audio_s,
             **dict(zip(Details._fields, map(np.array, zip(*details, strict=True)), strict=True)),
         }
-
-
-def _whole_seconds(times: Floats, reached: NDArray[np.bool_]) -> NDArray[np.int64]:
-    whole = np.full(len(times), NOT_YET, dtype=np.int64)
-    whole[reached] = np.floor(times[reached]).astype(np.int64)
-    return whole
 
 
 def _arrivals(scenario: Scenario, rng: np.random.Generator) -> Floats:
@@ -586,11 +576,8 @@ def details_of(tag: str, number: int, variant: int) -> Details:
     if tag == "Translation":
         others, language = divmod(variant >> 6, len(LANGUAGES))
         other = (language + 1 + others % (len(LANGUAGES) - 1)) % len(LANGUAGES)
-        source, target, kind = (
-            LANGUAGES[language],
-            LANGUAGES[other],
-            DOCUMENTS[(others // 16) % len(DOCUMENTS)],
-        )
+        source, target = LANGUAGES[language], LANGUAGES[other]
+        kind = DOCUMENTS[(others // 16) % len(DOCUMENTS)]
         becomes = "docx" if kind == "pdf" and others % 2 else kind
         output = f"out/{title}-{target}.{becomes}"
         return Details(f"in/{title}.{kind}", output, user_data, source, kind, target, becomes)
