@@ -74,29 +74,26 @@ class Api:
         """Set the virtual clock, seconds since the epoch."""
         snapshot = self.workload.as_of(now)
         show = partial(wire.job_xml, self.workload, snapshot, bucket=self.bucket, region=self.region)
-        self._seen = snapshot, cache(show)  # replaced as one: other threads never see half of it
-
-    def snapshot(self) -> Snapshot:
-        """Return every job as of the virtual clock."""
-        return self._seen[0]
+        self.seen = snapshot, cache(show)  # replaced as one: other threads never see half of it
 
     def answer(self, method: str, raw_path: str, query: str, headers: Mapping[str, str]) -> Answer:
         """Answer one request; ``headers`` by lower-case name."""
         self._requests += 1
+        snapshot, show = self.seen
         request_id, trace_id = (
             base64.b64encode(f"{word}-{self._requests:08d}".encode()).decode()
             for word in ("emulator", "trace")
         )
         common = {
             "Content-Type": "application/xml",
-            "Date": wire.http_date(self.snapshot().now),
+            "Date": wire.http_date(snapshot.now),
             "Server": "tencent-ci",
             "x-ci-request-id": request_id,
         }
         request = Request(method, unquote(raw_path), parse_qsl(query, keep_blank_values=True), headers)
         try:
             check(request, self.keys, time.time(), skew_s=self.clock_skew_s)
-            return Answer(200, self._body(*self._seen, request, request_id), common)
+            return Answer(200, self._body(snapshot, show, request, request_id), common)
         except Refused as refused:
             if refused.code == "RequestTimeTooSkewed":  # the one answer whose Date is for setting a clock by
                 common["Date"] = wire.http_date(time.time() + self.clock_skew_s)

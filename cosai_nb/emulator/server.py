@@ -161,12 +161,8 @@ class Emulator:
         sockets = bind_sockets(self._port, HOST)
         self._port = sockets[0].getsockname()[1]
         ready = threading.Event()
-        self._thread = threading.Thread(
-            target=asyncio.run,
-            args=[self._serve(sockets, ready)],
-            name=f"cosai-emulator-{self._port}",
-            daemon=True,
-        )
+        serving, name = self._serve(sockets, ready), f"cosai-emulator-{self._port}"
+        self._thread = threading.Thread(target=asyncio.run, args=[serving], name=name, daemon=True)
         self._thread.start()
         if not ready.wait(_STOP_S):
             raise RuntimeError("The emulator's thread did not come up; the log above says why.")
@@ -198,10 +194,8 @@ class Emulator:
         fault = self._plan.pick(path)
         pairs = parse_qsl(request.query, keep_blank_values=True)
         shown = urlencode([(k, v) for k, v in pairs if not k.lower().startswith(("q-", "x-ci-", "x-cos-"))])
-        kind = fault.kind if fault else ""
-        self.requests.append(
-            LoggedRequest(request.method, path, shown, answer.status, time.monotonic(), kind)
-        )
+        done = answer.status, time.monotonic(), fault.kind if fault else ""
+        self.requests.append(LoggedRequest(request.method, path, shown, *done))
         sent = spoil(fault, answer, request.query) if fault else answer
         if sent:
             line = ResponseStartLine("HTTP/1.1", sent.status, responses.get(sent.status, "Unknown"))
@@ -245,7 +239,7 @@ class Emulator:
     @property
     def now(self) -> float:
         """The virtual clock, seconds since the epoch; Date headers show it."""
-        return self._api.snapshot().now
+        return self._api.seen[0].now
 
     def set_time(self, now: float) -> None:
         """Set the virtual clock, in seconds since the epoch; it may go back."""
@@ -262,7 +256,7 @@ class Emulator:
 
     def snapshot(self) -> Snapshot:
         """Return states and whole-second times of every job as the service shows them now."""
-        return self._api.snapshot()
+        return self._api.seen[0]
 
     def client(self, **settings: Any) -> Client:
         """Return a client of this emulator.
@@ -294,15 +288,10 @@ class Emulator:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead another process here, with keys that are worth nothing elsewhere."""
-        variables = {
-            "COS_SECRET_ID": self._keys.secret_id,
-            "COS_SECRET_KEY": self._keys.secret_key,
-            "COS_TOKEN": self._keys.token,
-            "COSAI_BUCKET": self.bucket,
-            "COSAI_REGION": self.region,
-            "COSAI_ENDPOINT": self.url,
-        }
-        return {name: value for name, value in variables.items() if value}
+        keys = self._keys
+        secret = {"COS_SECRET_ID": keys.secret_id, "COS_SECRET_KEY": keys.secret_key, "COS_TOKEN": keys.token}
+        place = {"COSAI_BUCKET": self.bucket, "COSAI_REGION": self.region, "COSAI_ENDPOINT": self.url}
+        return {name: value for name, value in {**secret, **place}.items() if value}
 
 
 def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:

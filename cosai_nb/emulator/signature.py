@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ FIELDS = (
 TOKEN_HEADERS = ("x-ci-security-token", "x-cos-security-token")
 """Both are accepted (api.md §5.3); the first is the documented one."""
 _SKEW_LIMIT_S = 15 * 60
+_encode = partial(quote, safe="-_.~")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,7 +114,3 @@ def _is_signed(request: Request, fields: Mapping[str, str], secret_key: str) -> 
         if hmac.compare_digest(expected.encode(), fields["q-signature"].encode()):
             return True
     return False
-
-
-def _encode(text: str) -> str:
-    return quote(text, safe="-_.~")
