@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Show = Callable[[int], bytes]
 
-_QUEUE_PATHS = {family.queue_path for family in FAMILIES.values()}
 _JOB_PATHS = "|".join(family.path for family in FAMILIES.values())
-_JOBS = re.compile(rf"(?P<path>{_JOB_PATHS})(?:/(?P<ids>.+))?", re.DOTALL)
+_QUEUE_PATHS = "|".join(family.queue_path for family in FAMILIES.values())
+_ROUTES = re.compile(
+    rf"(?!/file_jobs$)"  # no list of them is documented
+    rf"(?:(?P<path>{_JOB_PATHS})(?:/(?P<ids>.+))?|(?P<queues>{_QUEUE_PATHS}))",
+    re.DOTALL,
+)
 _UNIFIED = "/jobs"
 _LISTS_OF_IDS = {_UNIFIED, "/asr_jobs"}
 """Where the documents name several IDs; elsewhere they name one."""
-_WITHOUT_LIST = "/file_jobs"
 _MAX_PAGE = 100
 _MAX_FIELDS = 100
 _MAX_QUEUES = 10
@@ -101,9 +104,8 @@ class Api:
             return Answer(refused.status, body, {**common, "x-ci-trace-id": trace_id})
 
     def _body(self, snapshot: Snapshot, show: Show, request: Request, request_id: str) -> bytes:
-        route, path, params = _JOBS.fullmatch(request.path), request.path, dict(request.params)
-        listed = route is not None and route["ids"] is None
-        if (route is None and path not in _QUEUE_PATHS) or (listed and path == _WITHOUT_LIST):
+        route, params = _ROUTES.fullmatch(request.path), dict(request.params)
+        if route is None:
             raise Refused(404, "InvalidUrl", "The requested URL is not valid.")
         if request.method in {"POST", "PUT", "DELETE"}:
             raise Refused(501, "NotImplemented", "The emulator answers queries only.")
@@ -111,11 +113,11 @@ class Api:
             raise Refused(405, "MethodNotAllowed", "The method is not allowed against this resource.")
         if len(request.params) > _MAX_FIELDS:
             raise invalid("The query string has too many fields.")
-        if route is None:
-            return self._queues(snapshot.now, path, params, request_id)
-        if not listed:
+        if route["queues"]:
+            return self._queues(snapshot.now, request.path, params, request_id)
+        if route["ids"]:
             return self._jobs(snapshot, show, route["path"], route["ids"].split(","))
-        return self._page(snapshot, show, path, params)
+        return self._page(snapshot, show, request.path, params)
 
     def _jobs(self, snapshot: Snapshot, show: Show, path: str, ids: list[str]) -> bytes:
         ids = list(dict.fromkeys(ids))

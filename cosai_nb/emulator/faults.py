@@ -132,12 +132,11 @@ class FaultPlan:
         self._began = now if self._began is None else self._began
         picked: Fault | None = None
         for position, fault in enumerate(self._faults):
-            if fault.path not in path:
-                continue
-            self._seen[position] += 1
-            lucky = fault.probability < 1 and self._chance.random() >= fault.probability
-            if picked is None and not lucky and fault.matches(self._seen[position], now - self._began):
-                picked = fault
+            if fault.path in path:
+                self._seen[position] += 1
+                lucky = fault.probability < 1 and self._chance.random() >= fault.probability
+                if picked is None and not lucky and fault.matches(self._seen[position], now - self._began):
+                    picked = fault
         return picked
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    _Tags = tuple["TagSpec", ...]
+    _Queues = tuple["QueueSpec", ...]
 
 WIRE_ZONE = timezone(timedelta(hours=8))
 """The service writes every time in +0800."""
@@ -119,21 +121,11 @@ class Family(NamedTuple):
     queues: tuple[QueueSpec, ...]
 
 
-def _family(
-    path: str,
-    queue_path: str,
-    letter: str,
-    category: str,
-    name: str,
-    servers: int,
-    shares: dict[TagSpec, float],
-) -> Family:
-    """Add a large queue, and a small one that serves by priority and stands still at the end of the week."""
+def _week(name: str, servers: int, shares: dict[TagSpec, float]) -> tuple[_Tags, _Queues]:
+    """Return tags, a large queue, and a small one that serves by priority and stands still at the week's end."""
     large, small = (tuple((tag.name, part * share) for tag, share in shares.items()) for part in (0.85, 0.15))
     few = QueueSpec(f"{name}-2", max(1, servers // 5), small, "priority", _PAUSE)
-    return Family(
-        path, queue_path, letter, category, (*shares,), (QueueSpec(f"{name}-1", servers, large), few)
-    )
+    return (*shares,), (QueueSpec(f"{name}-1", servers, large), few)
 
 
 _PAUSE = (167.5, FOREVER)
@@ -161,11 +153,11 @@ _FILE = {
 }
 FAMILIES = {
     "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
-    "media": _family("/jobs", "/queue", "j", "Transcoding", "queue-transcode", 8, _MEDIA),
-    "asr": _family("/asr_jobs", "/asrqueue", "s", "Speeching", "queue-speeching", 18, {_SPEECH: 1.0}),
-    "doc": _family("/doc_jobs", "/docqueue", "d", "DocProcess", "queue-doc-process", 3, _DOC),
-    "pic": _family("/pic_jobs", "/picqueue", "c", "PicProcess", "queue-pic-process", 1, _PIC),
-    "file": _family("/file_jobs", "/file_queue", "f", "FileProcess", "queue-file-process", 3, _FILE),
+    "media": Family("/jobs", "/queue", "j", "Transcoding", *_week("queue-transcode", 8, _MEDIA)),
+    "asr": Family("/asr_jobs", "/asrqueue", "s", "Speeching", *_week("queue-speeching", 18, {_SPEECH: 1.0})),
+    "doc": Family("/doc_jobs", "/docqueue", "d", "DocProcess", *_week("queue-doc-process", 3, _DOC)),
+    "pic": Family("/pic_jobs", "/picqueue", "c", "PicProcess", *_week("queue-pic-process", 1, _PIC)),
+    "file": Family("/file_jobs", "/file_queue", "f", "FileProcess", *_week("queue-file-process", 3, _FILE)),
 }
 """By name. ``ai`` stands first: a tag of two families, SpeechRecognition, is the later one's own."""
 _OWNER = {tag.name: family for family in FAMILIES.values() for tag in family.tags}
@@ -215,8 +207,7 @@ class Scenario:
         known = {tag.name for tag in self.tags}
         used = {name for queue in self.queues for name, _ in queue.mix}
         if not used or not used <= known:
-            known_text = f"tags= describes {sorted(known)}"
-            raise ValueError(f"The queues of a Scenario use tags {sorted(used)}; {known_text}.")
+            raise ValueError(f"The queues of a Scenario use tags {sorted(used)}; tags= has {sorted(known)}.")
         if self.jobs < 1 or self.duration_h <= 0 or any(queue.servers < 1 for queue in self.queues):
             raise ValueError("A Scenario needs at least one job, some hours, and a server in each queue.")
         if len(self.profile) != 24 or min(self.profile) < 0 or max(self.profile) <= 0:  # noqa: PLR2004 - hours of a day
@@ -334,8 +325,7 @@ class Workload:
         scenario, n = self.scenario, self.scenario.jobs
         run = np.empty(n)
         for position, tag in enumerate(scenario.tags):
-            of_tag = self.tag == position
-            count = int(of_tag.sum())
+            of_tag, count = self.tag == position, int((self.tag == position).sum())
             if tag.sigma is None:
                 run[of_tag] = rng.exponential(tag.mean_s, count)
             else:
@@ -370,7 +360,7 @@ class Workload:
     def _run_queue(self, position: int, spec: QueueSpec, rng: np.random.Generator) -> None:
         incident, zero = self._incident, self.scenario.start.timestamp()
         hours = (incident.start_h, incident.end_h) if incident.queue == position else NEVER
-        low, high, *paused = (zero + hour * _HOUR_S for hour in (*hours, *(spec.paused_h or NEVER)))
+        low, high, begin, end = (zero + hour * _HOUR_S for hour in (*hours, *(spec.paused_h or NEVER)))
         members = np.flatnonzero(self.queue == position)
         quiet, hit = (run[members].tolist() for run in self._regimes[0])
         starts = start_times(
@@ -380,7 +370,7 @@ class Workload:
             order=spec.order,
             levels=self.level[members].tolist(),
             cancel_at=self._cancel_at[members].tolist(),
-            paused=(paused[0], paused[1]),
+            paused=(begin, end),
             rng=rng,
         )
         self.start_time[members] = starts
