@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import tomllib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    _Tags = tuple["TagSpec", ...]
-    _Queues = tuple["QueueSpec", ...]
 
 WIRE_ZONE = timezone(timedelta(hours=8))
 """The service writes every time in +0800."""
@@ -121,45 +121,18 @@ class Family(NamedTuple):
     queues: tuple[QueueSpec, ...]
 
 
-def _week(name: str, servers: int, shares: dict[TagSpec, float]) -> tuple[_Tags, _Queues]:
-    """Return tags, a large queue, and a small one that serves by priority and stands still at the week's end."""
-    large, small = (tuple((tag.name, part * share) for tag, share in shares.items()) for part in (0.85, 0.15))
-    few = QueueSpec(f"{name}-2", max(1, servers // 5), small, "priority", _PAUSE)
-    return (*shares,), (QueueSpec(f"{name}-1", servers, large), few)
+def _family(tags: list[dict[str, Any]], queues: list[dict[str, Any]], **paths: str) -> Family:
+    """Read one table of families.toml."""
+    for spec in queues:
+        spec["mix"] = tuple(spec["mix"].items())
+        if "paused_h" in spec:
+            spec["paused_h"] = tuple(spec["paused_h"])
+    specs = tuple(QueueSpec(**spec) for spec in queues)
+    return Family(**paths, tags=tuple(TagSpec(**tag) for tag in tags), queues=specs)
 
 
-_PAUSE = (167.5, FOREVER)
-_SPEECH = TagSpec("SpeechRecognition", 260.0, 0.7, 0.025)
-_AI = (TagSpec("Translation", 260.0, 0.9, 0.035), _SPEECH, TagSpec("WordsGeneralize", 12.0, 0.5, 0.015))
-_AI_QUEUES = (
-    QueueSpec("queue-ai-process-1", 10, (("Translation", 0.44), ("WordsGeneralize", 0.16))),
-    QueueSpec("queue-speeching-1", 6, (("SpeechRecognition", 0.27),)),
-    QueueSpec(
-        "queue-ai-process-2", 2, (("Translation", 0.08), ("WordsGeneralize", 0.05)), "priority", _PAUSE
-    ),
-)
-_MEDIA = {
-    TagSpec("Transcode", 200.0, 0.9): 0.5,
-    TagSpec("Animation", 40.0, 0.8, 0.02): 0.15,
-    TagSpec("Snapshot", 15.0, 0.6, 0.015): 0.2,
-    TagSpec("MediaInfo", 5.0, 0.4, 0.01): 0.15,
-}
-_DOC = {TagSpec("DocProcess", 45.0, 1.0, 0.04): 1.0}
-_PIC = {TagSpec("PicProcess", 12.0, 0.6, 0.02): 1.0}
-_FILE = {
-    TagSpec("FileHashCode", 10.0, 0.6, 0.01): 0.5,
-    TagSpec("FileUncompress", 60.0, 0.8, 0.04): 0.3,
-    TagSpec("FileCompress", 90.0): 0.2,
-}
-FAMILIES = {
-    "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
-    "media": Family("/jobs", "/queue", "j", "Transcoding", *_week("queue-transcode", 8, _MEDIA)),
-    "asr": Family("/asr_jobs", "/asrqueue", "s", "Speeching", *_week("queue-speeching", 18, {_SPEECH: 1.0})),
-    "doc": Family("/doc_jobs", "/docqueue", "d", "DocProcess", *_week("queue-doc-process", 3, _DOC)),
-    "pic": Family("/pic_jobs", "/picqueue", "c", "PicProcess", *_week("queue-pic-process", 1, _PIC)),
-    "file": Family("/file_jobs", "/file_queue", "f", "FileProcess", *_week("queue-file-process", 3, _FILE)),
-}
-"""By name. ``ai`` stands first: a tag of two families, SpeechRecognition, is the later one's own."""
+_TABLES = tomllib.loads(files("cosai_nb.emulator").joinpath("families.toml").read_text("utf-8"))
+FAMILIES = {name: _family(**table) for name, table in _TABLES["families"].items()}
 _OWNER = {tag.name: family for family in FAMILIES.values() for tag in family.tags}
 
 
@@ -194,8 +167,8 @@ class Scenario:
     jobs: int = 20_000
     start: datetime = datetime(2026, 11, 2, tzinfo=WIRE_ZONE)
     duration_h: float = 168.0
-    tags: tuple[TagSpec, ...] = _AI
-    queues: tuple[QueueSpec, ...] = _AI_QUEUES
+    tags: tuple[TagSpec, ...] = FAMILIES["ai"].tags
+    queues: tuple[QueueSpec, ...] = FAMILIES["ai"].queues
     incident: Incident | None = Incident(queue=0, start_h=2 * 24 + 10, end_h=2 * 24 + 13)
     profile: tuple[float, ...] = OFFICE_HOURS
     weekend: float = 0.75
@@ -288,10 +261,9 @@ class Workload:
         if family not in FAMILIES:
             raise ValueError(f"family={family!r} is none of {', '.join(FAMILIES)}.")
         self.family, self.seed = FAMILIES[family], seed
-        scenario = scenario or Scenario()
-        if (scenario.tags, scenario.queues) == (_AI, _AI_QUEUES):
-            scenario = replace(scenario, tags=self.family.tags, queues=self.family.queues)
-        self.scenario = scenario
+        self.scenario, default = scenario or Scenario(), FAMILIES["ai"]
+        if (self.scenario.tags, self.scenario.queues) == (default.tags, default.queues):
+            self.scenario = replace(self.scenario, tags=self.family.tags, queues=self.family.queues)
         rng = np.random.default_rng(seed)
         self._draw_jobs(rng)
         self._draw_outcomes(rng)
@@ -521,20 +493,6 @@ DOCUMENTS = ("docx", "pdf", "pptx", "xlsx", "txt", "html", "markdown", "xml", "p
 ENGINES = ("16k_zh", "16k_zh", "16k_zh_video", "16k_en", "8k_zh")
 TITLES = ("manual", "Q&A", "contract <draft>", "notes", "用户手册", 'the "final" version', "release-notes")
 TICKETS = ("ticket {}", "batch {} & co", "run <{}>", '{{"ticket": {}}}', "")
-VIDEO = ("mp4", "mov", "mkv", "flv")
-_FILES = {
-    "SpeechRecognition": (("mp3", "wav", "m4a"), "{}.txt"),
-    "Transcode": (VIDEO, "{}.hd.mp4"),
-    "Animation": (VIDEO, "{}.gif"),
-    "Snapshot": (VIDEO, "{}-${{Number}}.jpg"),
-    "MediaInfo": (VIDEO, ""),
-    "DocProcess": (("docx", "pptx", "xlsx", "pdf"), "{}-${{Number}}.jpg"),
-    "PicProcess": (("jpg", "png", "webp"), "{}.small.webp"),
-    "FileHashCode": (("bin", "iso", "csv"), ""),
-    "FileUncompress": (("zip", "tar.gz", "7z"), "{}/"),
-    "FileCompress": (("txt", "json"), "{}.zip"),
-}
-"""By tag: suffixes of inputs, and the output's name after the input's title; Translation has its own rules."""
 
 
 class Details(NamedTuple):
@@ -571,7 +529,8 @@ def details_of(tag: str, number: int, variant: int) -> Details:
         becomes = "docx" if kind == "pdf" and others % 2 else kind
         output = f"out/{title}-{target}.{becomes}"
         return Details(f"in/{title}.{kind}", output, user_data, source, kind, target, becomes)
-    suffixes, output = _FILES.get(tag, (("txt",), ""))
+    kind_of_file = _TABLES["files"].get(tag, {"inputs": ["txt"], "output": ""})
+    suffixes, output = kind_of_file["inputs"], kind_of_file["output"]
     return Details(
         input_object=f"in/{title}.{suffixes[(variant >> 6) % len(suffixes)]}",
         output_object=output and f"out/{output.format(title)}",
