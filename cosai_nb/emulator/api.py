@@ -6,7 +6,7 @@ import base64
 import re
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -29,14 +29,11 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Show = Callable[[int], bytes]
 
-_JOB_PATHS = "|".join(family.path for family in FAMILIES.values())
-_QUEUE_PATHS = "|".join(family.queue_path for family in FAMILIES.values())
-_ROUTES = re.compile(
-    rf"(?!/file_jobs$)"  # no list of them is documented
-    rf"(?:(?P<path>{_JOB_PATHS})(?:/(?P<ids>.+))?|(?P<queues>{_QUEUE_PATHS}))",
-    re.DOTALL,
-)
+_JOBS = "|".join(family.path for family in FAMILIES.values())
+_QUEUES = "|".join(family.queue_path for family in FAMILIES.values())
+_ROUTES = re.compile(rf"(?P<queues>{_QUEUES})|(?P<jobs>{_JOBS})/(?P<ids>.+)|(?P<list>{_JOBS})", re.DOTALL)
 _UNIFIED = "/jobs"
+_WITHOUT_LIST = "/file_jobs"
 _LISTS_OF_IDS = {_UNIFIED, "/asr_jobs"}
 """Where the documents name several IDs; elsewhere they name one."""
 _MAX_PAGE = 100
@@ -50,7 +47,7 @@ class Answer:
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str]
 
 
 @dataclass(repr=False)
@@ -83,10 +80,8 @@ class Api:
         """Answer one request; ``headers`` by lower-case name."""
         self._requests += 1
         snapshot, show = self.seen
-        request_id, trace_id = (
-            base64.b64encode(f"{word}-{self._requests:08d}".encode()).decode()
-            for word in ("emulator", "trace")
-        )
+        request_id = base64.b64encode(f"emulator-{self._requests:08d}".encode()).decode()
+        trace_id = base64.b64encode(f"trace-{self._requests:08d}".encode()).decode()
         common = {
             "Content-Type": "application/xml",
             "Date": wire.http_date(snapshot.now),
@@ -105,7 +100,7 @@ class Api:
 
     def _body(self, snapshot: Snapshot, show: Show, request: Request, request_id: str) -> bytes:
         route, params = _ROUTES.fullmatch(request.path), dict(request.params)
-        if route is None:
+        if route is None or route["list"] == _WITHOUT_LIST:
             raise Refused(404, "InvalidUrl", "The requested URL is not valid.")
         if request.method in {"POST", "PUT", "DELETE"}:
             raise Refused(501, "NotImplemented", "The emulator answers queries only.")
@@ -116,7 +111,7 @@ class Api:
         if route["queues"]:
             return self._queues(snapshot.now, request.path, params, request_id)
         if route["ids"]:
-            return self._jobs(snapshot, show, route["path"], route["ids"].split(","))
+            return self._jobs(snapshot, show, route["jobs"], route["ids"].split(","))
         return self._page(snapshot, show, request.path, params)
 
     def _jobs(self, snapshot: Snapshot, show: Show, path: str, ids: list[str]) -> bytes:

@@ -22,6 +22,7 @@ from cosai_nb.emulator.api import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    Clock = Callable[[], float]
     Spoiler = Callable[["Fault", Answer, Mapping[str, str]], Answer]
 
 _DEPTH = 100_000  # of the nested JSON: a hundred times what a recursive parser takes
@@ -118,9 +119,7 @@ class Fault:
 class FaultPlan:
     """Decides which request is hit; the same seed and order of requests give the same faults."""
 
-    def __init__(
-        self, faults: Sequence[Fault], *, seed: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, faults: Sequence[Fault], *, seed: int, clock: Clock = time.monotonic) -> None:
         self._faults, self._clock = tuple(faults), clock
         self._seen = [0] * len(self._faults)
         self._chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""A real HTTP/1.1 server on 127.0.0.1, in a thread with its own event loop, and the emulator that owns it."""
+"""The emulator: a real HTTP/1.1 server on 127.0.0.1, in a thread with its own event loop."""
 
 from __future__ import annotations
 

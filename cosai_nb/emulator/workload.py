@@ -276,8 +276,7 @@ class Workload:
         return self.scenario.start.timestamp() + self.scenario.duration_h * _HOUR_S
 
     def _draw_jobs(self, rng: np.random.Generator) -> None:
-        scenario = self.scenario
-        n = scenario.jobs
+        scenario, n = self.scenario, self.scenario.jobs
         self.creation_time = scenario.start.timestamp() + _arrivals(scenario, rng)
         names = [tag.name for tag in scenario.tags]
         cells = [(q, names.index(t), w) for q, spec in enumerate(scenario.queues) for t, w in spec.mix]
