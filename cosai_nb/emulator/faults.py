@@ -9,6 +9,7 @@ import re
 import socket
 import struct
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from http.client import responses
@@ -21,6 +22,7 @@ from cosai_nb.emulator.api import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    Clock = Callable[[], float]
     Spoiler = Callable[["Fault", Answer, Mapping[str, str]], Answer]
 
 _DEPTH = 100_000  # of the nested JSON: a hundred times what a recursive parser takes
@@ -117,9 +119,7 @@ class Fault:
 class FaultPlan:
     """Decides which request is hit; the same seed and order of requests give the same faults."""
 
-    def __init__(
-        self, faults: Sequence[Fault], *, seed: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, faults: Sequence[Fault], *, seed: int, clock: Clock = time.monotonic) -> None:
         self._faults, self._clock = tuple(faults), clock
         self._seen = [0] * len(self._faults)
         self._chance = random.Random(seed)
@@ -131,12 +131,11 @@ class FaultPlan:
         self._began = now if self._began is None else self._began
         picked: Fault | None = None
         for position, fault in enumerate(self._faults):
-            if fault.path not in path:
-                continue
-            self._seen[position] += 1
-            lucky = fault.probability < 1 and self._chance.random() >= fault.probability
-            if picked is None and not lucky and fault.matches(self._seen[position], now - self._began):
-                picked = fault
+            if fault.path in path:
+                self._seen[position] += 1
+                lucky = fault.probability < 1 and self._chance.random() >= fault.probability
+                if picked is None and not lucky and fault.matches(self._seen[position], now - self._began):
+                    picked = fault
         return picked
 
 
@@ -146,49 +145,47 @@ def spoil(fault: Fault, answer: Answer, query: str) -> Answer | None:
     return make(fault, answer, dict(parse_qsl(query))) if make else None
 
 
+def _with(answer: Answer, headers: Mapping[str, str], body: bytes, status: int = 200) -> Answer:
+    return Answer(status, body, {**answer.headers, **headers})
+
+
 def _error(fault: Fault, answer: Answer, _: Mapping[str, str]) -> Answer:
     text = wire.error_xml(fault.code, "Injected by the emulator.", request_id="fault", trace_id="fault")
     extra = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
-    return Answer(fault.status, text, {**answer.headers, **extra})
+    return _with(answer, extra, text, fault.status)
 
 
 def _redirect(fault: Fault, answer: Answer, _: Mapping[str, str]) -> Answer:
     status = fault.status if 300 <= fault.status < 400 else 307  # noqa: PLR2004 - HTTP's range
-    return Answer(status, b"", {**answer.headers, "Location": fault.location})
+    return _with(answer, {"Location": fault.location}, b"", status)
 
 
-def _other(answer: Answer, content_type: str, text: bytes, status: int = 200) -> Answer:
-    return Answer(status, text, {**answer.headers, "Content-Type": content_type})
+_packed_spaces = cache(lambda: gzip.compress(b" " * (64 * 2**20)))
 
 
-@cache
-def _packed_spaces() -> bytes:
-    return gzip.compress(b" " * (64 * 2**20))
-
-
-def _gzip_bomb(answer: Answer) -> Answer:
+def _gzip_bomb(_: Fault, answer: Answer, __: Mapping[str, str]) -> Answer:
     bomb = gzip.compress(answer.body) + _packed_spaces()  # joined, two gzip files are one
-    return Answer(answer.status, bomb, {**answer.headers, "Content-Encoding": "gzip"})
+    return _with(answer, {"Content-Encoding": "gzip"}, bomb, answer.status)
 
 
 def _same_token(_: Fault, answer: Answer, params: Mapping[str, str]) -> Answer:
-    if "nextToken" not in params:
-        return answer
-    node = wire.leaf("NextToken", params["nextToken"]).encode()
-    return replace(answer, body=re.sub(rb"<NextToken>\d+</NextToken>", lambda _: node, answer.body))
+    token = params.get("nextToken", "").encode()
+    return replace(answer, body=re.sub(rb"(?<=<NextToken>)\d+", lambda own: token or own[0], answer.body))
 
 
 def _endless_list(_: Fault, answer: Answer, params: Mapping[str, str]) -> Answer:
-    if "tag" not in params:
-        return answer
-    return replace(answer, status=200, body=wire.response([], next_token=str(time.monotonic_ns())))
+    page = wire.response([], next_token=str(time.monotonic_ns()))
+    return replace(answer, status=200, body=page) if "tag" in params else answer
+
+
+_MESSAGE = re.compile(rb"<Message(?:/>|>[^<]*</Message>)")
 
 
 def _twice(detail: re.Match[bytes]) -> bytes:
     waiting = detail[0]
     for pattern, text, times in (
         (rb"<Code>\w+", rb"<Code>Success", 1),
-        (rb"<Message>[^<]*</Message>", rb"<Message/>", 1),
+        (_MESSAGE, rb"<Message/>", 1),
         (rb"<State>\w+", rb"<State>Submitted", 1),
         (rb"<(StartTime|EndTime)>[^<]*", rb"<\1>-", 2),
     ):
@@ -200,6 +197,7 @@ _LAUGHS = b'<!DOCTYPE Response [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
 _HTML = b"<!doctype html><html><body>Please <b>log in</b><br></body></html>"
 _JSON = b'{"code": "InternalError", "message": "Injected by the emulator."}'
 _NESTED = b'{"code": "InternalError", "message": ' + b"[" * _DEPTH + b"]" * _DEPTH + b"}"
+_IS_JSON = {"Content-Type": "application/json"}
 _FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 
 
@@ -210,11 +208,11 @@ def _edit(edit: Callable[[Fault, bytes], bytes]) -> Spoiler:
 _SPOILERS: dict[str, Spoiler] = {
     "status": _error,
     "redirect": _redirect,
-    "html": lambda _, answer, __: _other(answer, "text/html", _HTML),
-    "json": lambda _, answer, __: _other(answer, "application/json", _JSON),
-    "nested_json": lambda fault, answer, _: _other(answer, "application/json", _NESTED, fault.status),
-    "gzip_bomb": lambda _, answer, __: _gzip_bomb(answer),
-    "far_date": lambda _, answer, __: replace(answer, headers={**answer.headers, "Date": _FAR}),
+    "html": lambda _, answer, __: _with(answer, {"Content-Type": "text/html"}, _HTML),
+    "json": lambda _, answer, __: _with(answer, _IS_JSON, _JSON),
+    "nested_json": lambda fault, answer, _: _with(answer, _IS_JSON, _NESTED, fault.status),
+    "gzip_bomb": _gzip_bomb,
+    "far_date": lambda _, answer, __: _with(answer, {"Date": _FAR}, answer.body, answer.status),
     "same_token": _same_token,
     "endless_list": _endless_list,
     "empty": _edit(lambda _, __: b""),
@@ -224,58 +222,46 @@ _SPOILERS: dict[str, Spoiler] = {
     "cut_body": _edit(lambda _, body: body[: body.rfind(b"<", 0, max(len(body) * 2 // 3, 1)) + 3]),
     "twice": _edit(lambda _, body: re.sub(rb"(?s)<JobsDetail>.*?</JobsDetail>", _twice, body)),
     "control_chars": _edit(
-        lambda fault, body: re.sub(
-            rb"<Message(/>|>[^<]*</Message>)", lambda _: b"<Message>%b</Message>" % fault.message, body
-        )
+        lambda fault, body: _MESSAGE.sub(lambda _: b"<Message>%b</Message>" % fault.message, body)
     ),
 }
+_RESETS = ("reset_before_headers", "reset_after_headers", "late_close")
 _BREAKERS = (
-    *("reset_before_headers", "reset_after_headers", "wrong_length", "bad_chunk", "oversized"),
-    *("drip_headers", "drip_body", "silence", "close", "late_close"),
+    *("wrong_length", "bad_chunk", "oversized", "drip_headers", "drip_body", "silence", "close", *_RESETS),
 )
 
 
 async def break_connection(fault: Fault, stream: Any, answer: Answer) -> None:
     """Play a fault that does not keep to HTTP on the raw stream of a request, and close it."""
-    try:
-        await _play(fault, stream, answer)
-    except OSError:
-        pass  # the client gave up first, which is what many of these faults are for
-    finally:
-        stream.close()
-
-
-async def _play(fault: Fault, stream: Any, answer: Answer) -> None:
     body, good = answer.body, _head(answer, len(answer.body)) + answer.body
-    match fault.kind:
-        case "reset_before_headers":
-            _reset_on_close(stream)
-        case "reset_after_headers":
-            await stream.write(good[: len(good) - len(body) + 20])
-            await asyncio.sleep(0.05)  # a reset overtakes what the client has not read yet
-            _reset_on_close(stream)
-        case "wrong_length":
-            await stream.write(_head(answer, len(body) + 1000) + body)
-        case "bad_chunk":
-            await stream.write(_head(answer, None) + fault.chunk.encode() + b"\r\n" + body)
-            await _spaces(stream, fault.size, b"%b")
-        case "oversized":
-            opening = body[: body.rfind(b"</Response>")]
-            await stream.write(_head(answer, None) + b"%x\r\n%b\r\n" % (len(opening), opening))
-            await _spaces(stream, fault.size, b"10000\r\n%b\r\n")
-            await stream.write(b"b\r\n</Response>\r\n0\r\n\r\n")
-        case "drip_headers" | "drip_body":
-            at_once = 0 if fault.kind == "drip_headers" else len(good) - len(body)
-            await stream.write(good[:at_once])
-            await _drip(stream, good[at_once:], fault.bytes_per_s)
-        case "silence":
-            await stream.read_until_close()
-        case "close":
-            await stream.write(good)
-        case "late_close":
-            await stream.write(good)
-            await stream.read_bytes(1, partial=True)
-            _reset_on_close(stream)
+    with closing(stream), suppress(OSError):  # of a client that gave up first, which many faults are for
+        match fault.kind:
+            case "reset_after_headers":
+                await stream.write(good[: len(good) - len(body) + 20])
+                await asyncio.sleep(0.05)  # a reset overtakes what the client has not read yet
+            case "wrong_length":
+                await stream.write(_head(answer, len(body) + 1000) + body)
+            case "bad_chunk":
+                await stream.write(_head(answer, None) + fault.chunk.encode() + b"\r\n" + body)
+                await _spaces(stream, fault.size, b"%b")
+            case "oversized":
+                opening = body[: body.rfind(b"</Response>")]
+                await stream.write(_head(answer, None) + b"%x\r\n%b\r\n" % (len(opening), opening))
+                await _spaces(stream, fault.size, b"10000\r\n%b\r\n")
+                await stream.write(b"b\r\n</Response>\r\n0\r\n\r\n")
+            case "drip_headers" | "drip_body":
+                at_once = 0 if fault.kind == "drip_headers" else len(good) - len(body)
+                await stream.write(good[:at_once])
+                await _drip(stream, good[at_once:], fault.bytes_per_s)
+            case "silence":
+                await stream.read_until_close()
+            case "close":
+                await stream.write(good)
+            case "late_close":
+                await stream.write(good)
+                await stream.read_bytes(1, partial=True)
+        if fault.kind in _RESETS:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _head(answer: Answer, length: int | None) -> bytes:
@@ -285,13 +271,9 @@ def _head(answer: Answer, length: int | None) -> bytes:
     return "\r\n".join([status, *lines, "", ""]).encode("latin-1")
 
 
-def _reset_on_close(stream: Any) -> None:
-    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
 async def _drip(stream: Any, data: bytes, bytes_per_s: float) -> None:
-    for position in range(len(data)):
-        await stream.write(data[position : position + 1])
+    for byte in data:
+        await stream.write(bytes([byte]))
         await asyncio.sleep(1 / bytes_per_s)
 
 

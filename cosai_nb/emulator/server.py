@@ -1,4 +1,4 @@
-"""A real HTTP/1.1 server on 127.0.0.1, in a thread with its own event loop, and the emulator that owns it."""
+"""The emulator: a real HTTP/1.1 server on 127.0.0.1, in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from dataclasses import asdict
 from http.client import responses
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -15,7 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.netutil import bind_sockets
 
-from cosai_nb.emulator.api import Answer, Api
+from cosai_nb.emulator.api import Api
 from cosai_nb.emulator.faults import Fault, FaultPlan, break_connection, spoil
 from cosai_nb.emulator.signature import TOKEN_HEADERS, Keys, Request, authorization
 from cosai_nb.emulator.wire import wire_time
@@ -23,6 +24,7 @@ from cosai_nb.emulator.workload import Snapshot, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from socket import socket
 
     import numpy as np
     from numpy.typing import NDArray
@@ -57,95 +59,6 @@ class LoggedRequest(NamedTuple):
     status: int
     at: float
     fault: str
-
-
-class _Server:
-    """Serves an Api from start until close; port 0 takes a free one."""
-
-    def __init__(self, api: Api, *, port: int, plan: FaultPlan) -> None:
-        if not 0 <= port <= 65535:  # noqa: PLR2004 - beyond it the socket layer wraps round
-            raise ValueError(f"port={port} must be 0 (any free one) to 65535.")
-        self.api, self.plan, self.port = api, plan, port
-        self.requests: deque[LoggedRequest] = deque(maxlen=_LOG_SIZE)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def serving(self) -> bool:
-        """Whether it is started and not closed."""
-        return self._thread is not None
-
-    def start(self) -> None:
-        """Bind the port, here so that a taken one raises here, and serve."""
-        if self.serving:
-            raise RuntimeError("The emulator serves already; close it before starting it again.")
-        sockets = bind_sockets(self.port, HOST)
-        self.port = sockets[0].getsockname()[1]
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        ready = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(sockets, ready), name=f"cosai-emulator-{self.port}", daemon=True
-        )
-        self._thread.start()
-        if not ready.wait(_STOP_S):
-            raise RuntimeError("The emulator's thread did not come up; the log above says why.")
-
-    def close(self) -> None:
-        """Close every connection, free the port and end the thread."""
-        if self._thread is None:
-            return
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(_STOP_S)
-        self._thread = None
-
-    def _run(self, sockets: list[Any], ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve(sockets, ready))
-
-    async def _serve(self, sockets: list[Any], ready: threading.Event) -> None:
-        server = HTTPServer(self._handle)
-        server.add_sockets(sockets)
-        ready.set()
-        await self._stop.wait()
-        server.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await server.close_all_connections()
-
-    def _handle(self, request: HTTPServerRequest) -> None:
-        headers = {name.lower(): value for name, value in request.headers.get_all()}
-        answer = self.api.answer(request.method, request.path, request.query, headers)
-        fault = self.plan.pick(unquote(request.path))
-        self._log(request, answer, fault)
-        if fault is None:
-            self._send(request, answer)
-        elif (spoilt := spoil(fault, answer, request.query)) is not None:
-            self._send(request, spoilt)
-        else:
-            stream = request.connection.detach()
-            task = self._loop.create_task(break_connection(fault, stream, answer))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    @staticmethod
-    def _send(request: HTTPServerRequest, answer: Answer) -> None:
-        headers = HTTPHeaders(answer.headers)
-        headers["Content-Length"] = str(len(answer.body))
-        line = ResponseStartLine("HTTP/1.1", answer.status, responses.get(answer.status, "Unknown"))
-        body = b"" if request.method == "HEAD" else answer.body
-        request.connection.write_headers(line, headers, body)
-        request.connection.finish()
-
-    def _log(self, request: HTTPServerRequest, answer: Answer, fault: Fault | None) -> None:
-        pairs = parse_qsl(request.query, keep_blank_values=True)
-        shown = urlencode([(k, v) for k, v in pairs if not k.lower().startswith(("q-", "x-ci-", "x-cos-"))])
-        kind = fault.kind if fault else ""
-        path = unquote(request.path)
-        self.requests.append(
-            LoggedRequest(request.method, path, shown, answer.status, time.monotonic(), kind)
-        )
 
 
 class Emulator:
@@ -226,34 +139,82 @@ class Emulator:
         bucket: str = BUCKET,
         region: str = REGION,
     ) -> None:
+        if not 0 <= port <= 65535:  # noqa: PLR2004 - beyond it the socket layer wraps round
+            raise ValueError(f"port={port} must be 0 (any free one) to 65535.")
         self.workload = Workload(scenario, seed=seed, family=family)
+        self.job_ids, self.queue_ids = self.workload.job_ids, self.workload.queue_ids
+        self.requests: deque[LoggedRequest] = deque(maxlen=_LOG_SIZE)
         self.family, self.bucket, self.region = family, bucket, region
         pair = credentials or (f"AKIDemulator{secrets.token_hex(8)}", secrets.token_hex(16))
         self._keys = Keys(*pair, token)
         self._api = Api(
             self.workload, self._keys, bucket, region, comma_lists, max_ids, clock_skew_s, inclusive_bounds
         )
-        self._server = _Server(self._api, port=port, plan=FaultPlan(faults, seed=seed))
-        self.job_ids, self.queue_ids = self.workload.job_ids, self.workload.queue_ids
-        self.requests = self._server.requests
+        self._plan, self._port = FaultPlan(faults, seed=seed), port
+        self._playing: set[asyncio.Task[None]] = set()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Start to serve; needed only outside of ``with``."""
-        self._server.start()
+        """Bind the port, here so that a taken one raises here, and serve; needed only outside of ``with``."""
+        if self._thread:
+            raise RuntimeError("The emulator serves already; close it before starting it again.")
+        sockets = bind_sockets(self._port, HOST)
+        self._port = sockets[0].getsockname()[1]
+        ready = threading.Event()
+        serving, name = self._serve(sockets, ready), f"cosai-emulator-{self._port}"
+        self._thread = threading.Thread(target=asyncio.run, args=[serving], name=name, daemon=True)
+        self._thread.start()
+        if not ready.wait(_STOP_S):
+            raise RuntimeError("The emulator's thread did not come up; the log above says why.")
         return self
 
     def close(self) -> None:
         """Close every connection, free the port and end the thread."""
-        self._server.close()
+        if self._thread:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_STOP_S)
+            self._thread = None
 
-    def __enter__(self) -> Self:
-        return self.start()
+    async def _serve(self, sockets: list[socket], ready: threading.Event) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        server = HTTPServer(self._handle)
+        server.add_sockets(sockets)
+        ready.set()
+        await self._stop.wait()
+        server.stop()
+        for task in self._playing:
+            task.cancel()
+        await asyncio.gather(*self._playing, return_exceptions=True)
+        await server.close_all_connections()
+
+    def _handle(self, request: HTTPServerRequest) -> None:
+        headers = {name.lower(): value for name, value in request.headers.get_all()}
+        answer = self._api.answer(request.method, request.path, request.query, headers)
+        path = unquote(request.path)
+        fault = self._plan.pick(path)
+        pairs = parse_qsl(request.query, keep_blank_values=True)
+        shown = urlencode([(k, v) for k, v in pairs if not k.lower().startswith(("q-", "x-ci-", "x-cos-"))])
+        done = answer.status, time.monotonic(), fault.kind if fault else ""
+        self.requests.append(LoggedRequest(request.method, path, shown, *done))
+        sent = spoil(fault, answer, request.query) if fault else answer
+        if sent:
+            line = ResponseStartLine("HTTP/1.1", sent.status, responses.get(sent.status, "Unknown"))
+            headers = {**sent.headers, "Content-Length": str(len(sent.body))}
+            body = b"" if request.method == "HEAD" else sent.body
+            request.connection.write_headers(line, HTTPHeaders(headers), body)
+            request.connection.finish()
+        elif fault:
+            task = self._loop.create_task(break_connection(fault, request.connection.detach(), answer))
+            self._playing.add(task)
+            task.add_done_callback(self._playing.discard)
+
+    __enter__ = start
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        place = repr(self.url) if self._server.serving else "not started"
+        place = repr(self.url) if self._thread else "not started"
         jobs, seed = len(self.job_ids), self.workload.seed
         return f"{type(self).__name__}({place}, jobs={jobs}, seed={seed}, now={wire_time(int(self.now))!r})"
 
@@ -266,9 +227,9 @@ class Emulator:
         RuntimeError
             Where it is not started.
         """
-        if not self._server.serving:
+        if not self._thread:
             raise RuntimeError("The emulator is not started: use it in a with block, or call start().")
-        return self._server.port
+        return self._port
 
     @property
     def url(self) -> str:
@@ -278,7 +239,7 @@ class Emulator:
     @property
     def now(self) -> float:
         """The virtual clock, seconds since the epoch; Date headers show it."""
-        return self._api.snapshot().now
+        return self._api.seen[0].now
 
     def set_time(self, now: float) -> None:
         """Set the virtual clock, in seconds since the epoch; it may go back."""
@@ -295,7 +256,7 @@ class Emulator:
 
     def snapshot(self) -> Snapshot:
         """Return states and whole-second times of every job as the service shows them now."""
-        return self._api.snapshot()
+        return self._api.seen[0]
 
     def client(self, **settings: Any) -> Client:
         """Return a client of this emulator.
@@ -307,16 +268,8 @@ class Emulator:
         """
         from cosai_nb.service.client import Client  # noqa: PLC0415 - the only tie to the client's side
 
-        own = {
-            "bucket": self.bucket,
-            "region": self.region,
-            "secret_id": self._keys.secret_id,
-            "secret_key": self._keys.secret_key,
-            "token": self._keys.token,
-            "endpoint": self.url,
-            "family": self.family,
-        }
-        return Client(**{**own, **settings})
+        own = {"bucket": self.bucket, "region": self.region, "endpoint": self.url, "family": self.family}
+        return Client(**{**own, **asdict(self._keys), **settings})
 
     def authorization(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the headers that let a hand-made GET in for an hour, for ``curl`` and the like.
@@ -335,15 +288,10 @@ class Emulator:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead another process here, with keys that are worth nothing elsewhere."""
-        token = {"COS_TOKEN": self._keys.token} if self._keys.token else {}
-        return {
-            "COS_SECRET_ID": self._keys.secret_id,
-            "COS_SECRET_KEY": self._keys.secret_key,
-            **token,
-            "COSAI_BUCKET": self.bucket,
-            "COSAI_REGION": self.region,
-            "COSAI_ENDPOINT": self.url,
-        }
+        keys = self._keys
+        secret = {"COS_SECRET_ID": keys.secret_id, "COS_SECRET_KEY": keys.secret_key, "COS_TOKEN": keys.token}
+        place = {"COSAI_BUCKET": self.bucket, "COSAI_REGION": self.region, "COSAI_ENDPOINT": self.url}
+        return {name: value for name, value in {**secret, **place}.items() if value}
 
 
 def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from hashlib import md5
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import jinja2
 
-from cosai_nb.emulator.workload import CODES, MESSAGES, NOT_YET, STATES, WIRE_ZONE
+from cosai_nb.emulator.workload import NOT_YET, OUTCOMES, STATES, WIRE_ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
     from cosai_nb.emulator.workload import Snapshot, Workload
 
 DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>\n'
-_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - |xml escapes
-_ENVIRONMENT.filters["xml"] = escape  # and leaves quotes, as the service does
-
-
-def _template(name: str) -> jinja2.Template:
-    """Read a template; its indentation is for its readers and never sent."""
-    source = files("cosai_nb.emulator").joinpath("templates", name).read_text("utf-8")
-    return _ENVIRONMENT.from_string("".join(part.strip() for part in source.splitlines()))
-
-
-_JOB, _QUEUES = _template("job.xml"), _template("queues.xml")
 
 
 class Refused(Exception):  # noqa: N818 - it becomes an answer, it is no error of the emulator
@@ -80,28 +70,29 @@ def http_date(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(int(seconds), UTC), usegmt=True)
 
 
+_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - |xml escapes
+_ENVIRONMENT.filters["xml"] = escape  # and leaves quotes, as the service does
+_ENVIRONMENT.filters["wire_time"] = lambda seconds: wire_time(int(seconds))
+_ENVIRONMENT.filters["md5"] = lambda text: md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _template(name: str) -> jinja2.Template:
+    """Read a template; its indentation is for its readers and never sent."""
+    source = files("cosai_nb.emulator").joinpath("templates", name).read_text("utf-8")
+    return _ENVIRONMENT.from_string("".join(part.strip() for part in source.splitlines()))
+
+
+_JOB, _QUEUES = _template("job.xml"), _template("queues.xml")
+
+
 def job_xml(workload: Workload, snapshot: Snapshot, number: int, *, bucket: str, region: str) -> bytes:
     """Return the JobsDetail of one job as of a snapshot."""
     state = STATES[snapshot.state[number]]
-    code = int(workload.code[number]) if state == "Failed" else 0
-    return _JOB.render(
-        about=workload.details(number),
-        audio_s=workload.audio_s[number],
-        bucket=bucket,
-        code=CODES[code],
-        creation_time=wire_time(int(workload.creation_time[number])),
-        end_time=wire_time(int(snapshot.end_time[number])),
-        job_id=workload.job_ids[number],
-        job_level=workload.level[number],
-        message=MESSAGES[code],
-        progress=workload.progress(snapshot, number),
-        queue_id=workload.queue_ids[workload.queue[number]],
-        region=region,
-        start_time=wire_time(int(snapshot.start_time[number])),
-        state=state,
-        success=state == "Success",
-        tag=workload.scenario.tags[workload.tag[number]].name,
-    ).encode()
+    code, message = OUTCOMES[workload.code[number] if state == "Failed" else 0]
+    tag, about = workload.scenario.tags[workload.tag[number]].name, workload.details(number)
+    own = {"tag": tag, "about": about, "state": state, "code": code, "message": message}
+    job = {"workload": workload, "snapshot": snapshot, "number": number}
+    return _JOB.render(own, **job, bucket=bucket, region=region).encode()
 
 
 def response(jobs: Iterable[bytes], missing: Sequence[str] = (), next_token: str | None = None) -> bytes:

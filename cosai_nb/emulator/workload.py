@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
+import tomllib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -120,50 +121,18 @@ class Family(NamedTuple):
     queues: tuple[QueueSpec, ...]
 
 
-def _pair(name: str, servers: int, **mix: float) -> tuple[QueueSpec, QueueSpec]:
-    """Return a large queue, and a small one that serves by priority and stands still at the end of the week."""
-    large, small = (tuple((tag, share * part) for tag, share in mix.items()) for part in (0.85, 0.15))
-    few = max(1, servers // 5)
-    return QueueSpec(f"{name}-1", servers, large), QueueSpec(f"{name}-2", few, small, "priority", _PAUSE)
+def _family(tags: list[dict[str, Any]], queues: list[dict[str, Any]], **paths: str) -> Family:
+    """Read one table of families.toml."""
+    for spec in queues:
+        spec["mix"] = tuple(spec["mix"].items())
+        if "paused_h" in spec:
+            spec["paused_h"] = tuple(spec["paused_h"])
+    specs = tuple(QueueSpec(**spec) for spec in queues)
+    return Family(**paths, tags=tuple(TagSpec(**tag) for tag in tags), queues=specs)
 
 
-_PAUSE = (167.5, FOREVER)
-_SPEECH = TagSpec("SpeechRecognition", 260.0, 0.7, 0.025)
-_AI = (TagSpec("Translation", 260.0, 0.9, 0.035), _SPEECH, TagSpec("WordsGeneralize", 12.0, 0.5, 0.015))
-_AI_QUEUES = (
-    QueueSpec("queue-ai-process-1", 10, (("Translation", 0.44), ("WordsGeneralize", 0.16))),
-    QueueSpec("queue-speeching-1", 6, (("SpeechRecognition", 0.27),)),
-    QueueSpec(
-        "queue-ai-process-2", 2, (("Translation", 0.08), ("WordsGeneralize", 0.05)), "priority", _PAUSE
-    ),
-)
-_MEDIA = (
-    TagSpec("Transcode", 200.0, 0.9),
-    TagSpec("Animation", 40.0, 0.8, 0.02),
-    TagSpec("Snapshot", 15.0, 0.6, 0.015),
-    TagSpec("MediaInfo", 5.0, 0.4, 0.01),
-)
-_MEDIA_QUEUES = _pair("queue-transcode", 8, Transcode=0.5, Animation=0.15, Snapshot=0.2, MediaInfo=0.15)
-_SPEECH_QUEUES = _pair("queue-speeching", 18, SpeechRecognition=1.0)
-_DOC = (TagSpec("DocProcess", 45.0, 1.0, 0.04),)
-_DOC_QUEUES = _pair("queue-doc-process", 3, DocProcess=1.0)
-_PIC = (TagSpec("PicProcess", 12.0, 0.6, 0.02),)
-_PIC_QUEUES = _pair("queue-pic-process", 1, PicProcess=1.0)
-_FILE = (
-    TagSpec("FileHashCode", 10.0, 0.6, 0.01),
-    TagSpec("FileUncompress", 60.0, 0.8, 0.04),
-    TagSpec("FileCompress", 90.0),
-)
-_FILE_QUEUES = _pair("queue-file-process", 3, FileHashCode=0.5, FileUncompress=0.3, FileCompress=0.2)
-FAMILIES = {
-    "ai": Family("/ai_jobs", "/ai_queue", "a", "AIProcess", _AI, _AI_QUEUES),
-    "media": Family("/jobs", "/queue", "j", "Transcoding", _MEDIA, _MEDIA_QUEUES),
-    "asr": Family("/asr_jobs", "/asrqueue", "s", "Speeching", (_SPEECH,), _SPEECH_QUEUES),
-    "doc": Family("/doc_jobs", "/docqueue", "d", "DocProcess", _DOC, _DOC_QUEUES),
-    "pic": Family("/pic_jobs", "/picqueue", "c", "PicProcess", _PIC, _PIC_QUEUES),
-    "file": Family("/file_jobs", "/file_queue", "f", "FileProcess", _FILE, _FILE_QUEUES),
-}
-"""By name. ``ai`` stands first: a tag of two families, SpeechRecognition, is the later one's own."""
+_TABLES = tomllib.loads(files("cosai_nb.emulator").joinpath("families.toml").read_text("utf-8"))
+FAMILIES = {name: _family(**table) for name, table in _TABLES["families"].items()}
 _OWNER = {tag.name: family for family in FAMILIES.values() for tag in family.tags}
 
 
@@ -198,8 +167,8 @@ class Scenario:
     jobs: int = 20_000
     start: datetime = datetime(2026, 11, 2, tzinfo=WIRE_ZONE)
     duration_h: float = 168.0
-    tags: tuple[TagSpec, ...] = _AI
-    queues: tuple[QueueSpec, ...] = _AI_QUEUES
+    tags: tuple[TagSpec, ...] = FAMILIES["ai"].tags
+    queues: tuple[QueueSpec, ...] = FAMILIES["ai"].queues
     incident: Incident | None = Incident(queue=0, start_h=2 * 24 + 10, end_h=2 * 24 + 13)
     profile: tuple[float, ...] = OFFICE_HOURS
     weekend: float = 0.75
@@ -211,9 +180,7 @@ class Scenario:
         known = {tag.name for tag in self.tags}
         used = {name for queue in self.queues for name, _ in queue.mix}
         if not used or not used <= known:
-            raise ValueError(
-                f"The queues of a Scenario use tags {sorted(used)}; tags= describes {sorted(known)}."
-            )
+            raise ValueError(f"The queues of a Scenario use tags {sorted(used)}; tags= has {sorted(known)}.")
         if self.jobs < 1 or self.duration_h <= 0 or any(queue.servers < 1 for queue in self.queues):
             raise ValueError("A Scenario needs at least one job, some hours, and a server in each queue.")
         if len(self.profile) != 24 or min(self.profile) < 0 or max(self.profile) <= 0:  # noqa: PLR2004 - hours of a day
@@ -226,14 +193,14 @@ STATES = ("Submitted", "Running", "Success", "Failed", "Pause", "Cancel")
 NOT_YET = -1
 """In a Snapshot: the job does not exist yet, or the time is not reached."""
 
-_OUTCOMES = (
+OUTCOMES = (
     ("Success", ""),
     ("InvalidArgument", "The file type does not match the Type of the Input."),
     ("ResourceNotFound", "The input object does not exist."),
     ("ResourceDownloadFailed", "The input object could not be read <timeout & reset>."),
     ("InternalError", "We encountered an internal error. Please try again."),
 )
-CODES, MESSAGES = zip(*_OUTCOMES, strict=True)
+CODES = [code for code, _ in OUTCOMES]
 _SLOW = len(CODES) - 1
 _UUID_EPOCH_S = 12_219_292_800  # from 1582-10-15, where UUIDv1 counts from, to 1970
 _HOUR_S = 3600.0
@@ -294,10 +261,9 @@ class Workload:
         if family not in FAMILIES:
             raise ValueError(f"family={family!r} is none of {', '.join(FAMILIES)}.")
         self.family, self.seed = FAMILIES[family], seed
-        scenario = scenario or Scenario()
-        if (scenario.tags, scenario.queues) == (_AI, _AI_QUEUES):
-            scenario = replace(scenario, tags=self.family.tags, queues=self.family.queues)
-        self.scenario = scenario
+        self.scenario, default = scenario or Scenario(), FAMILIES["ai"]
+        if (self.scenario.tags, self.scenario.queues) == (default.tags, default.queues):
+            self.scenario = replace(self.scenario, tags=self.family.tags, queues=self.family.queues)
         rng = np.random.default_rng(seed)
         self._draw_jobs(rng)
         self._draw_outcomes(rng)
@@ -310,8 +276,7 @@ class Workload:
         return self.scenario.start.timestamp() + self.scenario.duration_h * _HOUR_S
 
     def _draw_jobs(self, rng: np.random.Generator) -> None:
-        scenario = self.scenario
-        n = scenario.jobs
+        scenario, n = self.scenario, self.scenario.jobs
         self.creation_time = scenario.start.timestamp() + _arrivals(scenario, rng)
         names = [tag.name for tag in scenario.tags]
         cells = [(q, names.index(t), w) for q, spec in enumerate(scenario.queues) for t, w in spec.mix]
@@ -331,8 +296,7 @@ class Workload:
         scenario, n = self.scenario, self.scenario.jobs
         run = np.empty(n)
         for position, tag in enumerate(scenario.tags):
-            of_tag = self.tag == position
-            count = int(of_tag.sum())
+            of_tag, count = self.tag == position, int((self.tag == position).sum())
             if tag.sigma is None:
                 run[of_tag] = rng.exponential(tag.mean_s, count)
             else:
@@ -350,41 +314,38 @@ class Workload:
 
         rate = np.array([tag.failure_rate for tag in scenario.tags])[self.tag]
         slow_share = np.array([tag.slow_failures for tag in scenario.tags])[self.tag]
-        self._quiet = regime(rate, slow_share, 1.0)
-        incident = scenario.incident
+        self._incident = scenario.incident or Incident(0, *NEVER)
         # in an incident it is the service that fails, not the input: all failures are slow, but not four times
-        self._hit = regime(incident.failure_rate, 1.0, incident.slowdown / 2) if incident else self._quiet
+        hit = regime(self._incident.failure_rate, 1.0, self._incident.slowdown / 2)
+        self._regimes = tuple(zip(regime(rate, slow_share, 1.0), hit, strict=True))
 
     def _run_queues(self, rng: np.random.Generator) -> None:
-        scenario, incident = self.scenario, self.scenario.incident
-        self.start_time = np.full(scenario.jobs, np.nan)
-        in_incident = np.zeros(scenario.jobs, dtype=bool)
-        for position, spec in enumerate(scenario.queues):
-            members = np.flatnonzero(self.queue == position)
-            here = incident is not None and incident.queue == position
-            hit = self._seconds((incident.start_h, incident.end_h) if incident and here else NEVER)
-            starts = start_times(
-                self.creation_time[members].tolist(),
-                _run_time(self._quiet[0][members].tolist(), self._hit[0][members].tolist(), hit),
-                servers=spec.servers,
-                order=spec.order,
-                levels=self.level[members].tolist(),
-                cancel_at=self._cancel_at[members].tolist(),
-                paused=self._seconds(spec.paused_h or NEVER),
-                rng=rng,
-            )
-            self.start_time[members] = starts
-            in_incident[members] = (starts >= hit[0]) & (starts < hit[1])
-        run = np.where(in_incident, self._hit[0], self._quiet[0])
-        self.code = np.where(in_incident, self._hit[1], self._quiet[1])
-        never = np.isnan(self.start_time)
+        self.start_time = np.full(self.scenario.jobs, np.nan)
+        self._in_incident = np.zeros(self.scenario.jobs, dtype=bool)
+        for position, spec in enumerate(self.scenario.queues):
+            self._run_queue(position, spec, rng)
+        run, self.code = (np.where(self._in_incident, hit, quiet) for quiet, hit in self._regimes)
         cancelled = np.where(np.isfinite(self._cancel_at), self._cancel_at, np.nan)
-        self.end_time = np.where(never, cancelled, self.start_time + run)
+        self.end_time = np.where(np.isnan(self.start_time), cancelled, self.start_time + run)
 
-    def _seconds(self, hours: tuple[float, float]) -> tuple[float, float]:
-        """Return a window in seconds since the epoch of one in hours after the start."""
-        zero = self.scenario.start.timestamp()
-        return zero + hours[0] * _HOUR_S, zero + hours[1] * _HOUR_S
+    def _run_queue(self, position: int, spec: QueueSpec, rng: np.random.Generator) -> None:
+        incident, zero = self._incident, self.scenario.start.timestamp()
+        hours = (incident.start_h, incident.end_h) if incident.queue == position else NEVER
+        low, high, begin, end = (zero + hour * _HOUR_S for hour in (*hours, *(spec.paused_h or NEVER)))
+        members = np.flatnonzero(self.queue == position)
+        quiet, hit = (run[members].tolist() for run in self._regimes[0])
+        starts = start_times(
+            self.creation_time[members].tolist(),
+            lambda job, now: (hit if low <= now < high else quiet)[job],
+            servers=spec.servers,
+            order=spec.order,
+            levels=self.level[members].tolist(),
+            cancel_at=self._cancel_at[members].tolist(),
+            paused=(begin, end),
+            rng=rng,
+        )
+        self.start_time[members] = starts
+        self._in_incident[members] = (starts >= low) & (starts < high)
 
     def _name(self, rng: np.random.Generator) -> None:
         """Name jobs by the UUIDv1 of their creation, as the service was seen to do."""
@@ -409,12 +370,11 @@ class Workload:
         state[ended] = np.where(self.code[ended] == 0, STATES.index("Success"), STATES.index("Failed"))
         state[ended & ~started] = STATES.index("Cancel")
         state[self.creation_time > now] = NOT_YET
-        return Snapshot(
-            now=now,
-            state=state.astype(np.int8),
-            start_time=_whole_seconds(self.start_time, started),
-            end_time=_whole_seconds(self.end_time, ended),
+        start, end = (
+            np.floor(np.where(reached, exact, NOT_YET)).astype(np.int64)
+            for reached, exact in ((started, self.start_time), (ended, self.end_time))
         )
+        return Snapshot(now, state.astype(np.int8), start, end)
 
     def paused(self, now: float) -> NDArray[np.bool_]:
         """Return which queues are paused at ``now``."""
@@ -448,34 +408,18 @@ class Workload:
         rounded; NaN where it never happens), ``fate`` (the last State), ``code``, ``audio_s``, and what
         :class:`Details` holds.
         """
-        last = self.as_of(FOREVER).state
         details = [self.details(number) for number in range(self.scenario.jobs)]
         return {
             "job_id": np.array(self.job_ids),
             "tag": np.array([tag.name for tag in self.scenario.tags])[self.tag],
             "queue_id": np.array(self.queue_ids)[self.queue],
             "job_level": self.level,
-            "creation_time": self.creation_time,
-            "start_time": self.start_time,
-            "end_time": self.end_time,
-            "fate": np.array(STATES)[last],
+            **{name: getattr(self, name) for name in ("creation_time", "start_time", "end_time")},
+            "fate": np.array(STATES)[self.as_of(FOREVER).state],
             "code": np.array(CODES)[self.code],
             "audio_s": self.audio_s,
             **dict(zip(Details._fields, map(np.array, zip(*details, strict=True)), strict=True)),
         }
-
-
-def _run_time(
-    quiet: list[float], hit: list[float], window: tuple[float, float]
-) -> Callable[[int, float], float]:
-    low, high = window
-    return lambda job, now: hit[job] if low <= now < high else quiet[job]
-
-
-def _whole_seconds(times: Floats, reached: NDArray[np.bool_]) -> NDArray[np.int64]:
-    whole = np.full(len(times), NOT_YET, dtype=np.int64)
-    whole[reached] = np.floor(times[reached]).astype(np.int64)
-    return whole
 
 
 def _arrivals(scenario: Scenario, rng: np.random.Generator) -> Floats:
@@ -548,20 +492,6 @@ DOCUMENTS = ("docx", "pdf", "pptx", "xlsx", "txt", "html", "markdown", "xml", "p
 ENGINES = ("16k_zh", "16k_zh", "16k_zh_video", "16k_en", "8k_zh")
 TITLES = ("manual", "Q&A", "contract <draft>", "notes", "用户手册", 'the "final" version', "release-notes")
 TICKETS = ("ticket {}", "batch {} & co", "run <{}>", '{{"ticket": {}}}', "")
-VIDEO = ("mp4", "mov", "mkv", "flv")
-_FILES = {
-    "SpeechRecognition": (("mp3", "wav", "m4a"), "{}.txt"),
-    "Transcode": (VIDEO, "{}.hd.mp4"),
-    "Animation": (VIDEO, "{}.gif"),
-    "Snapshot": (VIDEO, "{}-${{Number}}.jpg"),
-    "MediaInfo": (VIDEO, ""),
-    "DocProcess": (("docx", "pptx", "xlsx", "pdf"), "{}-${{Number}}.jpg"),
-    "PicProcess": (("jpg", "png", "webp"), "{}.small.webp"),
-    "FileHashCode": (("bin", "iso", "csv"), ""),
-    "FileUncompress": (("zip", "tar.gz", "7z"), "{}/"),
-    "FileCompress": (("txt", "json"), "{}.zip"),
-}
-"""By tag: suffixes of inputs, and the output's name after the input's title; Translation has its own rules."""
 
 
 class Details(NamedTuple):
@@ -582,49 +512,30 @@ class Details(NamedTuple):
     flash: bool = False
     size: int = 1
 
-    @property
-    def suffix(self) -> str:
-        """What the input's name ends with."""
-        return self.input_object.rpartition(".")[2]
-
-    @property
-    def md5(self) -> str:
-        """Something of a file's digest's form that differs from job to job."""
-        return hashlib.md5(self.input_object.encode(), usedforsecurity=False).hexdigest()
-
 
 def details_of(tag: str, number: int, variant: int) -> Details:
-    """Return what job ``number`` is about; ``variant`` is its share of chance, a number below 2**32."""
+    """Return what job ``number`` is about; ``variant`` is its share of chance, a number below 2**32.
+
+    Languages of a translation differ, its types agree but for pdf, which may become docx (api.md §2.3).
+    """
     title = f"{TITLES[variant % len(TITLES)]}-{number:06d}"
     user_data = TICKETS[(variant >> 3) % len(TICKETS)].format(number)
     if tag == "Translation":
-        return _translation(title, user_data, variant >> 6)
-    suffixes, output = _FILES.get(tag, (("txt",), ""))
-    speech = tag == "SpeechRecognition"
+        others, language = divmod(variant >> 6, len(LANGUAGES))
+        other = (language + 1 + others % (len(LANGUAGES) - 1)) % len(LANGUAGES)
+        source, target = LANGUAGES[language], LANGUAGES[other]
+        kind = DOCUMENTS[(others // 16) % len(DOCUMENTS)]
+        becomes = "docx" if kind == "pdf" and others % 2 else kind
+        output = f"out/{title}-{target}.{becomes}"
+        return Details(f"in/{title}.{kind}", output, user_data, source, kind, target, becomes)
+    kind_of_file = _TABLES["files"].get(tag, {"inputs": ["txt"], "output": ""})
+    suffixes, output = kind_of_file["inputs"], kind_of_file["output"]
     return Details(
         input_object=f"in/{title}.{suffixes[(variant >> 6) % len(suffixes)]}",
         output_object=output and f"out/{output.format(title)}",
         user_data=user_data,
-        engine_model=ENGINES[(variant >> 9) % len(ENGINES)] if speech else "",
+        engine_model=ENGINES[(variant >> 9) % len(ENGINES)] if tag == "SpeechRecognition" else "",
         res_text_format="1" if (variant >> 12) % 4 == 0 else "0",
         flash=(variant >> 14) % 16 == 0,
         size=1 + (variant >> 18) % 80,
-    )
-
-
-def _translation(title: str, user_data: str, variant: int) -> Details:
-    """Languages differ, types agree but for pdf, which may become docx (api.md §2.3)."""
-    source = variant % len(LANGUAGES)
-    others = variant // len(LANGUAGES)
-    target = (source + 1 + others % (len(LANGUAGES) - 1)) % len(LANGUAGES)
-    kind = DOCUMENTS[(others // 16) % len(DOCUMENTS)]
-    becomes = "docx" if kind == "pdf" and others % 2 else kind
-    return Details(
-        input_object=f"in/{title}.{kind}",
-        output_object=f"out/{title}-{LANGUAGES[target]}.{becomes}",
-        user_data=user_data,
-        input_lang=LANGUAGES[source],
-        input_type=kind,
-        target_lang=LANGUAGES[target],
-        target_type=becomes,
     )
