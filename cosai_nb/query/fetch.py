@@ -8,25 +8,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from tqdm.auto import tqdm
 
+from cosai_nb import errors
 from cosai_nb.arguments import MAX_LIST, check
-from cosai_nb.errors import (
-    IN_JOBS,
-    CosaiError,
-    CosaiWarning,
-    FileError,
-    IncompleteWarning,
-    InterruptedWarning,
-    InvalidIdError,
-    RepairedWarning,
-    SettingsError,
-    UnavailableError,
-)
 from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.parsing import Fields, parse_tree
@@ -129,7 +118,7 @@ def fetch_jobs(
     asked = [job_id for job_id in ids if job_id not in ended]
     rows = Rows([*extra])
     intake = Intake(len(ids), progress, memory, extra, initial=len(ended), keep=rows.add)
-    with interrupts() as noted, intake:
+    with interrupts() as noted, intake.bar:
         if asked:
             client = client or Client.from_env()
             fields = Fields([*extra.values()])
@@ -187,17 +176,16 @@ def describe_job(
     check(client=client, deadline=deadline)
     reason = why_invalid(job_id)
     if reason:
-        raise InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")
+        raise errors.InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")
     client = client or Client.from_env()
-    fields = Fields()
 
     def parse(body: bytes) -> tuple[Answer, dict[str, Any]]:
-        return parse_answer_to([job_id], body, fields), parse_tree(body)
+        return parse_answer_to([job_id], body, Fields()), parse_tree(body)
 
     tree: dict[str, Any]
     (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse, deadline=deadline)
     if answer.repaired:
-        warnings.warn(answer.repaired, RepairedWarning, stacklevel=2)
+        warnings.warn(answer.repaired, errors.RepairedWarning, stacklevel=2)
     return tree
 
 
@@ -249,10 +237,12 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
     """
     if hasattr(job_ids, "columns"):
-        raise SettingsError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
+        raise errors.SettingsError(
+            "job_ids is a table: pass the column that holds the IDs, such as jobs['job_id']."
+        )
     job_ids = ids_of(job_ids)
     if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
         )
     admitted: dict[tuple[bool, str], str | Record] = {}
@@ -264,7 +254,7 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
             continue
         reason = why_invalid(name if is_text else job_id)
         if reason and strict:
-            raise InvalidIdError(
+            raise errors.InvalidIdError(
                 f"The job ID at position {position} ({name[:60]!a}) {reason}. Correct it, or leave strict=False to get a "
                 "row that says so."
             )
@@ -334,7 +324,7 @@ class Rows:
 
 @dataclass
 class Intake:
-    """Takes the records of a call as they come, shows a bar, feeds a store, and tells how it ended; use it in ``with``.
+    """Takes the records of a call as they come, shows a bar, feeds a store, and tells how it ended.
 
     Parameters
     ----------
@@ -371,8 +361,8 @@ class Intake:
     keep: Callable[[list[Record]], object] = lambda _: None
     worth_storing: Callable[[Record], bool] = lambda _: True
     repairs: Counter[str] = field(default_factory=Counter)
-    failure: CosaiError | None = None
-    end: CosaiError | str | None = None
+    failure: errors.CosaiError | None = None
+    end: errors.CosaiError | str | None = None
 
     def __post_init__(self) -> None:
         self._waiting: list[Record] = []
@@ -383,32 +373,29 @@ class Intake:
             delay=delay, miniters=0,  # else it would stand still while nothing comes
         )  # fmt: skip
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
     def run(self, client: Client, plan: Lists | Windows, **settings: Any) -> None:
         """Ask what the plan knows, and take what comes; afterwards the attributes say how it ended."""
 
-        def take() -> None:
+        def take(*, last: bool = False) -> None:
             records = plan.finished
             self.keep(records)
             plan.finished = []
-            self._store_in_time(records)
+            self._store(records, last=last)
             self.bar.update(len(records))
 
         end = self.end = client.run(plan, on_tick=take, **settings)
         self.repairs += plan.repairs
-        self.failure = end if isinstance(end, CosaiError) and not isinstance(end, UnavailableError) else None
+        self.failure = (
+            end
+            if isinstance(end, errors.CosaiError) and not isinstance(end, errors.UnavailableError)
+            else None
+        )
         try:
-            take()  # an interrupt may have come in the middle of it
-            self._flush()
-        except FileError as failure:
+            take(last=True)  # an interrupt may have come in the middle of it
+        except errors.FileError as failure:
             self.failure = self.failure or failure
 
-    def _store_in_time(self, records: list[Record]) -> None:
+    def _store(self, records: list[Record], *, last: bool) -> None:
         """Store what waits, once it is enough or has waited for long: a kill loses no more than that."""
         if self.store is None:
             return
@@ -417,11 +404,8 @@ class Intake:
         self._waiting += [
             record for record in records if record.fate in {"job", "not_found"} and self.worth_storing(record)
         ]
-        if len(self._waiting) >= FLUSH_ROWS or now - self._waiting_since >= FLUSH_S:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting and self.store is not None:
+        due = last or len(self._waiting) >= FLUSH_ROWS or now - self._waiting_since >= FLUSH_S
+        if due and self._waiting:
             self.store.add(frame_of(self._waiting, [*self.columns]))
             self._waiting = []
 
@@ -440,7 +424,7 @@ class Intake:
             try:
                 stored = self.store.jobs(unsaid)
                 stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
-            except FileError as error:
+            except errors.FileError as error:
                 self.failure, why = self.failure or error, str(error)
         known = {*stored["job_id"]}
         rows.add_unread((job_id for job_id in unsaid if job_id not in known), why)
@@ -468,19 +452,21 @@ class Intake:
             Whether there was a Ctrl-C.
         """
         for sentence, answers in self.repairs.items():
-            warnings.warn(f"{sentence} ({answers:,} answers)", RepairedWarning, stacklevel=3)
+            warnings.warn(f"{sentence} ({answers:,} answers)", errors.RepairedWarning, stacklevel=3)
         nowhere = [path for name, path in self.columns.items() if jobs[name].isna().all()]
         if nowhere and len(jobs):
             said = f"Of {len(jobs):,} jobs nothing stands at {', '.join(nowhere)}; check the path with describe_job(…)."
-            warnings.warn(said, CosaiWarning, stacklevel=3)
+            warnings.warn(said, errors.CosaiWarning, stacklevel=3)
         if self.failure is not None:
             self.failure.jobs = jobs
             done = (jobs["outcome"] != Outcome.UNREAD).sum()
             self.failure.add_note(note or f"{done:,} of {len(jobs):,} IDs were done before.")
-            self.failure.add_note(IN_JOBS)
+            self.failure.add_note(errors.IN_JOBS)
             raise self.failure
         interrupted = interrupted or self.end == INTERRUPTED
         if not gap and interrupted:
             gap = f"The call was interrupted when all {len(jobs):,} rows were read; nothing is missing."
         if gap:
-            warnings.warn(gap, InterruptedWarning if interrupted else IncompleteWarning, stacklevel=3)
+            warnings.warn(
+                gap, errors.InterruptedWarning if interrupted else errors.IncompleteWarning, stacklevel=3
+            )

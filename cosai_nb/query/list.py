@@ -16,16 +16,7 @@ from cosai_nb.schema import COLUMNS, ENDED, State
 from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
 from cosai_nb.service.parsing import PLACE, Fields, parse_queues
-from cosai_nb.table.frame import (
-    arrow_text,
-    category_array,
-    conform,
-    frame_of,
-    integer_array,
-    text_array,
-    text_of,
-    time_array,
-)
+from cosai_nb.table import frame
 from cosai_nb.table.store import as_store, listed_windows, mark_listed
 from cosai_nb.table.times import parse_times
 
@@ -37,14 +28,14 @@ if TYPE_CHECKING:
     from cosai_nb.table.store import JobStore
 
 _QUEUE_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "queue_id": ("QueueId", text_array),
-    "name": ("Name", text_array),
-    "state": ("State", category_array),
-    "max_size": ("MaxSize", integer_array),
-    "max_concurrent": ("MaxConcurrent", integer_array),
-    "category": ("Category", category_array),
-    "create_time": ("CreateTime", lambda texts: time_array(parse_times(texts).values)),
-    "update_time": ("UpdateTime", lambda texts: time_array(parse_times(texts).values)),
+    "queue_id": ("QueueId", frame.text_array),
+    "name": ("Name", frame.text_array),
+    "state": ("State", frame.category_array),
+    "max_size": ("MaxSize", frame.integer_array),
+    "max_concurrent": ("MaxConcurrent", frame.integer_array),
+    "category": ("Category", frame.category_array),
+    "create_time": ("CreateTime", lambda texts: frame.time_array(parse_times(texts).values)),
+    "update_time": ("UpdateTime", lambda texts: frame.time_array(parse_times(texts).values)),
 }
 _QUEUE_PAGE = 100
 _MAX_QUEUE_PAGES = 1_000
@@ -143,18 +134,16 @@ def list_jobs(
     tags = [client.family.known_tag(text) for text in _texts(tag) or client.family.tags]
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
-    with interrupts() as noted, Intake(None, progress, kept, extra) as intake:
+    intake = Intake(None, progress, kept, extra)
+    with interrupts() as noted, intake.bar:
         names, now = _queue_names(client, _texts(queue_id), deadline)
-        window = Window(
-            moment(start, "start", now=now), int(now) + 1 if end is None else moment(end, "end", now=now)
-        )
+        until = int(now) + 1 if end is None else moment(end, "end", now=now)
+        window = Window(moment(start, "start", now=now), until)
         if window.end <= window.start:
             raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
         scopes = [Scope(*pair) for pair in product(_chosen(_texts(queue_id), names), tags)]
         memory = _Memory(kept, client, scopes, window, extra) if kept else None
-        to_read = [
-            (scope, gap) for scope in scopes for gap in gaps(window, memory.known(scope) if memory else [])
-        ]
+        to_read = [(of, gap) for of in scopes for gap in gaps(window, memory.known(of) if memory else [])]
         plan = Windows(client.path, to_read, states=wanted, fields=Fields([*extra.values()]))
         if to_read:
             if memory:
@@ -162,19 +151,18 @@ def list_jobs(
             intake.run(client, plan, workers=workers, deadline=deadline)
         jobs = _jobs_of(memory, plan, intake, whole=not wanted)
         if wanted:
-            jobs = conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
+            jobs = frame.conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
         jobs = name_queues(jobs, names)
     missing = [
-        (scope, gap)
-        for scope, part in to_read
-        for gap in gaps(part, [read for of, read, _ in plan.read if of == scope])
+        (of, gap)
+        for of, part in to_read
+        for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
     ]
     note = f"{len(jobs):,} jobs were listed before."
     if missing:
-        several = len({scope for scope, _ in to_read}) > 1
         stretches = ", ".join(
-            f"{wire_time(gap.start)} to {wire_time(gap.end)}{f' ({scope.tag} in {scope.queue_id})' if several else ''}"
-            for scope, gap in missing[:_SHOWN_GAPS]
+            f"{wire_time(gap.start)} to {wire_time(gap.end)} ({of.tag} in {of.queue_id})"
+            for of, gap in missing[:_SHOWN_GAPS]
         )
         more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""
         note = f"{len(jobs):,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
@@ -220,7 +208,7 @@ def list_queues(*, client: Client | None = None, deadline: float | str | None = 
     queues, _ = _read_queues(client or Client.from_env(), deadline)
     return pd.DataFrame(
         {
-            name: made(arrow_text([queue[node] for queue in queues.values()]))
+            name: made(frame.arrow_text([queue[node] for queue in queues.values()]))
             for name, (node, made) in _QUEUE_COLUMNS.items()
         }
     )
@@ -262,7 +250,9 @@ def name_queues(jobs: pd.DataFrame, queues: pd.DataFrame | Mapping[str, str | No
     if "queue_id" not in jobs.columns:
         raise FrameError("jobs has no column 'queue_id', so its queues cannot be named.")
     known = {queue: name for queue, name in queues.items() if isinstance(name, str)}
-    names = category_array(arrow_text([known.get(queue) for queue in text_of(jobs["queue_id"]).to_pylist()]))
+    names = frame.category_array(
+        frame.arrow_text([known.get(queue) for queue in frame.text_of(jobs["queue_id"]).to_pylist()])
+    )
     return jobs.assign(queue_name=names)
 
 
@@ -354,17 +344,17 @@ class _Memory:
         self._name = f"{client.bucket} {client.path} {{0.queue_id}} {{0.tag}}".format
         self._listed = listed_windows(store.folder, [*map(self._name, scopes)])
         # a remembered window is an hour at most, so these are all its jobs
-        self._seen = store.created_between(window.start - _BLOCK_S, window.end + _BLOCK_S)
-        self.ended = {*self._seen.loc[self._seen["outcome"].isin(ENDED), "job_id"]}
+        seen = store.created_between(window.start - _BLOCK_S, window.end + _BLOCK_S)
+        self.ended = {*seen.loc[seen["outcome"].isin(ENDED), "job_id"]}
         if columns:
             self.ended = store.ended_ids(self.ended, columns)
+        seen = seen[seen["creation_time"].notna()]
+        self._seen = seen.assign(created=seen["creation_time"].dt.as_unit("ms").astype("int64") // 1000)
 
     def known(self, scope: Scope) -> list[tuple[int, int]]:
         """Return windows that need not be listed: all had ended there, and the store still has every one of them."""
-        here = self._of(scope)
-        ended = _seconds(here[here["job_id"].isin(self.ended)].drop_duplicates("job_id")).tolist()
-        listed = self._listed[self._name(scope)]
-        stored = counts([(start, end) for start, end, _ in listed], ended)
+        here, listed = self._of(scope), self._listed[self._name(scope)]
+        stored = counts(listed, here[here["job_id"].isin(self.ended)].drop_duplicates("job_id")["created"])
         return [
             (start, end) for (start, end, jobs), there in zip(listed, stored, strict=True) if there >= jobs
         ]
@@ -393,18 +383,11 @@ class _Memory:
         ids = {*listed_now}
         for scope in self._scopes:
             here = self._of(scope)
-            ids.update(here.loc[_seconds(here).between(*self._window, inclusive="left"), "job_id"])
+            ids.update(here.loc[here["created"].between(*self._window, inclusive="left"), "job_id"])
         return self._store.jobs(ids)
 
     def _of(self, scope: Scope) -> pd.DataFrame:
-        here = (self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)
-        return self._seen[here & self._seen["creation_time"].notna()]
-
-
-def _seconds(seen: pd.DataFrame) -> pd.Series[float]:
-    """Return creation times in seconds since the epoch; none may be missing."""
-    moments: pd.Series[float] = seen["creation_time"].dt.as_unit("ms").astype("int64") / 1000
-    return moments
+        return self._seen[(self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)]
 
 
 def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bool) -> pd.DataFrame:
@@ -417,7 +400,7 @@ def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bo
             return memory.jobs(listed).reindex(columns=[*COLUMNS, *intake.columns])
         except FileError as failure:
             intake.failure = intake.failure or failure
-    jobs = frame_of([*listed.values()], [*intake.columns])
+    jobs = frame.frame_of([*listed.values()], [*intake.columns])
     return jobs.sort_values(["creation_time", "job_id"], ignore_index=True)
 
 
@@ -466,13 +449,13 @@ def settled(read: Collection[tuple[int, int]], open_since: Iterable[int], *, pas
     ]
 
 
-def counts(windows: Iterable[tuple[int, int]], created: Iterable[float]) -> list[int]:
+def counts(windows: Iterable[tuple[int, ...]], created: Iterable[int]) -> list[int]:
     """Return how many of some creation times lie in each window.
 
     Examples
     --------
-    >>> counts([(0, 10), (5, 20)], [19.5, 5, 5, 0])
+    >>> counts([(0, 10), (5, 20)], [19, 5, 5, 0])
     [3, 3]
     """
     times = sorted(created)
-    return [bisect_left(times, end) - bisect_left(times, start) for start, end in windows]
+    return [bisect_left(times, end) - bisect_left(times, start) for start, end, *_ in windows]

@@ -95,15 +95,12 @@ def watch_jobs(
     open_ids = [job_id for job_id in ids if job_id not in ended]
     intake = Intake(len(open_ids), False if progress is False else None, memory)
     watch = _Watch(open_ids, intake)
-    with interrupts(), intake:
+    with interrupts(), intake.bar:
         if open_ids:
-            watch.run(
-                client or Client.from_env(),
-                every=duration(every, "every"),
-                deadline=math.inf if deadline is None else duration(deadline, "deadline"),
-                workers=workers,
-                view=View(len(open_ids), shown=progress is not False),
-            )
+            client, seconds = client or Client.from_env(), duration(every, "every")
+            left = math.inf if deadline is None else duration(deadline, "deadline")
+            view = View(len(open_ids), shown=progress is not False)
+            watch.run(client, view, every=seconds, deadline=left, workers=workers)
         jobs = intake.assemble(admitted, Rows(records=watch.records.values()))
         if memory and watch.open and intake.failure is None:
             try:  # on the way only changes were stored
@@ -136,7 +133,7 @@ class _Watch:
         self.intake.worth_storing = self._is_change
         self.intake.bar.leave = False
 
-    def run(self, client: Client, *, every: float, deadline: float, workers: int, view: View) -> None:
+    def run(self, client: Client, view: View, *, every: float, deadline: float, workers: int) -> None:
         """Ask, show and wait until none is open, the deadline is over or the user interrupts."""
         clock, fields, pause = client.clock, Fields(), 0.0
         until = clock.monotonic() + deadline

@@ -67,8 +67,8 @@ def test_records_are_stored_by_rows_and_at_the_end(store, monkeypatch):
         between=lambda: seen.append(parts_of(store)),
     )
     rows = Rows()
-    with Intake(None, progress=False, store=store, keep=rows.add) as intake:
-        intake.run(service, Plan())
+    intake = Intake(None, progress=False, store=store, keep=rows.add)
+    intake.run(service, Plan())
     assert seen == [0, 1, 1]
     assert parts_of(store) == 2
     assert len(store.jobs()) == 11
@@ -79,8 +79,8 @@ def test_records_are_stored_by_time_though_nothing_more_comes(store, monkeypatch
     monkeypatch.setattr(fetch, "FLUSH_S", 0.05)
     seen = []
     service = Service([told("a1")], [], [], between=lambda: (seen.append(parts_of(store)), time.sleep(0.06)))
-    with Intake(None, progress=False, store=store) as intake:
-        intake.run(service, Plan())
+    intake = Intake(None, progress=False, store=store)
+    intake.run(service, Plan())
     assert seen == [0, 1, 1]
     assert store.jobs()["job_id"].tolist() == ["a1"]
 
@@ -96,8 +96,8 @@ def test_what_could_not_be_stored_is_said_and_still_held(store, monkeypatch):
 
     monkeypatch.setattr(store, "add", refuse_once)
     rows = Rows()
-    with Intake(None, progress=False, store=store, keep=rows.add) as intake:
-        intake.run(Service([told("a1")], [told("a2")]), Plan())
+    intake = Intake(None, progress=False, store=store, keep=rows.add)
+    intake.run(Service([told("a1")], [told("a2")]), Plan())
     assert str(intake.failure) == str(intake.end) == "disk full"
     assert store.jobs()["job_id"].tolist() == ["a1"]
     assert [*rows.row_of] == ["a1"]
@@ -113,17 +113,17 @@ def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", interrupted)
-    with Intake(None, progress=False, store=store) as intake:
-        with pytest.raises(KeyboardInterrupt):
-            intake.run(Service([told("a1")]), Plan())
-        assert [path.name for path in store.folder.iterdir()] == []  # no half file either
-        intake.run(Service([]), Plan())
+    intake = Intake(None, progress=False, store=store)
+    with pytest.raises(KeyboardInterrupt):
+        intake.run(Service([told("a1")]), Plan())
+    assert [path.name for path in store.folder.iterdir()] == []  # no half file either
+    intake.run(Service([]), Plan())
     assert store.jobs()["job_id"].tolist() == ["a1"]
 
 
 def test_texts_on_top_are_stored_too(store):
-    with Intake(None, progress=False, store=store, columns={"bitrate": "Bitrate"}) as intake:
-        intake.run(Service([told("a1", "Success", "1"), Record("a2", "not_found", T0)]), Plan())
+    intake = Intake(None, progress=False, store=store, columns={"bitrate": "Bitrate"})
+    intake.run(Service([told("a1", "Success", "1"), Record("a2", "not_found", T0)]), Plan())
     assert store.jobs()["bitrate"].fillna("-").tolist() == ["1", "-"]
 
 
