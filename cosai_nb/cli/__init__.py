@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+P95 = 0.95
+
 DONE, MISSED, WRONG_USAGE, COULD_NOT_READ, NOT_ENOUGH_DATA, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = "Exit codes: 0 done or met, 1 missed, 2 wrong usage, 3 could not read or write, 4 not enough data, 130 interrupted."
 _BY_SIGNAL = 128  # what a shell adds to the number of the signal that ended a command
@@ -231,8 +233,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
                "help": "a further column, as bitrate=Operation/MediaInfo/Format/Bitrate (a path below JobsDetail)"},
     "strict": {"action": "store_true", "help": "exit code 3 where an ID is unknown or invalid"},
     "tag": {"action": "append", "help": "only this kind of job, such as Translation; may be repeated"},
-    "queue": {"action": "append", "help": "only this queue, by ID or name; may be repeated"},
-    "state": {"action": "append", "help": "only jobs in this state; may be repeated"},
+    "queue": {"dest": "queue_id", "metavar": "QUEUE", "action": "append", "help": "only this queue, by ID or name; may be repeated"},
+    "state": {"dest": "states", "metavar": "STATE", "action": "append", "help": "only jobs in this state; may be repeated"},
     "start": {"metavar": "TIME", "help": f"created at or after: {_TIME}"},
     "end": {"metavar": "TIME", "help": "created before (default: now)"},
     "last": {"type": typed(arguments.duration, "--last"), "metavar": "DURATION",
@@ -244,13 +246,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "family": {"choices": ["ai", "media", "asr", "doc", "pic", "file"], "help": "family of jobs (default: ai)"},
     "slo": {"type": typed(arguments.limit, "--slo"), "metavar": "DURATION:SHARE",
             "help": "10m:95%% asks that 95 %% of the jobs start within ten minutes"},
-    "p95-wait": {"type": typed(arguments.duration, "--p95-wait"), "metavar": "DURATION",
+    "p95-wait": {"type": typed(lambda text, name: (arguments.duration(text, name), P95), "--p95-wait"), "metavar": "DURATION",
                  "help": "95 %% of the jobs start within this, such as 90s"},
     "failure-rate": {"flags": ["--failure-rate", "--max-failure-rate"], "dest": "failure_rate", "metavar": "SHARE",
                      "type": typed(arguments.share, "--failure-rate"), "help": "at most this share fails, such as 2%%"},
     "json": {"action": "store_true", "help": "one line of JSON instead of sentences"},
     "title": {"default": "AI jobs", "help": "heading (default: %(default)s)"},
-    "by": {"metavar": "COLUMN", "help": "column to group by (default: tag)"},
+    "by": {"metavar": "COLUMN", "default": "tag", "help": "column to group by (default: tag)"},
     "tz": {"default": "Asia/Shanghai", "type": typed(lambda text, name: arguments.zone(text, name) and text, "--tz"),
            "help": "zone of the times shown: a name or an offset such as +08:00 (default: %(default)s)"},
     "seed": {"type": int, "default": 7, "help": "seed of the simulated week (default: 7)"},

@@ -10,11 +10,13 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+import cosai_nb as cn
 from cosai_nb import arguments, cli
+from cosai_nb.errors import CosaiError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -22,6 +24,7 @@ STREAM = "-"
 _STREAMED = ("csv", "jsonl")
 _AN_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,}")
 _NOT_READ = ["unread", "invalid_id"]
+_LISTED = ("tag", "queue_id", "start", "end", "states")
 
 
 def add(commands: Any) -> None:
@@ -44,42 +47,24 @@ def add(commands: Any) -> None:
 
 def run_query(args: argparse.Namespace) -> int:
     """Query, save, and say what became of each ID."""
-    from cosai_nb.query import fetch_jobs
-
-    _need_destination(args)
-    ids = read_ids(args.ids)
-    return _ask(args, lambda: fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
+    return _ask(args, "fetch_jobs")
 
 
 def run_list(args: argparse.Namespace) -> int:
     """List, save, and say what there was."""
-    from cosai_nb.query import list_jobs
-
-    _need_destination(args)
-    which = {
-        "tag": args.tag,
-        "queue_id": args.queue,
-        "start": args.start,
-        "end": args.end,
-        "states": args.state,
-    }
-    return _ask(args, lambda: list_jobs(**which, **settings(args, "progress", "store", "deadline")))
+    return _ask(args, "list_jobs", *_LISTED)
 
 
 def run_watch(args: argparse.Namespace) -> int:
     """Watch until all jobs have ended, save, and say what became of them."""
-    from cosai_nb.query import watch_jobs
-
-    _check_destination(args)
-    ids = read_ids(args.ids)
-    return _ask(args, lambda: watch_jobs(ids, **settings(args, "progress", "every", "store", "deadline")))
+    return _ask(args, "watch_jobs", "every")
 
 
 def run_queues(args: argparse.Namespace) -> int:
     """Print or save one row a queue."""
-    from cosai_nb.query import list_queues
+    from cosai_nb import query
 
-    queues, code = cli.ask_aloud(lambda: list_queues(**settings(args, "deadline")))
+    queues, code = cli.ask_aloud(lambda: query.list_queues(**settings(args, "deadline")))
     shape = args.format or ("" if args.output is None else args.output.suffix.lower().removeprefix("."))
     if shape == "csv":
         text = queues.to_csv(index=False)
@@ -98,9 +83,9 @@ def run_queues(args: argparse.Namespace) -> int:
 
 def run_describe(args: argparse.Namespace) -> int:
     """Print the whole answer for one job."""
-    from cosai_nb.query import describe_job
+    from cosai_nb import query
 
-    answer, code = cli.ask_aloud(lambda: describe_job(args.id, **settings(args, "deadline")))
+    answer, code = cli.ask_aloud(lambda: query.describe_job(args.id, **settings(args, "deadline")))
     cli.say(json_of(answer, indent=2))
     if answer["Response"].get("NonExistJobIds"):
         cli.tell(f"the service knows no job {args.id}.")
@@ -110,16 +95,14 @@ def run_describe(args: argparse.Namespace) -> int:
 
 def read_ids(places: Sequence[str]) -> list[str]:
     """Return the IDs of files, of standard input, and those that are named themselves."""
-    from cosai_nb.table.ids import read_ids as read
-
     ids: list[str] = []
     for place in places:
         if place == STREAM:
-            ids += read(sys.stdin.buffer)
+            ids += cn.read_ids(sys.stdin.buffer)
         elif _AN_ID.fullmatch(place) and not arguments.path(place).exists():
             ids.append(place)
         else:
-            ids += read(arguments.path(place))
+            ids += cn.read_ids(place)
     return ids
 
 
@@ -137,24 +120,18 @@ def settings(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     args.progress = None if cli.is_watched(args) else False
     said = {name: getattr(args, name) for name in names}
     if args.family is not None:
-        from cosai_nb.service.client import Client
-
-        said["client"] = Client.from_env(family=args.family)
+        said["client"] = cn.Client.from_env(family=args.family)
     if getattr(args, "column", None):
         said["columns"] = dict(args.column)
     return said
 
 
-def _need_destination(args: argparse.Namespace) -> None:
-    """Leave with a sentence where the command would throw away what it reads, before it asks for anything."""
-    if args.output is None and args.store is None:
-        args.wrong("say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both")
-    _check_destination(args)
-
-
 def _check_destination(args: argparse.Namespace) -> None:
+    """Leave with a sentence where the command would throw away what it reads, before it asks for anything."""
     from cosai_nb.table.files import check_destination
 
+    if args.output is None and args.store is None and args.command != "watch":
+        args.wrong("say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both")
     if _is_streamed(args):
         if args.format not in (None, *_STREAMED):
             args.wrong(f"-o - prints {' or '.join(_STREAMED)}, not {args.format}: name a file for it")
@@ -166,12 +143,15 @@ def _is_streamed(args: argparse.Namespace) -> bool:
     return str(args.output) == STREAM
 
 
-def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
+def _ask(args: argparse.Namespace, function: str, *names: str) -> int:
     """Ask, save what came however the call ends, say what became of the jobs, and return the exit code."""
-    from cosai_nb.errors import CosaiError
+    from cosai_nb import query
 
+    _check_destination(args)
+    ids = [] if function == "list_jobs" else [read_ids(args.ids)]
+    said = settings(args, "progress", "store", "deadline", *names)
     try:
-        jobs, code = cli.ask_aloud(call)
+        jobs, code = cli.ask_aloud(lambda: getattr(query, function)(*ids, **said))
     except CosaiError as error:
         if args.output is not None and error.jobs is not None and _holds_an_answer(error.jobs):
             with cli.saving():
@@ -179,8 +159,9 @@ def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
             error.add_note(f"What was read is saved in {args.output}.")
         raise
     with cli.saving():
-        counts = jobs["outcome"].value_counts()
-        told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
+        told = ", ".join(
+            f"{count:,} {outcome}" for outcome, count in jobs["outcome"].value_counts().items() if count
+        )
         if not _holds_an_answer(jobs) and (code or len(jobs)):
             cli.tell(f"nothing was read, and nothing is saved{f' ({told})' if told else ''}.")
             return code or cli.COULD_NOT_READ
@@ -188,9 +169,9 @@ def _ask(args: argparse.Namespace, call: Callable[[], pd.DataFrame]) -> int:
         places = " and ".join(
             str(place) for place in (args.output, args.store) if place and str(place) != STREAM
         )
-        summary = f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}"
         if not args.quiet:
-            (cli.tell if _is_streamed(args) else cli.say)(summary)
+            say = cli.tell if _is_streamed(args) else cli.say
+            say(f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}")
         return code or _strictly(args, jobs)
 
 

@@ -10,8 +10,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import cosai_nb as cn
 from cosai_nb import arguments, cli
 from cosai_nb.cli.ask import json_of, read_ids, settings
+from cosai_nb.errors import FileError, SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-P95 = 0.95
 MET, MISSED, UNDECIDED = "met", "missed", "not enough data"
 _EXIT = {MET: cli.DONE, MISSED: cli.MISSED, UNDECIDED: cli.NOT_ENOUGH_DATA}
 
@@ -47,64 +48,50 @@ def run_check(args: argparse.Namespace) -> int:
     if (args.file is not None) == (args.ids is not None or args.store is not None):
         args.wrong("say what to check: a FILE, or --store FOLDER, or --ids IDS.txt (with or without --store)")
     try:
-        return _check(args)
+        told, code = _check(args)
     except Exception as error:
         if args.json:
             cli.say(json_of({"result": "could not read", "reason": str(error)}))
         raise
+    cli.say(json_of(told) if args.json else _in_words(told))
+    return code
 
 
-def _check(args: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Return what came out, and its exit code."""
     jobs, code = _asked_or_read(args)
     unread = int((jobs["outcome"] == "unread").sum())
     if code or unread:
-        _say_check(
-            args, {"result": "could not read", "reason": f"{unread:,} of {len(jobs):,} IDs were not read"}
-        )
-        return cli.INTERRUPTED if code == cli.INTERRUPTED else cli.COULD_NOT_READ
+        reason = f"{unread:,} of {len(jobs):,} IDs were not read"
+        return {"result": "could not read", "reason": reason}, code or cli.COULD_NOT_READ
     told = _chosen(jobs, args)
     no_job = told["outcome"].isin(["not_found", "invalid_id"])
     left_out, real = told.loc[no_job, "outcome"].astype(str).value_counts(), told[~no_job]
     checks = list(_checks(real, args)) if len(real) else []
     results = [check["result"] for check in checks] or [UNDECIDED]
     result = next((kind for kind in (MISSED, UNDECIDED) if kind in results), MET)
-    as_of = real["observed_at"].max()
-    _say_check(
-        args,
-        {
-            "result": result,
-            "jobs": len(real),
-            "left_out": {str(name): int(left_out[name]) for name in sorted(left_out.index)},
-            "as_of": None if as_of != as_of else as_of.isoformat(),  # noqa: PLR0124 - NaT
-            "checks": checks,
-        },
-    )
-    return _EXIT[result]
+    return {
+        "result": result,
+        "jobs": len(real),
+        "left_out": {str(name): int(left_out[name]) for name in sorted(left_out.index)},
+        "as_of": real["observed_at"].max().isoformat() if real["observed_at"].notna().any() else None,
+        "checks": checks,
+    }, _EXIT[result]
 
 
 def run_report(args: argparse.Namespace) -> int:
     """Read, write the page and say where it is."""
-    from cosai_nb.errors import SettingsError
-    from cosai_nb.views.report import write_report
-
     if (args.file is None) == (args.store is None):
         args.wrong("say what to report: a FILE or --store FOLDER")
     jobs = _chosen(_read(args), args)
-    if args.by is not None and args.by not in jobs.columns:
+    if args.by not in jobs.columns:
         raise SettingsError(
             f"--by {args.by}: the jobs have no such column; they have: {', '.join(map(str, jobs.columns))}."
         )
     if cli.is_watched(args):
         cli.tell(f"writing the report of {len(jobs):,} jobs …")
-    written = write_report(
-        jobs,
-        args.output,
-        title=args.title,
-        tz=args.tz,
-        by=args.by or "tag",
-        slo=args.slo or (None if args.p95_wait is None else (args.p95_wait, P95)),
-        max_failure_rate=args.failure_rate,
-    )
+    limits = {"slo": args.slo or args.p95_wait, "max_failure_rate": args.failure_rate}
+    written = cn.write_report(jobs, args.output, title=args.title, tz=args.tz, by=args.by, **limits)
     if not args.quiet:
         cli.say(f"{len(jobs):,} jobs in {written.resolve()} (one file, opens offline)")
     return cli.DONE
@@ -113,67 +100,55 @@ def run_report(args: argparse.Namespace) -> int:
 def _asked_or_read(args: argparse.Namespace) -> tuple[pd.DataFrame, int]:
     if args.ids is None:
         return cli.ask_aloud(lambda: _read(args))
-    from cosai_nb.query import fetch_jobs
+    from cosai_nb import query
 
     ids = read_ids(args.ids)
-    return cli.ask_aloud(lambda: fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
+    return cli.ask_aloud(lambda: query.fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
 
 
 def _read(args: argparse.Namespace) -> pd.DataFrame:
     """Return the jobs of the file or store; FileError where there is none."""
-    from cosai_nb.errors import FileError
-    from cosai_nb.table.files import read_jobs
-    from cosai_nb.table.store import JobStore
-
     if cli.is_watched(args):
         cli.tell(f"reading {args.store or args.file} …")
     if args.store is None:
-        return read_jobs(args.file)
+        return cn.read_jobs(args.file)
     if not args.store.is_dir():
         raise FileError(
             f"There is no store {args.store}: `cosai-nb query IDS.txt --store {args.store}` makes one."
         )
-    return JobStore(args.store).jobs()
+    return cn.JobStore(args.store).jobs()
 
 
 def _chosen(jobs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
     """Return the jobs of these tags and queues that were created in this time."""
     import pandas as pd
 
+    def moment(text: str, name: str) -> pd.Timestamp:
+        return pd.Timestamp(arguments.moment(text, name, now=time.time()), unit="s", tz="UTC")
+
     if args.tag is not None:
         jobs = jobs[jobs["tag"].isin(args.tag)]
-    if args.queue is not None:
+    if args.queue_id is not None:
         names = [name for name in ("queue_id", "queue_name") if name in jobs.columns]
-        jobs = jobs[jobs[names].isin(args.queue).any(axis=1)]
-    created, now = jobs["creation_time"], time.time()
-    chosen = pd.Series(data=True, index=jobs.index)
-    if args.start is not None:
-        chosen &= created >= pd.Timestamp(
-            arguments.moment(args.start, "--start", now=now), unit="s", tz="UTC"
-        )
-    if args.end is not None:
-        chosen &= created < pd.Timestamp(arguments.moment(args.end, "--end", now=now), unit="s", tz="UTC")
+        jobs = jobs[jobs[names].isin(args.queue_id).any(axis=1)]
     if args.last is not None:
-        chosen &= created >= jobs["observed_at"].max() - pd.Timedelta(seconds=args.last)
-    return jobs[chosen]
+        jobs = jobs[jobs["creation_time"] >= jobs["observed_at"].max() - pd.Timedelta(seconds=args.last)]
+    if args.start is not None:
+        jobs = jobs[jobs["creation_time"] >= moment(args.start, "--start")]
+    return jobs if args.end is None else jobs[jobs["creation_time"] < moment(args.end, "--end")]
 
 
 def _checks(jobs: pd.DataFrame, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield one finding a limit; value, low and high are a share of the jobs, low to high its 95 % interval."""
-    from cosai_nb.stats.failures import failure_rates
-    from cosai_nb.stats.latency import queue_latency
-    from cosai_nb.stats.slo import check_slo
-
-    limits = {"slo": args.slo, "p95_wait": None if args.p95_wait is None else (args.p95_wait, P95)}
-    for name, limit in limits.items():
+    for name, limit in (("slo", args.slo), ("p95_wait", args.p95_wait)):
         if limit is not None:
             seconds, target = limit
-            slo = check_slo(jobs, threshold_s=seconds, target=target).iloc[0]
+            slo = cn.check_slo(jobs, threshold_s=seconds, target=target).iloc[0]
             finding = _finding(name, slo["share"], slo["low"], slo["high"], at_least=target)
-            p95 = queue_latency(jobs, q=P95)["p95"].iloc[0]
+            p95 = cn.queue_latency(jobs, q=cli.P95)["p95"].iloc[0]
             yield finding | {"limit_s": seconds, "p95_s": _finite(p95), "note": _text(slo["note"])}
     if args.failure_rate is not None:
-        rate = failure_rates(jobs).iloc[0]
+        rate = cn.failure_rates(jobs).iloc[0]
         finding = _finding("failure_rate", rate["rate"], rate["low"], rate["high"], at_most=args.failure_rate)
         yield finding | {"note": _text(rate["note"])}
 
@@ -185,13 +160,8 @@ def _finding(
     missed, met = high < at_least or low > at_most, low >= at_least and high <= at_most
     result = MISSED if missed else MET if met else UNDECIDED
     bound = {"at_least": at_least} if at_least else {"at_most": at_most}
-    return {
-        "check": name,
-        "result": result,
-        "value": _finite(value),
-        "low": _finite(low),
-        "high": _finite(high),
-    } | bound
+    numbers = {"value": _finite(value), "low": _finite(low), "high": _finite(high)}
+    return {"check": name, "result": result} | numbers | bound
 
 
 def _finite(number: float) -> float | None:
@@ -203,15 +173,11 @@ def _text(note: object) -> str:
     return note if isinstance(note, str) else ""
 
 
-def _say_check(args: argparse.Namespace, told: dict[str, Any]) -> None:
-    if args.json:
-        cli.say(json_of(told))
-        return
-    for check in told.get("checks", ()):
-        cli.say(_sentence(check))
+def _in_words(told: dict[str, Any]) -> str:
     reason = told.get("reason") or f"{told['jobs']:,} jobs as of {told['as_of'] or 'no time'}"
     left_out = ", ".join(f"{number:,} {outcome}" for outcome, number in told.get("left_out", {}).items())
-    cli.say(f"{told['result']}: {reason}{f'; left out: {left_out}' if left_out else ''}")
+    last = f"{told['result']}: {reason}{f'; left out: {left_out}' if left_out else ''}"
+    return "\n".join([*map(_sentence, told.get("checks", ())), last])
 
 
 def _sentence(check: dict[str, Any]) -> str:

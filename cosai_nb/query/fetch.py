@@ -7,25 +7,15 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from tqdm.auto import tqdm
 
+from cosai_nb import errors
 from cosai_nb.arguments import MAX_LIST, check
-from cosai_nb.errors import (
-    IN_JOBS,
-    CosaiError,
-    CosaiWarning,
-    FileError,
-    IncompleteWarning,
-    InterruptedWarning,
-    InvalidIdError,
-    RepairedWarning,
-    SettingsError,
-    UnavailableError,
-)
 from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.parsing import Fields, parse_tree
@@ -127,18 +117,19 @@ def fetch_jobs(
     ended = memory.ended_ids(ids, [*extra]) if memory else set()
     asked = [job_id for job_id in ids if job_id not in ended]
     rows = Rows([*extra])
-    settings: dict[str, Any] = {"store": memory, "columns": [*extra], "initial": len(ended), "keep": rows.add}
-    with interrupts() as noted, Intake(len(ids), progress, **settings) as intake:
+    intake = Intake(len(ids), progress, memory, extra, initial=len(ended), keep=rows.add)
+    with interrupts() as noted, intake.bar:
         if asked:
             client = client or Client.from_env()
-            plan = Lists(
-                client.path, asked, client.pace, batch_size=batch_size, fields=Fields([*extra.values()])
-            )
+            fields = Fields([*extra.values()])
+            plan = Lists(client.path, asked, client.pace, batch_size=batch_size, fields=fields)
             intake.run(client, plan, workers=workers, deadline=deadline)
-        rows.add_unread(asked, str(intake.ended))
-        jobs = assemble(admitted, rows, memory)
-    warn_of_empty(jobs, extra)
-    _tell(intake, jobs, interrupted=bool(noted.count))
+        rows.add_unread(asked, intake.end)
+        jobs = intake.assemble(admitted, rows)
+    unread = jobs.loc[jobs["outcome"] == Outcome.UNREAD, "error"]
+    why = intake.end or f"the first says: {next(iter(unread), '')}"
+    gap = f"{len(unread):,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again."
+    intake.tell(jobs, gap if len(unread) else "", interrupted=bool(noted.count))
     return jobs
 
 
@@ -185,17 +176,16 @@ def describe_job(
     check(client=client, deadline=deadline)
     reason = why_invalid(job_id)
     if reason:
-        raise InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")
+        raise errors.InvalidIdError(f"The job ID {str(job_id)[:60]!a} {reason}.")
     client = client or Client.from_env()
-    fields = Fields()
 
     def parse(body: bytes) -> tuple[Answer, dict[str, Any]]:
-        return parse_answer_to([job_id], body, fields), parse_tree(body)
+        return parse_answer_to([job_id], body, Fields()), parse_tree(body)
 
     tree: dict[str, Any]
     (answer, tree), _ = client.ask(f"{client.path}/{job_id}", parse, deadline=deadline)
     if answer.repaired:
-        warn_of_repairs({answer.repaired: 1})
+        warnings.warn(answer.repaired, errors.RepairedWarning, stacklevel=2)
     return tree
 
 
@@ -247,10 +237,12 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
     """
     if hasattr(job_ids, "columns"):
-        raise SettingsError("job_ids is a table: pass the column that holds the IDs, such as jobs['job_id'].")
+        raise errors.SettingsError(
+            "job_ids is a table: pass the column that holds the IDs, such as jobs['job_id']."
+        )
     job_ids = ids_of(job_ids)
     if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
         )
     admitted: dict[tuple[bool, str], str | Record] = {}
@@ -262,7 +254,7 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
             continue
         reason = why_invalid(name if is_text else job_id)
         if reason and strict:
-            raise InvalidIdError(
+            raise errors.InvalidIdError(
                 f"The job ID at position {position} ({name[:60]!a}) {reason}. Correct it, or leave strict=False to get a "
                 "row that says so."
             )
@@ -306,7 +298,7 @@ class Rows:
             else:
                 self.absent.discard(record.job_id)
 
-    def add_unread(self, ids: Iterable[str], why: str) -> None:
+    def add_unread(self, ids: Iterable[str], why: object) -> None:
         """Say of each ID that has no record why."""
         unread = (job_id for job_id in ids if job_id not in self.row_of)
         self.add(Record(job_id, "unread", error=f"not read: {why}") for job_id in unread)
@@ -334,8 +326,9 @@ class Rows:
         return frame_from(pa.table(taken))
 
 
+@dataclass
 class Intake:
-    """Takes the records of a call as they come: shows a bar, and feeds a store on the way; use it in ``with``.
+    """Takes the records of a call as they come, shows a bar, feeds a store, and tells how it ended.
 
     Parameters
     ----------
@@ -345,201 +338,139 @@ class Intake:
         None shows a bar when the call takes longer than a second; True and False force it.
     store : JobStore, optional
         Where records are stored, at least every 5,000 or every 10 s.
+    columns : mapping
+        The extra columns, name to path.
     initial : int
         Jobs that need not be asked.
-    columns : sequence of str
-        Names of the extra columns.
-    keep : callable, optional
-        Takes the records of each moment; without it the intake holds them.
+    keep : callable
+        Takes the records of each moment.
+    worth_storing : callable
+        Which records are stored; all, unless it is set.
 
     Attributes
     ----------
-    records : dict
-        ID to its latest record, where the intake holds them.
     repairs : Counter
         Sentence about a repaired defect of answers, to how many answers had it.
     failure : CosaiError or None
         An error that going on cannot change.
     end : CosaiError or str or None
         Why the call ended early, None where it did not.
-    ended : str or None
-        The same in words.
-    interrupted : bool
-        True after Ctrl-C.
-    worth_storing : callable
-        Which records are stored; all, unless it is set.
     """
 
-    def __init__(
-        self,
-        total: int | None,
-        progress: bool | None,  # noqa: FBT001 - handed through
-        *,
-        store: JobStore | None = None,
-        initial: int = 0,
-        leave: bool = True,
-        columns: Sequence[str] = (),
-        keep: Callable[[list[Record]], object] | None = None,
-    ) -> None:
-        self.records: dict[str, Record] = {}
-        self._keep = keep or self._hold
-        self.repairs: Counter[str] = Counter()
-        self.failure: CosaiError | None = None
-        self.end: CosaiError | str | None = None
-        self.ended: str | None = None
-        self.interrupted = False
-        self._store, self._columns = store, columns
-        self.worth_storing: Callable[[Record], bool] = lambda _: True
+    total: int | None
+    progress: bool | None
+    store: JobStore | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    initial: int = 0
+    keep: Callable[[list[Record]], object] = lambda _: None
+    worth_storing: Callable[[Record], bool] = lambda _: True
+    repairs: Counter[str] = field(default_factory=Counter)
+    failure: errors.CosaiError | None = None
+    end: errors.CosaiError | str | None = None
+
+    def __post_init__(self) -> None:
         self._waiting: list[Record] = []
         self._waiting_since = 0.0
+        delay = 0 if self.progress else BAR_DELAY_S
         self.bar: tqdm[Any] = tqdm(
-            total=total,
-            initial=initial,
-            unit="job",
-            desc="Jobs",
-            disable=progress is False,
-            delay=0 if progress else BAR_DELAY_S,
-            miniters=0,  # else it would stand still while nothing comes
-            leave=leave,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
+            desc="Jobs", unit="job", total=self.total, initial=self.initial, disable=self.progress is False,
+            delay=delay, miniters=0,  # else it would stand still while nothing comes
+        )  # fmt: skip
 
     def run(self, client: Client, plan: Lists | Windows, **settings: Any) -> None:
         """Ask what the plan knows, and take what comes; afterwards the attributes say how it ended."""
 
-        def take() -> None:
+        def take(*, last: bool = False) -> None:
             records = plan.finished
-            self._keep(records)
+            self.keep(records)
             plan.finished = []
-            self._store_in_time(records)
+            self._store(records, last=last)
             self.bar.update(len(records))
 
         end = self.end = client.run(plan, on_tick=take, **settings)
         self.repairs += plan.repairs
-        self.ended = None if end is None else str(end)
-        self.interrupted = end == INTERRUPTED
-        self.failure = end if isinstance(end, CosaiError) and not isinstance(end, UnavailableError) else None
+        self.failure = (
+            end
+            if isinstance(end, errors.CosaiError) and not isinstance(end, errors.UnavailableError)
+            else None
+        )
         try:
-            take()  # an interrupt may have come in the middle of it
-            self._flush()
-        except FileError as failure:
+            take(last=True)  # an interrupt may have come in the middle of it
+        except errors.FileError as failure:
             self.failure = self.failure or failure
 
-    def _store_in_time(self, records: list[Record]) -> None:
+    def _store(self, records: list[Record], *, last: bool) -> None:
         """Store what waits, once it is enough or has waited for long: a kill loses no more than that."""
-        if self._store is None:
+        if self.store is None:
             return
         now = time.monotonic()
         self._waiting_since = self._waiting_since if self._waiting else now
         self._waiting += [
             record for record in records if record.fate in {"job", "not_found"} and self.worth_storing(record)
         ]
-        if len(self._waiting) >= FLUSH_ROWS or now - self._waiting_since >= FLUSH_S:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting and self._store is not None:
-            self._store.add(frame_of(self._waiting, self._columns))
+        due = last or len(self._waiting) >= FLUSH_ROWS or now - self._waiting_since >= FLUSH_S
+        if due and self._waiting:
+            self.store.add(frame_of(self._waiting, [*self.columns]))
             self._waiting = []
 
-    def _hold(self, records: list[Record]) -> None:
-        self.records.update((record.job_id, record) for record in records)
+    def assemble(self, admitted: Sequence[str | Record], rows: Rows) -> pd.DataFrame:
+        """Return one row an entry, in the order of the entries: as it was told, else from the store.
 
-    def all_of(self, ids: Iterable[str]) -> dict[str, Record]:
-        """Return one record an ID; those that were not read say why."""
-        for job_id in ids:
-            if job_id not in self.records:
-                self.records[job_id] = Record(job_id, "unread", error=f"not read: {self.ended}")
-        return self.records
-
-
-def assemble(admitted: Sequence[str | Record], rows: Rows, store: JobStore | None) -> pd.DataFrame:
-    """Return one row an entry, in the order of the entries: as it was told, else from the store.
-
-    An ID that the service no longer knows keeps its latest record, where the store has one.
-
-    Raises
-    ------
-    FileError
-        Where the store cannot be read; ``error.jobs`` holds what the service said, the rest as ``unread``.
-    """
-    failure: FileError | None = None
-    place_of = {
-        entry: place
-        for place, entry in enumerate(admitted)
-        if isinstance(entry, str) and (entry not in rows.row_of or entry in rows.absent)
-    }
-    stored: pd.DataFrame | None = None
-    if store is not None and place_of:
-        try:
-            stored = store.jobs(place_of)
-            stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
-        except FileError as error:
-            failure = error
-    known = () if stored is None else {*stored["job_id"]}
-    rows.add_unread(
-        (job_id for job_id in place_of if job_id not in known), str(failure or "no longer in the store")
-    )
-    places = [place for place, entry in enumerate(admitted) if entry not in known]
-    told = (admitted[place] for place in places)
-    jobs = rows.frame(
-        [rows.row_of[entry] if isinstance(entry, str) else rows.append(entry) for entry in told]
-    )
-    if failure is not None:
-        done = int((jobs["outcome"] != Outcome.UNREAD).sum())
-        raise_with(failure, jobs, f"{done:,} of {len(jobs):,} IDs were done before.")
-    if stored is None or stored.empty:
-        return jobs
-    order = np.argsort([*places, *(place_of[job_id] for job_id in stored["job_id"])])
-    return stack([jobs, stored]).iloc[order].reset_index(drop=True)
-
-
-def _tell(intake: Intake, jobs: pd.DataFrame, *, interrupted: bool) -> None:
-    """Raise or warn for a call that ended early; a short frame never comes back in silence."""
-    warn_of_repairs(intake.repairs)
-    unread = int((jobs["outcome"] == Outcome.UNREAD).sum())
-    if intake.failure is not None:
-        raise_with(intake.failure, jobs, f"{len(jobs) - unread:,} of {len(jobs):,} IDs were done before.")
-    if unread:
-        why = intake.ended or f"the first says: {jobs.loc[jobs['outcome'] == 'unread', 'error'].iloc[0]}"
-        warnings.warn(
-            f"{unread:,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again.",
-            InterruptedWarning if intake.interrupted else IncompleteWarning,
-            stacklevel=3,
+        An ID that the service no longer knows keeps its latest record, where the store has one.
+        """
+        unsaid = {
+            entry: place
+            for place, entry in enumerate(admitted)
+            if isinstance(entry, str) and (entry not in rows.row_of or entry in rows.absent)
+        }
+        stored, why = frame_of([]), "no longer in the store"
+        if self.store is not None and unsaid:
+            try:
+                stored = self.store.jobs(unsaid)
+                stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
+            except errors.FileError as error:
+                self.failure, why = self.failure or error, str(error)
+        known = {*stored["job_id"]}
+        rows.add_unread((job_id for job_id in unsaid if job_id not in known), why)
+        told = {place: entry for place, entry in enumerate(admitted) if entry not in known}
+        jobs = rows.frame(
+            [rows.row_of[entry] if isinstance(entry, str) else rows.append(entry) for entry in told.values()]
         )
-    elif interrupted:
-        warnings.warn(
-            f"The call was interrupted when all {len(jobs):,} IDs were done; nothing is missing.",
-            InterruptedWarning,
-            stacklevel=3,
-        )
+        if stored.empty:
+            return jobs
+        order = np.argsort([*told, *(unsaid[job_id] for job_id in stored["job_id"])])
+        return stack([jobs, stored]).iloc[order].reset_index(drop=True)
 
+    def tell(self, jobs: pd.DataFrame, gap: str, note: str = "", *, interrupted: bool) -> None:
+        """Raise or warn of what a user must know: a short frame never comes back in silence.
 
-def warn_of_empty(jobs: pd.DataFrame, columns: Mapping[str, str]) -> None:
-    """Warn where no job has a node that was asked for."""
-    nowhere = [path for name, path in columns.items() if jobs[name].isna().all()]
-    if nowhere and len(jobs):
-        warnings.warn(
-            f"Of {len(jobs):,} jobs nothing stands at {', '.join(nowhere)}; check the path with describe_job(…).",
-            CosaiWarning,
-            stacklevel=3,
-        )
-
-
-def warn_of_repairs(repairs: Mapping[str, int]) -> None:
-    """Warn of documented defects in answers, one sentence each."""
-    for sentence, answers in repairs.items():
-        warnings.warn(f"{sentence} ({answers:,} answers)", RepairedWarning, stacklevel=4)
-
-
-def raise_with(failure: CosaiError, jobs: pd.DataFrame, note: str) -> NoReturn:
-    """Raise what ended a call, with what had been read."""
-    failure.jobs = jobs
-    failure.add_note(note)
-    failure.add_note(IN_JOBS)
-    raise failure
+        Parameters
+        ----------
+        jobs : pandas.DataFrame
+            What was read.
+        gap : str
+            What is missing, and what to do; empty where nothing is.
+        note : str
+            How much was read, for an error; default the IDs that were.
+        interrupted : bool
+            Whether there was a Ctrl-C.
+        """
+        for sentence, answers in self.repairs.items():
+            warnings.warn(f"{sentence} ({answers:,} answers)", errors.RepairedWarning, stacklevel=3)
+        nowhere = [path for name, path in self.columns.items() if jobs[name].isna().all()]
+        if nowhere and len(jobs):
+            said = f"Of {len(jobs):,} jobs nothing stands at {', '.join(nowhere)}; check the path with describe_job(…)."
+            warnings.warn(said, errors.CosaiWarning, stacklevel=3)
+        if self.failure is not None:
+            self.failure.jobs = jobs
+            done = (jobs["outcome"] != Outcome.UNREAD).sum()
+            self.failure.add_note(note or f"{done:,} of {len(jobs):,} IDs were done before.")
+            self.failure.add_note(errors.IN_JOBS)
+            raise self.failure
+        interrupted = interrupted or self.end == INTERRUPTED
+        if not gap and interrupted:
+            gap = f"The call was interrupted when all {len(jobs):,} rows were read; nothing is missing."
+        if gap:
+            warnings.warn(
+                gap, errors.InterruptedWarning if interrupted else errors.IncompleteWarning, stacklevel=3
+            )

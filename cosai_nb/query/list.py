@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from bisect import bisect_left
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -11,22 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cosai_nb.arguments import check, moment, nearest, wire_seconds
-from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, InterruptedWarning, SettingsError
-from cosai_nb.query.fetch import Intake, raise_with, warn_of_empty, warn_of_repairs
-from cosai_nb.schema import COLUMNS, ENDED, Record, State
-from cosai_nb.service.client import Client, interrupts
+from cosai_nb.errors import CosaiError, FileError, FrameError, SettingsError
+from cosai_nb.query.fetch import Intake
+from cosai_nb.schema import COLUMNS, ENDED, State
+from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
 from cosai_nb.service.parsing import PLACE, Fields, parse_queues
-from cosai_nb.table.frame import (
-    arrow_text,
-    category_array,
-    conform,
-    frame_of,
-    integer_array,
-    text_array,
-    text_of,
-    time_array,
-)
+from cosai_nb.table import frame
 from cosai_nb.table.store import as_store, listed_windows, mark_listed
 from cosai_nb.table.times import parse_times
 
@@ -38,14 +28,14 @@ if TYPE_CHECKING:
     from cosai_nb.table.store import JobStore
 
 _QUEUE_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "queue_id": ("QueueId", text_array),
-    "name": ("Name", text_array),
-    "state": ("State", category_array),
-    "max_size": ("MaxSize", integer_array),
-    "max_concurrent": ("MaxConcurrent", integer_array),
-    "category": ("Category", category_array),
-    "create_time": ("CreateTime", lambda texts: time_array(parse_times(texts).values)),
-    "update_time": ("UpdateTime", lambda texts: time_array(parse_times(texts).values)),
+    "queue_id": ("QueueId", frame.text_array),
+    "name": ("Name", frame.text_array),
+    "state": ("State", frame.category_array),
+    "max_size": ("MaxSize", frame.integer_array),
+    "max_concurrent": ("MaxConcurrent", frame.integer_array),
+    "category": ("Category", frame.category_array),
+    "create_time": ("CreateTime", lambda texts: frame.time_array(parse_times(texts).values)),
+    "update_time": ("UpdateTime", lambda texts: frame.time_array(parse_times(texts).values)),
 }
 _QUEUE_PAGE = 100
 _MAX_QUEUE_PAGES = 1_000
@@ -53,7 +43,9 @@ _QUEUE_ID = re.compile(r"p[0-9a-f]+")
 _WHOLE_QUEUE_ID = re.compile(r"p[0-9a-f]{32}")
 _SHOWN_GAPS = 3
 _BLOCK_S = 3600
-_SETTLED_AFTER_S = 60  # how long after its end a window may still gain jobs: a list is rarely up to date to the second
+_SETTLED_AFTER_S = (
+    60  # how long after its end a window may still gain jobs: a list is rarely up to date to the second
+)
 _STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
 
 
@@ -135,36 +127,50 @@ def list_jobs(
     check(deadline=deadline, columns=columns)
     extra = dict(columns or {})
     client = client or Client.from_env()
-    for name, value in (("start", start), ("end", end)):
-        if value is not None:
-            moment(value, name, now=client.clock.time())  # what cannot be right is told before anything is asked
-    family = client.family
-    if not family.listed:
-        raise SettingsError(f"The service lists no jobs of {family.path}; query them by ID.")
-    tags = [family.known_tag(text) for text in ([tag] if isinstance(tag, str) else tag or family.tags)]
+    for name, value in (("start", start), ("end", start if end is None else end)):
+        moment(value, name, now=client.clock.time())  # what cannot be right is told before anything is asked
+    if not client.family.listed:
+        raise SettingsError(f"The service lists no jobs of {client.family.path}; query them by ID.")
+    tags = [client.family.known_tag(text) for text in _texts(tag) or client.family.tags]
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
-    with interrupts() as noted, Intake(None, progress, store=kept, columns=[*extra]) as intake:
-        asked = [queue_id] if isinstance(queue_id, str) else [*queue_id] if queue_id else None
-        names, now = _queue_names(client, asked, deadline)
-        queue_ids = _chosen(asked, names)
-        window = Window(moment(start, "start", now=now), int(now) + 1 if end is None else moment(end, "end", now=now))
+    intake = Intake(None, progress, kept, extra)
+    with interrupts() as noted, intake.bar:
+        names, now = _queue_names(client, _texts(queue_id), deadline)
+        until = int(now) + 1 if end is None else moment(end, "end", now=now)
+        window = Window(moment(start, "start", now=now), until)
         if window.end <= window.start:
             raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
-        scopes = [Scope(*pair) for pair in product(queue_ids, tags)]
-        memory = _Memory(kept, client, scopes, window) if kept else None
-        to_read = [(scope, gap) for scope in scopes for gap in gaps(window, memory.known(scope) if memory else [])]
+        scopes = [Scope(*pair) for pair in product(_chosen(_texts(queue_id), names), tags)]
+        memory = _Memory(kept, client, scopes, window, extra) if kept else None
+        to_read = [(of, gap) for of in scopes for gap in gaps(window, memory.known(of) if memory else [])]
         plan = Windows(client.path, to_read, states=wanted, fields=Fields([*extra.values()]))
         if to_read:
-            ended = memory.ended_ids() if memory else set()
-            intake.worth_storing = lambda record: record.job_id not in ended
+            if memory:
+                intake.worth_storing = lambda record: record.job_id not in memory.ended
             intake.run(client, plan, workers=workers, deadline=deadline)
-        jobs = _jobs_of(memory, plan, intake, columns=[*extra], whole=not wanted)
+        jobs = _jobs_of(memory, plan, intake, whole=not wanted)
         if wanted:
-            jobs = conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
+            jobs = frame.conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
         jobs = name_queues(jobs, names)
-    warn_of_empty(jobs, extra)
-    _tell(plan, intake, jobs, to_read, interrupted=bool(noted.count))
+    missing = [
+        (of, gap)
+        for of, part in to_read
+        for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
+    ]
+    note = f"{len(jobs):,} jobs were listed before."
+    if missing:
+        stretches = ", ".join(
+            f"{wire_time(gap.start)} to {wire_time(gap.end)} ({of.tag} in {of.queue_id})"
+            for of, gap in missing[:_SHOWN_GAPS]
+        )
+        more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""
+        note = f"{len(jobs):,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
+        if isinstance(intake.end, CosaiError):
+            intake.failure = intake.failure or intake.end
+    how = "was interrupted" if intake.end == INTERRUPTED else f"ended early ({intake.end})"
+    gap = f"The listing {how}: {note} List again." if missing else ""
+    intake.tell(jobs, gap, note, interrupted=bool(noted.count))
     return jobs
 
 
@@ -202,7 +208,7 @@ def list_queues(*, client: Client | None = None, deadline: float | str | None = 
     queues, _ = _read_queues(client or Client.from_env(), deadline)
     return pd.DataFrame(
         {
-            name: made(arrow_text([queue[node] for queue in queues.values()]))
+            name: made(frame.arrow_text([queue[node] for queue in queues.values()]))
             for name, (node, made) in _QUEUE_COLUMNS.items()
         }
     )
@@ -237,12 +243,16 @@ def name_queues(jobs: pd.DataFrame, queues: pd.DataFrame | Mapping[str, str | No
     """
     if isinstance(queues, pd.DataFrame):
         if missing := {"queue_id", "name"} - {*queues.columns}:
-            raise FrameError(f"queues has no column {min(missing)!r}: pass what list_queues() returns, or ID to name.")
+            raise FrameError(
+                f"queues has no column {min(missing)!r}: pass what list_queues() returns, or ID to name."
+            )
         queues = dict(zip(queues["queue_id"], queues["name"], strict=True))
     if "queue_id" not in jobs.columns:
         raise FrameError("jobs has no column 'queue_id', so its queues cannot be named.")
     known = {queue: name for queue, name in queues.items() if isinstance(name, str)}
-    names = category_array(arrow_text([known.get(queue) for queue in text_of(jobs["queue_id"]).to_pylist()]))
+    names = frame.category_array(
+        frame.arrow_text([known.get(queue) for queue in frame.text_of(jobs["queue_id"]).to_pylist()])
+    )
     return jobs.assign(queue_name=names)
 
 
@@ -254,7 +264,9 @@ def _read_queues(
     observed_ms = 0
     for page in range(1, _MAX_QUEUE_PAGES):
         params = {"pageNumber": str(page), "pageSize": str(_QUEUE_PAGE)}
-        answer, observed_ms = client.ask(client.family.queue_path, parse_queues, params=params, deadline=deadline)
+        answer, observed_ms = client.ask(
+            client.family.queue_path, parse_queues, params=params, deadline=deadline
+        )
         new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
         if not new:
             break
@@ -263,12 +275,12 @@ def _read_queues(
 
 
 def _queue_names(
-    client: Client, asked: list[str] | None, deadline: float | str | None
+    client: Client, asked: list[str], deadline: float | str | None
 ) -> tuple[dict[str, str | None], float]:
     """Return the names of queues by ID as far as they are known, and the service's time in seconds since the epoch."""
-    needed = asked is None or not all(map(_QUEUE_ID.fullmatch, asked))
+    needed = not asked or not all(map(_QUEUE_ID.fullmatch, asked))
     now = client.clock.time()
-    if needed or (asked and all(map(_WHOLE_QUEUE_ID.fullmatch, asked)) and not client.queue_names.keys() >= {*asked}):
+    if needed or (all(map(_WHOLE_QUEUE_ID.fullmatch, asked)) and not client.queue_names.keys() >= {*asked}):
         try:
             queues, observed_ms = _read_queues(client, deadline)
         except CosaiError:
@@ -276,27 +288,18 @@ def _queue_names(
                 raise
         else:
             now = observed_ms / 1000
-            client.queue_names = {
-                **dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked or ())),  # known to have no name
-                **{queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id},
+            nameless: dict[str, str | None] = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
+            client.queue_names = nameless | {
+                queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id
             }
     return client.queue_names, now
 
 
-def _chosen(asked: list[str] | None, names: Mapping[str, str | None]) -> list[str]:
-    """Return the IDs of the queues that were asked for by ID or name.
-
-    Raises
-    ------
-    SettingsError
-        Where there is no such queue; it names the nearest one.
-    """
-    if asked is None:
-        return [*names]
-    chosen: dict[str, None] = {}
+def _chosen(asked: list[str], names: Mapping[str, str | None]) -> list[str]:
+    """Return the IDs of the queues that were asked for by ID or name; SettingsError names the nearest where there is none."""
+    chosen: dict[str, None] = {} if asked else dict.fromkeys(names)
     for text in asked:
-        found = [queue_id for queue_id, name in names.items() if text in (queue_id, name)]
-        found = found or [
+        found = [queue_id for queue_id, name in names.items() if text in (queue_id, name)] or [
             queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()
         ]
         if not found and not _QUEUE_ID.fullmatch(text):
@@ -306,6 +309,10 @@ def _chosen(asked: list[str] | None, names: Mapping[str, str | None]) -> list[st
             raise SettingsError(f"queue_id={text!r} is no queue of this bucket: {hint}")
         chosen |= dict.fromkeys(found or [text])
     return [*chosen]
+
+
+def _texts(said: str | Sequence[str] | None) -> list[str]:
+    return [said] if isinstance(said, str) else [*(said or ())]
 
 
 class _Memory:
@@ -321,212 +328,134 @@ class _Memory:
         Queues and tags.
     window : Window
         What is listed.
+    columns : collection of str
+        Texts that ended jobs must have in the store, too.
+
+    Attributes
+    ----------
+    ended : set of str
+        IDs of jobs, of any queue, that a listing may bring and that are stored as ended.
     """
 
-    def __init__(self, store: JobStore, client: Client, scopes: Sequence[Scope], window: Window) -> None:
+    def __init__(
+        self, store: JobStore, client: Client, scopes: list[Scope], window: Window, columns: Collection[str]
+    ) -> None:
         self._store, self._scopes, self._window = store, scopes, window
         self._name = f"{client.bucket} {client.path} {{0.queue_id}} {{0.tag}}".format
-        listed = listed_windows(store.folder, [*map(self._name, scopes)])
-        self._listed = {
-            scope: [
-                (Window(start, end), jobs)
-                for start, end, jobs in listed[self._name(scope)]
-                if start < window.end and end > window.start
-            ]
-            for scope in scopes
-        }
-        windows = [window, *(piece for listed in self._listed.values() for piece, _ in listed)]
-        self._seen = store.created_between(min(windows).start, max(piece.end for piece in windows))
+        self._listed = listed_windows(store.folder, [*map(self._name, scopes)])
+        # a remembered window is an hour at most, so these are all its jobs
+        seen = store.created_between(window.start - _BLOCK_S, window.end + _BLOCK_S)
+        self.ended = {*seen.loc[seen["outcome"].isin(ENDED), "job_id"]}
+        if columns:
+            self.ended = store.ended_ids(self.ended, columns)
+        seen = seen[seen["creation_time"].notna()]
+        self._seen = seen.assign(created=seen["creation_time"].dt.as_unit("ms").astype("int64") // 1000)
 
-    def known(self, scope: Scope) -> list[Window]:
+    def known(self, scope: Scope) -> list[tuple[int, int]]:
         """Return windows that need not be listed: all had ended there, and the store still has every one of them."""
-        listed, here = self._listed[scope], self._of(scope)
-        ended = here[here["outcome"].isin(ENDED)].drop_duplicates("job_id")
-        stored = counts([piece for piece, _ in listed], _seconds(ended).tolist())
-        return [piece for (piece, jobs), there in zip(listed, stored, strict=True) if there >= jobs]
-
-    def ended_ids(self) -> set[str]:
-        """Return the IDs of jobs, of any queue, that a listing may bring and that are stored as ended."""
-        return set(self._seen.loc[self._seen["outcome"].isin(ENDED), "job_id"])
+        here, listed = self._of(scope), self._listed[self._name(scope)]
+        stored = counts(listed, here[here["job_id"].isin(self.ended)].drop_duplicates("job_id")["created"])
+        return [
+            (start, end) for (start, end, jobs), there in zip(listed, stored, strict=True) if there >= jobs
+        ]
 
     def remember(self, plan: Windows) -> None:
         """Note the hours that need no listing any more; their jobs are stored by now."""
         for scope in {scope for scope, _, _ in plan.read}:
-            records = plan.records.get(scope, {}).values()
-            read = [(window, since_ms) for of, window, since_ms in plan.read if of == scope]
-            hours = settled(
-                [window for window, _ in read],
-                unfinished=[
-                    wire_seconds(record.values[_CREATED]) for record in records if not _is_for_good(record, scope)
-                ],
-                asked_ms=min(since_ms for _, since_ms in read),
-            )
-            created = [at for record in records if (at := wire_seconds(record.values[_CREATED])) is not None]
-            jobs = counts(hours, created)
+            jobs = [record.values for record in plan.records.get(scope, {}).values()]
+            created = [at for values in jobs if (at := wire_seconds(values[_CREATED])) is not None]
+            if len(created) < len(jobs):
+                continue  # a job without a time may be of any hour
+            # a job that does not say where it belongs would be looked for in vain later
+            open_since = [
+                at
+                for at, values in zip(created, jobs, strict=True)
+                if values[_STATE] not in ENDED_STATES or (values[_QUEUE], values[_TAG]) != scope
+            ]
+            past = min(since_ms for of, _, since_ms in plan.read if of == scope) // 1000 - _SETTLED_AFTER_S
+            hours = settled([read for of, read, _ in plan.read if of == scope], open_since, past=past)
             if hours:
-                told = [(*hour, held) for hour, held in zip(hours, jobs, strict=True)]
-                mark_listed(self._store.folder, self._name(scope), told)
+                held = zip(hours, counts(hours, created), strict=True)
+                mark_listed(self._store.folder, self._name(scope), [(*hour, jobs) for hour, jobs in held])
 
     def jobs(self, listed_now: Collection[str]) -> pd.DataFrame:
         """Return what the store knows of the window: what was listed now, before, and by ID."""
         ids = {*listed_now}
         for scope in self._scopes:
             here = self._of(scope)
-            ids.update(here.loc[_seconds(here).between(*self._window, inclusive="left"), "job_id"])
+            ids.update(here.loc[here["created"].between(*self._window, inclusive="left"), "job_id"])
         return self._store.jobs(ids)
 
     def _of(self, scope: Scope) -> pd.DataFrame:
-        here = (self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)
-        return self._seen[here & self._seen["creation_time"].notna()]
+        return self._seen[(self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)]
 
 
-def _is_for_good(record: Record, scope: Scope) -> bool:
-    """Return whether a job has ended and says where it belongs: one that does not would be looked for in vain later."""
-    values = record.values
-    return (
-        values[_STATE] in ENDED_STATES
-        and (values[_QUEUE], values[_TAG]) == scope
-        and wire_seconds(values[_CREATED]) is not None
-    )
-
-
-def _seconds(seen: pd.DataFrame) -> pd.Series[float]:
-    """Return creation times in seconds since the epoch; none may be missing."""
-    moments: pd.Series[float] = seen["creation_time"].dt.as_unit("ms").astype("int64") / 1000
-    return moments
-
-
-def _jobs_of(
-    memory: _Memory | None, plan: Windows, intake: Intake, *, columns: list[str], whole: bool
-) -> pd.DataFrame:
+def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bool) -> pd.DataFrame:
     """Return the jobs of the window in order, from the store where it can be read, and let it remember what was listed whole."""
     listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
     if memory and not isinstance(intake.failure, FileError):
         try:
-            if whole and plan.read:
+            if whole:
                 memory.remember(plan)
-            stored = memory.jobs(listed)
-            return stored.reindex(columns=[*COLUMNS, *columns])
+            return memory.jobs(listed).reindex(columns=[*COLUMNS, *intake.columns])
         except FileError as failure:
             intake.failure = intake.failure or failure
-    return frame_of([*listed.values()], columns).sort_values(["creation_time", "job_id"], ignore_index=True)
+    jobs = frame.frame_of([*listed.values()], [*intake.columns])
+    return jobs.sort_values(["creation_time", "job_id"], ignore_index=True)
 
 
-def _tell(
-    plan: Windows, intake: Intake, jobs: pd.DataFrame, asked: list[tuple[Scope, Window]], *, interrupted: bool
-) -> None:
-    """Raise or warn for a listing that ended early, with the stretches of time that are missing."""
-    warn_of_repairs(intake.repairs)
-    read: dict[Scope, list[Window]] = {}
-    for scope, window, _ in plan.read:
-        read.setdefault(scope, []).append(window)
-    missing = [(scope, gap) for scope, window in asked for gap in gaps(window, read.get(scope, []))]
-    if not missing:
-        if intake.failure is not None:
-            raise_with(intake.failure, jobs, f"{len(jobs):,} jobs were listed before.")
-        if interrupted:
-            warnings.warn(
-                f"The listing was interrupted when all {len(jobs):,} jobs were listed; nothing is missing.",
-                InterruptedWarning,
-                stacklevel=3,
-            )
-        return
-    several = len({scope for scope, _ in asked}) > 1
-    stretches = ", ".join(
-        f"{wire_time(gap.start)} to {wire_time(gap.end)}"
-        + (f" ({scope.tag} in {scope.queue_id})" if several else "")
-        for scope, gap in missing[:_SHOWN_GAPS]
-    )
-    more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""
-    note = f"{len(jobs):,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
-    if intake.failure is not None:
-        raise_with(intake.failure, jobs, note)
-    if intake.interrupted:
-        warnings.warn(f"The listing was interrupted: {note} List again.", InterruptedWarning, stacklevel=3)
-    elif isinstance(intake.end, CosaiError):
-        raise_with(intake.end, jobs, note)
-    else:
-        warnings.warn(f"The listing ended early ({intake.ended}): {note} List again.", IncompleteWarning, stacklevel=3)
-
-
-def merged(windows: Iterable[tuple[int, int]]) -> list[Window]:
-    """Join windows that touch or overlap.
-
-    Examples
-    --------
-    >>> merged([(5, 7), (1, 3), (3, 4)])
-    [Window(start=1, end=4), Window(start=5, end=7)]
-    """
-    joined: list[Window] = []
-    for start, end in sorted(windows):
-        if joined and start <= joined[-1].end:
-            joined[-1] = Window(joined[-1].start, max(end, joined[-1].end))
-        else:
-            joined.append(Window(start, end))
-    return joined
-
-
-def gaps(window: Window, known: Iterable[tuple[int, int]]) -> list[Window]:
+def gaps(window: tuple[int, int], known: Iterable[tuple[int, int]]) -> list[Window]:
     """Return what of a window is not known.
 
     Examples
     --------
-    >>> gaps(Window(0, 10), [(2, 4), (8, 12)])
+    >>> gaps((0, 10), [(8, 12), (2, 3), (3, 4)])
     [Window(start=0, end=2), Window(start=4, end=8)]
     """
-    missing, reached = [], window.start
-    for start, end in merged(known):
-        if reached < min(start, window.end):
-            missing.append(Window(reached, min(start, window.end)))
+    missing, (reached, last) = [], window
+    for start, end in [*sorted(known), (last, last)]:
+        if reached < min(start, last):
+            missing.append(Window(reached, min(start, last)))
         reached = max(reached, end)
-    if reached < window.end:
-        missing.append(Window(reached, window.end))
     return missing
 
 
-def settled(
-    read: Iterable[tuple[int, int]], *, unfinished: Iterable[int | None], asked_ms: int
-) -> list[Window]:
+def settled(read: Collection[tuple[int, int]], open_since: Iterable[int], *, past: int) -> list[Window]:
     """Return the hours of the windows read in which nothing can change any more; each by itself, also where they touch.
 
     Parameters
     ----------
-    read : iterable of (start, end)
+    read : collection of (start, end)
         Windows read to their end.
-    unfinished : iterable of int or None
-        Creation times (seconds since the epoch) of jobs that have not ended; None keeps everything open.
-    asked_ms : int
-        When the first page was answered, in milliseconds since the epoch.
+    open_since : iterable of int
+        Creation times (seconds since the epoch) of jobs that have not ended.
+    past : int
+        Until when a list was complete at the first page (seconds since the epoch).
 
     Examples
     --------
-    >>> settled([(0, 9000)], unfinished=[4000], asked_ms=10_000_000)
+    >>> settled([(0, 9000)], [4000], past=9940)
     [Window(start=0, end=3600), Window(start=7200, end=9000)]
-    >>> settled([(0, 9000)], unfinished=[], asked_ms=5_000_000)
+    >>> settled([(0, 5000), (5000, 9000)], [], past=4940)
     [Window(start=0, end=3600), Window(start=3600, end=4940)]
     """
-    open_since = list(unfinished)
-    if None in open_since:
-        return []
-    open_blocks = {at // _BLOCK_S for at in open_since if at is not None}
-    past = asked_ms // 1000 - _SETTLED_AFTER_S
-    blocks = []
-    for start, end in merged(read):
-        last = min(end, past)
-        for block in range(start // _BLOCK_S, -(-last // _BLOCK_S)):
-            piece = Window(max(start, block * _BLOCK_S), min(last, (block + 1) * _BLOCK_S))
-            if block not in open_blocks and piece.start < piece.end:
-                blocks.append(piece)
-    return blocks
+    open_blocks = {at // _BLOCK_S for at in open_since}
+    whole = (min(read)[0], min(past, max(end for _, end in read)))
+    return [
+        Window(max(start, block * _BLOCK_S), min(end, (block + 1) * _BLOCK_S))
+        for start, end in gaps(whole, gaps(whole, read))  # what was read, put together
+        for block in range(start // _BLOCK_S, -(-end // _BLOCK_S))
+        if block not in open_blocks
+    ]
 
 
-def counts(windows: Iterable[tuple[int, int]], created: Iterable[float]) -> list[int]:
+def counts(windows: Iterable[tuple[int, ...]], created: Iterable[int]) -> list[int]:
     """Return how many of some creation times lie in each window.
 
     Examples
     --------
-    >>> counts([(0, 10), (5, 20)], [19.5, 5, 5, 0])
+    >>> counts([(0, 10), (5, 20)], [19, 5, 5, 0])
     [3, 3]
     """
     times = sorted(created)
-    return [bisect_left(times, end) - bisect_left(times, start) for start, end in windows]
+    return [bisect_left(times, end) - bisect_left(times, start) for start, end, *_ in windows]

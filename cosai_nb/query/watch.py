@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import math
 import sys
-import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosai_nb.arguments import check, duration, wire_seconds
-from cosai_nb.errors import FileError, IncompleteWarning, InterruptedWarning
-from cosai_nb.query.fetch import Intake, Rows, admit, assemble, raise_with, warn_of_repairs
+from cosai_nb.errors import FileError
+from cosai_nb.query.fetch import Intake, Rows, admit
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
-from cosai_nb.service.client import Client, interrupts
+from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.parsing import PLACE, Fields
 from cosai_nb.service.scheduler import Lists, Scheduler
 from cosai_nb.table.store import as_store
@@ -93,100 +93,88 @@ def watch_jobs(
     memory = as_store(store)
     ended = memory.ended_ids(ids) if memory else set()
     open_ids = [job_id for job_id in ids if job_id not in ended]
-    bar = False if progress is False else None
-    with interrupts(), Intake(len(open_ids), bar, store=memory, leave=False) as intake:
-        watch = _Watch(open_ids, intake)
+    intake = Intake(len(open_ids), False if progress is False else None, memory)
+    watch = _Watch(open_ids, intake)
+    with interrupts(), intake.bar:
         if open_ids:
-            watch.run(
-                client or Client.from_env(),
-                every=duration(every, "every"),
-                deadline=math.inf if deadline is None else duration(deadline, "deadline"),
-                workers=workers,
-                view=View(len(open_ids), shown=progress is not False),
-            )
-        jobs = assemble(admitted, Rows(records=watch.records.values()), memory)
+            client, seconds = client or Client.from_env(), duration(every, "every")
+            left = math.inf if deadline is None else duration(deadline, "deadline")
+            view = View(len(open_ids), shown=progress is not False)
+            watch.run(client, view, every=seconds, deadline=left, workers=workers)
+        jobs = intake.assemble(admitted, Rows(records=watch.records.values()))
         if memory and watch.open and intake.failure is None:
             try:  # on the way only changes were stored
                 memory.add(jobs[jobs["job_id"].isin(watch.open)])
             except FileError as failure:
                 intake.failure = failure
-    warn_of_repairs(intake.repairs)
-    if intake.failure is not None:
-        raise_with(
-            intake.failure, jobs, f"{len(jobs) - len(watch.open):,} of {len(jobs):,} jobs had ended before."
-        )
+    gap, interrupted = "", watch.why is _INTERRUPTED
     if watch.why:
-        trouble = "" if watch.why is _INTERRUPTED or not watch.trouble else f" (not read: {watch.trouble})"
-        warnings.warn(
-            f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}{trouble}. Watch them again, with a store "
-            "to go on from here.",
-            InterruptedWarning if watch.why is _INTERRUPTED else IncompleteWarning,
-            stacklevel=2,
-        )
+        trouble = f" (not read: {watch.trouble})" if watch.trouble and not interrupted else ""
+        gap = f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}{trouble}. Watch them again, with a "
+        gap += "store to go on from here."
+    intake.tell(jobs, gap, interrupted=interrupted)
     return jobs
 
 
+@dataclass
 class _Watch:
     """The newest record of each ID, and what is still open."""
 
-    def __init__(self, ids: list[str], intake: Intake) -> None:
-        self.open, self._intake = ids, intake
-        self.records: dict[str, Record] = {}
-        self.why = self.trouble = ""
-        self._first: tuple[int, int] | None = None
-        intake.worth_storing = self._is_change
+    open: list[str]
+    intake: Intake
+    why: str = ""
+    trouble: str = ""
+    records: dict[str, Record] = field(default_factory=dict)
+    asked: dict[str, Record] = field(default_factory=dict)
+    first: tuple[int, int] | None = None
 
-    def run(self, client: Client, *, every: float, deadline: float, workers: int, view: View) -> None:
+    def __post_init__(self) -> None:
+        self.intake.keep = lambda records: self.asked.update({record.job_id: record for record in records})
+        self.intake.worth_storing = self._is_change
+        self.intake.bar.leave = False
+
+    def run(self, client: Client, view: View, *, every: float, deadline: float, workers: int) -> None:
         """Ask, show and wait until none is open, the deadline is over or the user interrupts."""
-        clock, fields, pause = client.clock, Fields(), every
+        clock, fields, pause = client.clock, Fields(), 0.0
         until = clock.monotonic() + deadline
         try:
-            while self.open and not (self.why or self._intake.failure):
-                plan = Lists(client.path, self.open, client.pace, fields=fields)
+            while self.open and not (self.why or self.intake.failure):
                 left = until - clock.monotonic()
-                self._intake.run(client, plan, workers=workers, deadline=None if left == math.inf else max(left, 0.0))
-                self._intake.bar.close()  # from here on the view tells
-                changed = self._take()
+                if pause and (left <= 0 or not client.sleep(min(pause, left))):
+                    self.why = _INTERRUPTED if left > 0 else "the deadline was over"
+                    break
+                left = max(until - clock.monotonic(), 0.0)
+                plan = Lists(client.path, self.open, client.pace, fields=fields)
+                self.intake.run(client, plan, workers=workers, deadline=None if left == math.inf else left)
+                self.intake.bar.close()  # from here on the view tells
+                pause = every if self._take() else min(pause * _SLOWER, every * _SLOWEST)
                 view.show(self._progress())
-                pause = every if changed else min(pause * _SLOWER, every * _SLOWEST)
-                self._wait(client, min(pause, until - clock.monotonic()))
         except KeyboardInterrupt:  # of a clock or handler of the user's
             self.why = _INTERRUPTED
         finally:
             view.close()
-
-    def _wait(self, client: Client, seconds: float) -> None:
-        """Wait before the next round, if there is one."""
-        if not self.open or self.why or self._intake.failure:
-            return
-        if seconds <= 0:
-            self.why = "the deadline was over"
-        elif not client.sleep(seconds):
-            self.why = _INTERRUPTED
 
     def _is_change(self, record: Record) -> bool:
         return _outcome(self.records.get(record.job_id)) != _outcome(record)
 
     def _take(self) -> bool:
         """Keep the newest record of each ID; True where a job changed."""
-        changed = False
-        intake, asked = self._intake, self._intake.all_of(self.open)
+        changed, still_open, end = False, [], self.intake.end
+        if end != Scheduler.DEADLINE_OVER:
+            self.trouble = str(end or "")
         for job_id in self.open:
-            record, before = asked[job_id], self.records.get(job_id)
+            record = self.asked.pop(job_id, None) or Record(job_id, "unread", error=f"not read: {end}")
+            before = self.records.get(job_id)
             if before is None or before.fate != "job" or record.fate == "job":
                 changed |= self._is_change(record)
                 self.records[job_id] = record
-        if intake.ended != Scheduler.DEADLINE_OVER:
-            unread = (asked[job_id].error for job_id in self.open if asked[job_id].fate == "unread")
-            self.trouble = intake.ended or next(unread, None) or ""
-        if intake.interrupted:
+            if record.fate == "unread" and end != Scheduler.DEADLINE_OVER:
+                self.trouble = self.trouble or record.error or ""
+            if record.fate != "not_found" and _outcome(self.records[job_id]) not in ENDED:
+                still_open.append(job_id)
+        if end == INTERRUPTED:
             self.why = _INTERRUPTED
-        self.open = [
-            job_id
-            for job_id in self.open
-            if asked[job_id].fate != "not_found" and _outcome(self.records[job_id]) not in ENDED
-        ]
-        intake.records = {}
+        self.open = still_open
         return changed
 
     def _progress(self) -> Progress:
@@ -200,16 +188,12 @@ class _Watch:
                 waiting.append((job_id, record.observed_ms / 1000 - created))
         oldest = sorted(waiting, key=lambda job: -job[1])[:_SHOWN]
         there = {outcome: count for outcome, count in counts.items() if count}
-        return Progress(there, len(self.records), len(self.open), self._eta_s(), oldest, self.trouble)
-
-    def _eta_s(self) -> float | None:
-        """Return the seconds left at the pace at which jobs have ended since the first round, by the service's clock."""
-        now = max((record.observed_ms or 0 for record in self.records.values()), default=0)
-        if self._first is None:
-            self._first = (now, len(self.open))
-        since, open_then = self._first
-        done = open_then - len(self.open)
-        return len(self.open) * (now - since) / 1000 / done if done > 0 and now > since else None
+        # the pace at which jobs have ended since the first round, by the service's clock
+        now = max(record.observed_ms or 0 for record in self.records.values())
+        self.first = self.first or (now, len(self.open))
+        took_s, done = (now - self.first[0]) / 1000, self.first[1] - len(self.open)
+        eta_s = len(self.open) * took_s / done if done > 0 and took_s > 0 else None
+        return Progress(there, len(self.records), len(self.open), eta_s, oldest, self.trouble)
 
 
 def _outcome(record: Record | None) -> str:

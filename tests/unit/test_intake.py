@@ -11,7 +11,7 @@ import pytest
 
 from cosai_nb.errors import FileError
 from cosai_nb.query import fetch
-from cosai_nb.query.fetch import Intake, Rows, admit, assemble
+from cosai_nb.query.fetch import Intake, Rows, admit
 from cosai_nb.schema import WIRE, Record
 from cosai_nb.table.frame import frame_from, frame_of, texts_of
 from cosai_nb.table.store import JobStore
@@ -66,20 +66,21 @@ def test_records_are_stored_by_rows_and_at_the_end(store, monkeypatch):
         [told("b0"), Record("b1", "unread", error="x")],
         between=lambda: seen.append(parts_of(store)),
     )
-    with Intake(None, progress=False, store=store) as intake:
-        intake.run(service, Plan())
+    rows = Rows()
+    intake = Intake(None, progress=False, store=store, keep=rows.add)
+    intake.run(service, Plan())
     assert seen == [0, 1, 1]
     assert parts_of(store) == 2
     assert len(store.jobs()) == 11
-    assert [*intake.records] == [f"a{number}" for number in range(10)] + ["b0", "b1"]
+    assert [*rows.row_of] == [f"a{number}" for number in range(10)] + ["b0", "b1"]
 
 
 def test_records_are_stored_by_time_though_nothing_more_comes(store, monkeypatch):
     monkeypatch.setattr(fetch, "FLUSH_S", 0.05)
     seen = []
     service = Service([told("a1")], [], [], between=lambda: (seen.append(parts_of(store)), time.sleep(0.06)))
-    with Intake(None, progress=False, store=store) as intake:
-        intake.run(service, Plan())
+    intake = Intake(None, progress=False, store=store)
+    intake.run(service, Plan())
     assert seen == [0, 1, 1]
     assert store.jobs()["job_id"].tolist() == ["a1"]
 
@@ -94,11 +95,12 @@ def test_what_could_not_be_stored_is_said_and_still_held(store, monkeypatch):
         return add(jobs)
 
     monkeypatch.setattr(store, "add", refuse_once)
-    with Intake(None, progress=False, store=store) as intake:
-        intake.run(Service([told("a1")], [told("a2")]), Plan())
-    assert str(intake.failure) == intake.ended == "disk full"
+    rows = Rows()
+    intake = Intake(None, progress=False, store=store, keep=rows.add)
+    intake.run(Service([told("a1")], [told("a2")]), Plan())
+    assert str(intake.failure) == str(intake.end) == "disk full"
     assert store.jobs()["job_id"].tolist() == ["a1"]
-    assert [*intake.records] == ["a1"]
+    assert [*rows.row_of] == ["a1"]
 
 
 def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
@@ -111,17 +113,17 @@ def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", interrupted)
-    with Intake(None, progress=False, store=store) as intake:
-        with pytest.raises(KeyboardInterrupt):
-            intake.run(Service([told("a1")]), Plan())
-        assert [path.name for path in store.folder.iterdir()] == []  # no half file either
-        intake.run(Service([]), Plan())
+    intake = Intake(None, progress=False, store=store)
+    with pytest.raises(KeyboardInterrupt):
+        intake.run(Service([told("a1")]), Plan())
+    assert [path.name for path in store.folder.iterdir()] == []  # no half file either
+    intake.run(Service([]), Plan())
     assert store.jobs()["job_id"].tolist() == ["a1"]
 
 
 def test_texts_on_top_are_stored_too(store):
-    with Intake(None, progress=False, store=store, columns=["bitrate"]) as intake:
-        intake.run(Service([told("a1", "Success", "1"), Record("a2", "not_found", T0)]), Plan())
+    intake = Intake(None, progress=False, store=store, columns={"bitrate": "Bitrate"})
+    intake.run(Service([told("a1", "Success", "1"), Record("a2", "not_found", T0)]), Plan())
     assert store.jobs()["bitrate"].fillna("-").tolist() == ["1", "-"]
 
 
@@ -166,7 +168,7 @@ def test_a_later_record_of_an_id_counts_and_the_order_is_that_of_the_ids(monkeyp
     first = [told(f"a{number}", "Running", "1") for number in range(3)]
     rows.add([*first, told("a1", "Success", "2"), Record("a2", "not_found", T0)])
     rows.add_unread(["a3", "a0", "None"], "the deadline was over")
-    jobs = assemble(admitted, rows, None)
+    jobs = Intake(None, progress=False).assemble(admitted, rows)
     assert jobs["job_id"].tolist() == ["a3", "no/id", "a1", "None", "None", "a2", "a0"]
     outcomes = ["unread", "invalid_id", "success", "unread", "invalid_id", "not_found", "running"]
     assert jobs["outcome"].tolist() == outcomes
@@ -177,7 +179,7 @@ def test_a_later_record_of_an_id_counts_and_the_order_is_that_of_the_ids(monkeyp
 def test_what_was_not_asked_comes_from_the_store_and_what_it_lost_is_said(store):
     store.add(frame_of([told("a1"), told("a2", at_s=-60)]))
     rows = Rows(records=[told("a0"), Record("a2", "not_found", T0), Record("a5", "not_found", T0)])
-    jobs = assemble(admit(["a5", "a2", "a0", "lost", "a1"]), rows, store)
+    jobs = Intake(None, progress=False, store=store).assemble(admit(["a5", "a2", "a0", "lost", "a1"]), rows)
     assert jobs["job_id"].tolist() == ["a5", "a2", "a0", "lost", "a1"]
     assert jobs["outcome"].tolist() == ["not_found", "success", "success", "unread", "success"]
     assert "no longer in the store" in jobs["error"][3]

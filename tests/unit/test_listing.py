@@ -425,6 +425,23 @@ def test_a_store_spares_the_hours_in_which_all_has_ended(half_time, tmp_path):
     assert store.jobs()["job_id"].is_unique
 
 
+def test_hours_are_known_only_with_the_further_columns_that_are_asked_for(half_time, tmp_path):
+    half_time.advance(30 * 86_400)
+    settings = {"queue_id": half_time.queue_ids, "client": half_time.client(), "store": tmp_path, **WEEK}
+    list_jobs(**settings)
+    before = len(half_time.requests)
+    assert list_jobs(**settings)["job_id"].size == 3_000
+    assert len(half_time.requests) == before
+    columns = {"ner": "Operation/WordsGeneralize/NerMethod"}
+    jobs = list_jobs(columns=columns, **settings)
+    assert len(half_time.requests) > before
+    assert (jobs["ner"].notna() == (jobs["tag"] == "WordsGeneralize")).all()
+    before = len(half_time.requests)
+    pd.testing.assert_frame_equal(list_jobs(columns=columns, **settings), jobs)
+    list_jobs(**settings)
+    assert len(half_time.requests) == before  # and now they are known with it
+
+
 LATER = {"Date": "Thu, 24 Sep 2026 00:00:00 GMT"}
 
 
