@@ -127,8 +127,13 @@ def list_jobs(
     check(deadline=deadline, columns=columns)
     extra = dict(columns or {})
     client = client or Client.from_env()
-    for name, value in (("start", start), ("end", start if end is None else end)):
-        moment(value, name, now=client.clock.time())  # what cannot be right is told before anything is asked
+    # what cannot be right is told before anything is asked
+    given = {"start": start} if end is None else {"start": start, "end": end}
+    today, later = (
+        [moment(value, name, now=client.clock.time() + day) for name, value in given.items()]
+        for day in (0, 86_400)
+    )
+    needs_now = end is None or today != later
     if not client.family.listed:
         raise SettingsError(f"The service lists no jobs of {client.family.path}; query them by ID.")
     tags = [client.family.known_tag(text) for text in _texts(tag) or client.family.tags]
@@ -136,7 +141,7 @@ def list_jobs(
     kept = as_store(store)
     intake = Intake(None, progress, kept, extra)
     with interrupts() as noted, intake.bar:
-        names, now = _queue_names(client, _texts(queue_id), deadline)
+        names, now = _queue_names(client, _texts(queue_id), deadline, needs_now=needs_now)
         until = int(now) + 1 if end is None else moment(end, "end", now=now)
         window = Window(moment(start, "start", now=now), until)
         if window.end <= window.start:
@@ -275,12 +280,13 @@ def _read_queues(
 
 
 def _queue_names(
-    client: Client, asked: list[str], deadline: float | str | None
+    client: Client, asked: list[str], deadline: float | str | None, *, needs_now: bool
 ) -> tuple[dict[str, str | None], float]:
     """Return the names of queues by ID as far as they are known, and the service's time in seconds since the epoch."""
     needed = not asked or not all(map(_QUEUE_ID.fullmatch, asked))
+    unknown = all(map(_WHOLE_QUEUE_ID.fullmatch, asked)) and not client.queue_names.keys() >= {*asked}
     now = client.clock.time()
-    if needed or (all(map(_WHOLE_QUEUE_ID.fullmatch, asked)) and not client.queue_names.keys() >= {*asked}):
+    if needed or needs_now or unknown:
         try:
             queues, observed_ms = _read_queues(client, deadline)
         except CosaiError:

@@ -202,6 +202,6 @@ def test_an_interrupt_while_records_are_folded_mixes_up_no_rows(monkeypatch, aft
     with pytest.raises(KeyboardInterrupt):
         rows.add(records)
     rows.add(records)  # as a tick does that was interrupted
-    jobs = assemble(admit([record.job_id for record in records]), rows, None)
+    jobs = Intake(None, False).assemble(admit([record.job_id for record in records]), rows)
     assert jobs["job_id"].tolist() == [record.job_id for record in records]
     assert jobs["user_data"].tolist() == [f"of {job_id}" for job_id in jobs["job_id"]]

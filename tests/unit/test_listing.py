@@ -626,7 +626,9 @@ def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp
 def test_a_list_without_end_ends_with_a_sentence():
     """Every page is empty and names a next one: a thousand requests a second for ever, once."""
     scenario = Scenario(jobs=50)
-    with Emulator(seed=7, scenario=scenario, faults=[Fault(kind="endless_list", path="/ai_jobs")]) as emulator:
+    with Emulator(
+        seed=7, scenario=scenario, faults=[Fault(kind="endless_list", path="/ai_jobs")]
+    ) as emulator:
         with pytest.raises(AnswerError, match="has no end: 100 pages in a row held no job"):
             list_jobs(start="10d", client=emulator.client(), progress=False)
         assert len(emulator.requests) < 2_000
@@ -645,7 +647,13 @@ def test_all_queues_and_tags_by_default_and_names_as_good_as_ids(half_time):
         jobs = list_jobs(start="10d", queue_id=asked, client=client, progress=False)
         assert set(jobs["queue_name"]) == {names[0]}
         assert len(jobs) == (everything["queue_id"] == half_time.queue_ids[0]).sum()
-    two = list_jobs(start="10d", queue_id=names[1:], tag=["translation", "SPEECHRECOGNITION"], client=client, progress=False)
+    two = list_jobs(
+        start="10d",
+        queue_id=names[1:],
+        tag=["translation", "SPEECHRECOGNITION"],
+        client=client,
+        progress=False,
+    )
     assert set(two["queue_name"]) <= set(names[1:])
     assert set(two["tag"]) <= {"Translation", "SpeechRecognition"}
     ago = pd.Timestamp(half_time.now - 36 * 3600, unit="s", tz="UTC")
