@@ -459,9 +459,8 @@ class Client:
             with self._lock:
                 now = self.clock.monotonic()
                 if isinstance(came, Reply) and not isinstance(answer, CosaiError):
-                    date = http_date(
-                        came.headers.get("date")
-                    )  # when it was true, by this machine's clock if need be
+                    # when the answer was true; by this machine's clock where it has no date
+                    date = http_date(came.headers.get("date"))
                     observed_s = self.clock.time() + self._skew_s if date is None else date
                     scheduler.answered(get, answer, int(observed_s) * 1000, now)
                     continue
@@ -486,9 +485,8 @@ class Client:
         except AnswerError as error:
             return error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever bytes make a parser raise, other answers are read
-            return MalformedError(
-                f"The answer could not be read ({type(error).__name__}).", status_code=came.status
-            )
+            why = f"The answer could not be read ({type(error).__name__})."
+            return MalformedError(why, status_code=came.status)
 
     def _correct(self, error: CosaiError, get: Get) -> bool:
         """Correct the clock or renew expired credentials, once a request and once for all of them."""

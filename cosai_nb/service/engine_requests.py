@@ -125,9 +125,8 @@ class RequestsEngine:
                 with self._lock:
                     self._threads -= 1
                 if not self._threads:
-                    self._finished.put(
-                        (task, Failure.NO_CONNECTION.error("this machine starts no further thread"))
-                    )
+                    failed = Failure.NO_CONNECTION.error("this machine starts no further thread")
+                    self._finished.put((task, failed))
 
     def collect(self, seconds: float) -> Collected:
         """Return what has finished; see :class:`Engine`."""
