@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-P95 = 0.95
 
 DONE, MISSED, WRONG_USAGE, COULD_NOT_READ, NOT_ENOUGH_DATA, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = "Exit codes: 0 done or met, 1 missed, 2 wrong usage, 3 could not read or write, 4 not enough data, 130 interrupted."
@@ -188,25 +187,21 @@ def ask_aloud(call: Callable[[], T]) -> tuple[T, int]:
     return result, COULD_NOT_READ if errors.IncompleteWarning in kinds else DONE
 
 
-def typed(read: Callable[..., T], option: str) -> Callable[[str], T]:
-    """Return a reader of an option's text, whose sentence argparse prints."""
-
-    def of_text(text: str) -> T:
-        try:
-            return read(text, option)
-        except errors.SettingsError as error:
-            raise argparse.ArgumentTypeError(str(error).removeprefix(f"{option}=")) from None
-
-    return of_text
-
-
 def _column(text: str, _: str) -> tuple[str, str]:
     name, _, node = text.partition("=")
     arguments.check(columns={name: node})
     return name, node
 
 
-_PATH = typed(lambda text, _: arguments.path(text), "")
+_GRAMMARS: dict[str, Callable[[str, str], Any]] = {
+    "DURATION": arguments.duration,
+    "SHARE": arguments.share,
+    "DURATION:SHARE": arguments.limit,
+    "ZONE": lambda text, name: arguments.zone(text, name) and text,
+    "NAME=PATH": _column,
+    **dict.fromkeys(("FILE", "FOLDER"), lambda text, _: arguments.path(text)),
+}
+"""How an option is read whose value is called so."""
 _IDS = "a file of job IDs (text, CSV, JSON, a saved frame …), an ID, or - for standard input"
 _TIME = "2026-11-01, 2026-11-01T08:00:00Z (without a zone: +0800), or 7d for that long ago"
 _COMMON = "version quiet verbose"
@@ -217,15 +212,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ids": {"flags": ["ids"], "nargs": "+", "metavar": "IDS", "help": _IDS},
     "--ids": {"action": "append", "metavar": "IDS", "help": f"query first: {_IDS}"},
     "id": {"flags": ["id"], "metavar": "ID", "help": "the job's ID"},
-    "file": {"flags": ["file"], "nargs": "?", "type": _PATH, "metavar": "FILE",
-             "help": "jobs that `query` or `list` wrote"},
-    "output": {"flags": ["-o", "--output"], "type": _PATH, "metavar": "FILE",
+    "file": {"flags": ["file"], "nargs": "?", "metavar": "FILE", "help": "jobs that `query` or `list` wrote"},
+    "output": {"flags": ["-o", "--output"], "metavar": "FILE",
                "help": "write to this file: .parquet, .csv, .jsonl or .xlsx; - prints CSV or JSON lines"},
     "format": {"choices": ["parquet", "csv", "jsonl", "xlsx"], "help": "default: what the file's name ends in"},
-    "store": {"type": _PATH, "metavar": "FOLDER",
-              "help": "remember jobs here: what has ended is not asked again, and a killed run resumes"},
+    "store": {"metavar": "FOLDER", "help": "remember jobs here: what has ended is not asked again, and a killed run resumes"},
     "excel-safe": {"action": "store_true", "help": "CSV: keep spreadsheets from running cells as formulas"},
-    "column": {"action": "append", "type": typed(_column, "--column"), "metavar": "NAME=PATH",
+    "column": {"action": "append", "metavar": "NAME=PATH",
                "help": "a further column, as bitrate=Operation/MediaInfo/Format/Bitrate (a path below JobsDetail)"},
     "strict": {"action": "store_true", "help": "exit code 3 where an ID is unknown or invalid"},
     "tag": {"action": "append", "help": "only this kind of job, such as Translation; may be repeated"},
@@ -233,35 +226,27 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"dest": "states", "metavar": "STATE", "action": "append", "help": "only jobs in this state; may be repeated"},
     "start": {"metavar": "TIME", "help": f"created at or after: {_TIME}"},
     "end": {"metavar": "TIME", "help": "created before (default: now)"},
-    "last": {"type": typed(arguments.duration, "--last"), "metavar": "DURATION",
-             "help": "only jobs created in this time before the newest observation, such as 36h"},
-    "every": {"type": typed(arguments.duration, "--every"), "metavar": "DURATION", "default": 10.0,
-              "help": "pause between two rounds (default: 10s)"},
-    "deadline": {"type": typed(arguments.duration, "--deadline"), "metavar": "DURATION",
-                 "help": "stop after this time, such as 90s or 10m, and keep what was read"},
+    "last": {"metavar": "DURATION", "help": "only jobs created in this time before the newest observation, such as 36h"},
+    "every": {"metavar": "DURATION", "default": 10.0, "help": "pause between two rounds (default: 10s)"},
+    "deadline": {"metavar": "DURATION", "help": "stop after this time, such as 90s or 10m, and keep what was read"},
     "family": {"choices": ["ai", "media", "asr", "doc", "pic", "file"], "help": "family of jobs (default: ai)"},
-    "slo": {"type": typed(arguments.limit, "--slo"), "metavar": "DURATION:SHARE",
-            "help": "10m:95%% asks that 95 %% of the jobs start within ten minutes"},
-    "p95-wait": {"type": typed(lambda text, name: (arguments.duration(text, name), P95), "--p95-wait"), "metavar": "DURATION",
-                 "help": "95 %% of the jobs start within this, such as 90s"},
+    "slo": {"metavar": "DURATION:SHARE", "help": "10m:95%% asks that 95 %% of the jobs start within ten minutes"},
+    "p95-wait": {"metavar": "DURATION", "help": "95 %% of the jobs start within this, such as 90s"},
     "failure-rate": {"flags": ["--failure-rate", "--max-failure-rate"], "dest": "failure_rate", "metavar": "SHARE",
-                     "type": typed(arguments.share, "--failure-rate"), "help": "at most this share fails, such as 2%%"},
+                     "help": "at most this share fails, such as 2%%"},
     "json": {"action": "store_true", "help": "one line of JSON instead of sentences"},
     "title": {"default": "AI jobs", "help": "heading (default: %(default)s)"},
     "by": {"metavar": "COLUMN", "default": "tag", "help": "column to group by (default: tag)"},
-    "tz": {"default": "Asia/Shanghai", "type": typed(lambda text, name: arguments.zone(text, name) and text, "--tz"),
+    "tz": {"metavar": "ZONE", "default": "Asia/Shanghai",
            "help": "zone of the times shown: a name or an offset such as +08:00 (default: %(default)s)"},
     "seed": {"type": int, "default": 7, "help": "seed of the simulated week (default: 7)"},
     "port": {"type": int, "default": 0, "help": "port (default: any free one)"},
-    "notebook": {"flags": ["notebook"], "type": _PATH, "metavar": "FILE",
-                 "help": "the .ipynb file; it stays as it is"},
+    "notebook": {"flags": ["notebook"], "metavar": "FILE", "help": "the .ipynb file; it stays as it is"},
     "parameter": {"flags": ["-p", "--parameter"], "action": "append", "default": [], "metavar": "NAME=VALUE",
                   "help": "set a name of the cell tagged `parameters`: a Python literal, else text; may be repeated"},
-    "timeout": {"type": typed(arguments.duration, "--timeout"), "metavar": "DURATION", "default": 600.0,
-                "help": "time that a cell may take (default: 10m)"},
+    "timeout": {"metavar": "DURATION", "default": 600.0, "help": "time that a cell may take (default: 10m)"},
     "no-code": {"action": "store_true", "help": "leave the code out of the page"},
-    "folder": {"flags": ["folder"], "nargs": "?", "type": _PATH, "metavar": "FOLDER",
-               "default": "cosai-tutorials", "help": "default: %(default)s"},
+    "folder": {"flags": ["folder"], "nargs": "?", "metavar": "FOLDER", "default": "cosai-tutorials", "help": "default: %(default)s"},
     "no-open": {"action": "store_true", "help": "copy only"},
     "shell": {"flags": ["shell"], "choices": ["bash", "zsh", "tcsh"]},
 }  # fmt: skip
@@ -271,7 +256,7 @@ PAGE = {"default": "cosai-report.html", "help": "the page (default: %(default)s)
 
 
 def add_command(
-    commands: Any, run: Callable[[argparse.Namespace], int], options: str, /, **changed: Any
+    commands: Any, run: Callable[[argparse.Namespace], int], options: str, **changed: Any
 ) -> None:
     """Declare the command ``run_name`` with the options named, some of them changed, and those that all have."""
     texts = {name: changed.pop(name) for name in ("help", "epilog") if name in changed}
@@ -285,7 +270,22 @@ def add_command(
 def _declare(command: argparse.ArgumentParser, options: str, changed: dict[str, dict[str, Any]]) -> None:
     for option in options.split():
         told = {**_OPTIONS[option], **changed.get(option, {})}
-        command.add_argument(*told.pop("flags", [f"--{option.removeprefix('--')}"]), **told)
+        flags = told.pop("flags", [f"--{option.removeprefix('--')}"])
+        if told.get("metavar") in _GRAMMARS:
+            told["type"] = _reader(_GRAMMARS[told["metavar"]], flags[0])
+        command.add_argument(*flags, **told)
+
+
+def _reader(read: Callable[[str, str], T], option: str) -> Callable[[str], T]:
+    """Return a reader of an option's text, whose sentence argparse prints."""
+
+    def of_text(text: str) -> T:
+        try:
+            return read(text, option)
+        except errors.SettingsError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(f"{option}=")) from None
+
+    return of_text
 
 
 def parser() -> argparse.ArgumentParser:
