@@ -18,18 +18,16 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cosai_nb import __version__, arguments
-from cosai_nb.errors import IN_JOBS, CosaiError, CredentialsError, InvalidIdError, SettingsError
+from cosai_nb import __version__, arguments, errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 T = TypeVar("T")
 
-P95 = 0.95
 
 DONE, MISSED, WRONG_USAGE, COULD_NOT_READ, NOT_ENOUGH_DATA, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = "Exit codes: 0 done or met, 1 missed, 2 wrong usage, 3 could not read or write, 4 not enough data, 130 interrupted."
@@ -70,13 +68,14 @@ def _run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         code = int(args.run(args))
-    except CosaiError as error:
+    except errors.CosaiError as error:
         if args.verbose > 1:
             traceback.print_exc()
         for sentence in (str(error), *getattr(error, "__notes__", [])):
-            if sentence != IN_JOBS:
+            if sentence != errors.IN_JOBS:
                 tell(sentence)
-        usage = isinstance(error, SettingsError | InvalidIdError) and not isinstance(error, CredentialsError)
+        usage = isinstance(error, errors.SettingsError | errors.InvalidIdError)
+        usage = usage and not isinstance(error, errors.CredentialsError)
         code = WRONG_USAGE if usage else COULD_NOT_READ
     except OSError as error:  # our files raise FileError: this one is standard output
         tell(f"the output cannot be written ({error.strerror or error}).")
@@ -146,8 +145,8 @@ def pipe_may_close() -> Iterator[None]:
     """Stop writing to standard output where its reader is gone, as after ``| head``."""
     try:
         yield
-    except (BrokenPipeError, CosaiError) as error:
-        if not isinstance(error.__cause__ if isinstance(error, CosaiError) else error, BrokenPipeError):
+    except (BrokenPipeError, errors.CosaiError) as error:
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__cause__, BrokenPipeError):
             raise
         _discard()
 
@@ -177,36 +176,15 @@ def is_watched(args: argparse.Namespace) -> bool:
 
 def ask_aloud(call: Callable[[], T]) -> tuple[T, int]:
     """Return the result of a call and the exit code that its warnings stand for; tell the warnings."""
-    import warnings
-
-    from cosai_nb.errors import CosaiWarning, IncompleteWarning, InterruptedWarning
-
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", CosaiWarning)
+        warnings.simplefilter("always", errors.CosaiWarning)
         result = call()
     for warning in caught:
         tell(str(warning.message))
     kinds = [warning.category for warning in caught]
-    if InterruptedWarning in kinds:
+    if errors.InterruptedWarning in kinds:
         return result, INTERRUPTED
-    return result, COULD_NOT_READ if IncompleteWarning in kinds else DONE
-
-
-def typed(read: Callable[..., T], option: str) -> Callable[[str], T]:
-    """Return a reader of an option's text, whose sentence argparse prints."""
-
-    def of_text(text: str) -> T:
-        try:
-            return read(text, option)
-        except SettingsError as error:
-            raise argparse.ArgumentTypeError(str(error).removeprefix(f"{option}=")) from None
-
-    return of_text
-
-
-def named_path(text: str, _: str = "") -> Path:
-    """Return the path that a text names."""
-    return arguments.path(text)
+    return result, COULD_NOT_READ if errors.IncompleteWarning in kinds else DONE
 
 
 def _column(text: str, _: str) -> tuple[str, str]:
@@ -215,21 +193,32 @@ def _column(text: str, _: str) -> tuple[str, str]:
     return name, node
 
 
+_GRAMMARS: dict[str, Callable[[str, str], Any]] = {
+    "DURATION": arguments.duration,
+    "SHARE": arguments.share,
+    "DURATION:SHARE": arguments.limit,
+    "ZONE": lambda text, name: arguments.zone(text, name) and text,
+    "NAME=PATH": _column,
+    **dict.fromkeys(("FILE", "FOLDER"), lambda text, _: arguments.path(text)),
+}
+"""How an option is read whose value is called so."""
 _IDS = "a file of job IDs (text, CSV, JSON, a saved frame …), an ID, or - for standard input"
 _TIME = "2026-11-01, 2026-11-01T08:00:00Z (without a zone: +0800), or 7d for that long ago"
+_COMMON = "version quiet verbose"
 _OPTIONS: dict[str, dict[str, Any]] = {
+    "version": {"action": "version", "version": f"cosai-nb {__version__}"},
+    "quiet": {"flags": ["-q", "--quiet"], "action": "store_true", "help": "no progress, no summary"},
+    "verbose": {"flags": ["-v", "--verbose"], "action": "count", "default": 0, "help": "log to standard error; -vv: more"},
     "ids": {"flags": ["ids"], "nargs": "+", "metavar": "IDS", "help": _IDS},
     "--ids": {"action": "append", "metavar": "IDS", "help": f"query first: {_IDS}"},
     "id": {"flags": ["id"], "metavar": "ID", "help": "the job's ID"},
-    "file": {"flags": ["file"], "nargs": "?", "type": typed(named_path, "FILE"), "metavar": "FILE",
-             "help": "jobs that `query` or `list` wrote"},
-    "output": {"flags": ["-o", "--output"], "type": typed(named_path, "-o"), "metavar": "FILE",
+    "file": {"flags": ["file"], "nargs": "?", "metavar": "FILE", "help": "jobs that `query` or `list` wrote"},
+    "output": {"flags": ["-o", "--output"], "metavar": "FILE",
                "help": "write to this file: .parquet, .csv, .jsonl or .xlsx; - prints CSV or JSON lines"},
     "format": {"choices": ["parquet", "csv", "jsonl", "xlsx"], "help": "default: what the file's name ends in"},
-    "store": {"type": typed(named_path, "--store"), "metavar": "FOLDER",
-              "help": "remember jobs here: what has ended is not asked again, and a killed run resumes"},
+    "store": {"metavar": "FOLDER", "help": "remember jobs here: what has ended is not asked again, and a killed run resumes"},
     "excel-safe": {"action": "store_true", "help": "CSV: keep spreadsheets from running cells as formulas"},
-    "column": {"action": "append", "type": typed(_column, "--column"), "metavar": "NAME=PATH",
+    "column": {"action": "append", "metavar": "NAME=PATH",
                "help": "a further column, as bitrate=Operation/MediaInfo/Format/Bitrate (a path below JobsDetail)"},
     "strict": {"action": "store_true", "help": "exit code 3 where an ID is unknown or invalid"},
     "tag": {"action": "append", "help": "only this kind of job, such as Translation; may be repeated"},
@@ -237,35 +226,27 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"dest": "states", "metavar": "STATE", "action": "append", "help": "only jobs in this state; may be repeated"},
     "start": {"metavar": "TIME", "help": f"created at or after: {_TIME}"},
     "end": {"metavar": "TIME", "help": "created before (default: now)"},
-    "last": {"type": typed(arguments.duration, "--last"), "metavar": "DURATION",
-             "help": "only jobs created in this time before the newest observation, such as 36h"},
-    "every": {"type": typed(arguments.duration, "--every"), "metavar": "DURATION", "default": 10.0,
-              "help": "pause between two rounds (default: 10s)"},
-    "deadline": {"type": typed(arguments.duration, "--deadline"), "metavar": "DURATION",
-                 "help": "stop after this time, such as 90s or 10m, and keep what was read"},
+    "last": {"metavar": "DURATION", "help": "only jobs created in this time before the newest observation, such as 36h"},
+    "every": {"metavar": "DURATION", "default": 10.0, "help": "pause between two rounds (default: 10s)"},
+    "deadline": {"metavar": "DURATION", "help": "stop after this time, such as 90s or 10m, and keep what was read"},
     "family": {"choices": ["ai", "media", "asr", "doc", "pic", "file"], "help": "family of jobs (default: ai)"},
-    "slo": {"type": typed(arguments.limit, "--slo"), "metavar": "DURATION:SHARE",
-            "help": "10m:95%% asks that 95 %% of the jobs start within ten minutes"},
-    "p95-wait": {"type": typed(lambda text, name: (arguments.duration(text, name), P95), "--p95-wait"), "metavar": "DURATION",
-                 "help": "95 %% of the jobs start within this, such as 90s"},
+    "slo": {"metavar": "DURATION:SHARE", "help": "10m:95%% asks that 95 %% of the jobs start within ten minutes"},
+    "p95-wait": {"metavar": "DURATION", "help": "95 %% of the jobs start within this, such as 90s"},
     "failure-rate": {"flags": ["--failure-rate", "--max-failure-rate"], "dest": "failure_rate", "metavar": "SHARE",
-                     "type": typed(arguments.share, "--failure-rate"), "help": "at most this share fails, such as 2%%"},
+                     "help": "at most this share fails, such as 2%%"},
     "json": {"action": "store_true", "help": "one line of JSON instead of sentences"},
     "title": {"default": "AI jobs", "help": "heading (default: %(default)s)"},
     "by": {"metavar": "COLUMN", "default": "tag", "help": "column to group by (default: tag)"},
-    "tz": {"default": "Asia/Shanghai", "type": typed(lambda text, name: arguments.zone(text, name) and text, "--tz"),
+    "tz": {"metavar": "ZONE", "default": "Asia/Shanghai",
            "help": "zone of the times shown: a name or an offset such as +08:00 (default: %(default)s)"},
     "seed": {"type": int, "default": 7, "help": "seed of the simulated week (default: 7)"},
     "port": {"type": int, "default": 0, "help": "port (default: any free one)"},
-    "notebook": {"flags": ["notebook"], "type": typed(named_path, "FILE"), "metavar": "FILE",
-                 "help": "the .ipynb file; it stays as it is"},
+    "notebook": {"flags": ["notebook"], "metavar": "FILE", "help": "the .ipynb file; it stays as it is"},
     "parameter": {"flags": ["-p", "--parameter"], "action": "append", "default": [], "metavar": "NAME=VALUE",
                   "help": "set a name of the cell tagged `parameters`: a Python literal, else text; may be repeated"},
-    "timeout": {"type": typed(arguments.duration, "--timeout"), "metavar": "DURATION", "default": 600.0,
-                "help": "time that a cell may take (default: 10m)"},
+    "timeout": {"metavar": "DURATION", "default": 600.0, "help": "time that a cell may take (default: 10m)"},
     "no-code": {"action": "store_true", "help": "leave the code out of the page"},
-    "folder": {"flags": ["folder"], "nargs": "?", "type": typed(named_path, "FOLDER"), "metavar": "FOLDER",
-               "default": "cosai-tutorials", "help": "default: %(default)s"},
+    "folder": {"flags": ["folder"], "nargs": "?", "metavar": "FOLDER", "default": "cosai-tutorials", "help": "default: %(default)s"},
     "no-open": {"action": "store_true", "help": "copy only"},
     "shell": {"flags": ["shell"], "choices": ["bash", "zsh", "tcsh"]},
 }  # fmt: skip
@@ -275,28 +256,36 @@ PAGE = {"default": "cosai-report.html", "help": "the page (default: %(default)s)
 
 
 def add_command(
-    commands: Any, run: Callable[[argparse.Namespace], int], options: str, /, **changed: Any
+    commands: Any, run: Callable[[argparse.Namespace], int], options: str, **changed: Any
 ) -> None:
     """Declare the command ``run_name`` with the options named, some of them changed, and those that all have."""
     texts = {name: changed.pop(name) for name in ("help", "epilog") if name in changed}
     name = run.__name__.removeprefix("run_")
-    command = commands.add_parser(name, parents=[_common(argparse.SUPPRESS)], **texts)
-    for option in options.split():
-        told = {**_OPTIONS[option], **changed.get(option, {})}
-        command.add_argument(*told.pop("flags", [f"--{option.removeprefix('--')}"]), **told)
+    command = commands.add_parser(name, **texts)
+    said_before = {"default": argparse.SUPPRESS}  # `cosai-nb -q query` is `cosai-nb query -q`
+    _declare(command, f"{_COMMON} {options}", {"quiet": said_before, "verbose": said_before, **changed})
     command.set_defaults(run=run, wrong=command.error)
 
 
-def _common(default: Any) -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--version", action="version", version=f"cosai-nb {__version__}")
-    common.add_argument(
-        "-q", "--quiet", action="store_true", default=default or False, help="no progress, no summary"
-    )
-    common.add_argument(
-        "-v", "--verbose", action="count", default=default or 0, help="log to standard error; -vv: more"
-    )
-    return common
+def _declare(command: argparse.ArgumentParser, options: str, changed: dict[str, dict[str, Any]]) -> None:
+    for option in options.split():
+        told = {**_OPTIONS[option], **changed.get(option, {})}
+        flags = told.pop("flags", [f"--{option.removeprefix('--')}"])
+        if told.get("metavar") in _GRAMMARS:
+            told["type"] = _reader(_GRAMMARS[told["metavar"]], flags[0])
+        command.add_argument(*flags, **told)
+
+
+def _reader(read: Callable[[str, str], T], option: str) -> Callable[[str], T]:
+    """Return a reader of an option's text, whose sentence argparse prints."""
+
+    def of_text(text: str) -> T:
+        try:
+            return read(text, option)
+        except errors.SettingsError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(f"{option}=")) from None
+
+    return of_text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -309,8 +298,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="Credentials come from COS_SECRET_ID and COS_SECRET_KEY, the bucket from COSAI_BUCKET and COSAI_REGION. "
         "`cosai-nb demo` needs none of them. Durations are 90, 90s, 1m30s, 2h or 7d; shares 0.02 or 2%. "
         + EXIT_CODES,
-        parents=[_common(None)],
     )
+    _declare(top, _COMMON, {})
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (ask, read, tools):
         module.add(commands)

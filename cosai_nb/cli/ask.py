@@ -159,16 +159,13 @@ def _ask(args: argparse.Namespace, function: str, *names: str) -> int:
             error.add_note(f"What was read is saved in {args.output}.")
         raise
     with cli.saving():
-        told = ", ".join(
-            f"{count:,} {outcome}" for outcome, count in jobs["outcome"].value_counts().items() if count
-        )
+        counts = jobs["outcome"].value_counts()
+        told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
         if not _holds_an_answer(jobs) and (code or len(jobs)):
             cli.tell(f"nothing was read, and nothing is saved{f' ({told})' if told else ''}.")
             return code or cli.COULD_NOT_READ
         _save(jobs, args)
-        places = " and ".join(
-            str(place) for place in (args.output, args.store) if place and str(place) != STREAM
-        )
+        places = " and ".join(str(at) for at in (args.output, args.store) if at and str(at) != STREAM)
         if not args.quiet:
             say = cli.tell if _is_streamed(args) else cli.say
             say(f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}")
@@ -183,9 +180,8 @@ def _strictly(args: argparse.Namespace, jobs: pd.DataFrame) -> int:
     lost = jobs.loc[jobs["outcome"].isin(["not_found", "invalid_id"]), "job_id"]
     if not getattr(args, "strict", False) or lost.empty:
         return cli.DONE
-    cli.tell(
-        f"{len(lost):,} of {len(jobs):,} IDs are unknown or invalid, the first is {lost.iloc[0]!r} (--strict)."
-    )
+    first = f"the first is {lost.iloc[0]!r} (--strict)."
+    cli.tell(f"{len(lost):,} of {len(jobs):,} IDs are unknown or invalid, {first}")
     return cli.COULD_NOT_READ
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+P95 = 0.95
 MET, MISSED, UNDECIDED = "met", "missed", "not enough data"
 _EXIT = {MET: cli.DONE, MISSED: cli.MISSED, UNDECIDED: cli.NOT_ENOUGH_DATA}
 
@@ -90,7 +91,7 @@ def run_report(args: argparse.Namespace) -> int:
         )
     if cli.is_watched(args):
         cli.tell(f"writing the report of {len(jobs):,} jobs …")
-    limits = {"slo": args.slo or args.p95_wait, "max_failure_rate": args.failure_rate}
+    limits = {"slo": next(iter(_limits(args).values()), None), "max_failure_rate": args.failure_rate}
     written = cn.write_report(jobs, args.output, title=args.title, tz=args.tz, by=args.by, **limits)
     if not args.quiet:
         cli.say(f"{len(jobs):,} jobs in {written.resolve()} (one file, opens offline)")
@@ -138,15 +139,19 @@ def _chosen(jobs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
     return jobs if args.end is None else jobs[jobs["creation_time"] < moment(args.end, "--end")]
 
 
+def _limits(args: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """Return the limits of queue latency by the option that set them."""
+    p95_wait = None if args.p95_wait is None else (args.p95_wait, P95)
+    return {name: limit for name, limit in (("slo", args.slo), ("p95_wait", p95_wait)) if limit is not None}
+
+
 def _checks(jobs: pd.DataFrame, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield one finding a limit; value, low and high are a share of the jobs, low to high its 95 % interval."""
-    for name, limit in (("slo", args.slo), ("p95_wait", args.p95_wait)):
-        if limit is not None:
-            seconds, target = limit
-            slo = cn.check_slo(jobs, threshold_s=seconds, target=target).iloc[0]
-            finding = _finding(name, slo["share"], slo["low"], slo["high"], at_least=target)
-            p95 = cn.queue_latency(jobs, q=cli.P95)["p95"].iloc[0]
-            yield finding | {"limit_s": seconds, "p95_s": _finite(p95), "note": _text(slo["note"])}
+    for name, (seconds, target) in _limits(args).items():
+        slo = cn.check_slo(jobs, threshold_s=seconds, target=target).iloc[0]
+        finding = _finding(name, slo["share"], slo["low"], slo["high"], at_least=target)
+        p95 = cn.queue_latency(jobs, q=P95)["p95"].iloc[0]
+        yield finding | {"limit_s": seconds, "p95_s": _finite(p95), "note": _text(slo["note"])}
     if args.failure_rate is not None:
         rate = cn.failure_rates(jobs).iloc[0]
         finding = _finding("failure_rate", rate["rate"], rate["low"], rate["high"], at_most=args.failure_rate)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cosai_nb as cn
 from cosai_nb import cli
+from cosai_nb.errors import CosaiError, FileError, SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -38,33 +43,26 @@ def add(commands: Any) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Start the emulator, query every job, show what came of it and write the report."""
-    import time
-
     import pandas as pd
 
-    from cosai_nb.emulator import Emulator
-    from cosai_nb.query import fetch_jobs
-    from cosai_nb.stats.failures import failure_rates
-    from cosai_nb.stats.latency import queue_latency
     from cosai_nb.table.files import check_folder
-    from cosai_nb.views.report import write_report
 
     check_folder(args.output)
-    with Emulator(seed=args.seed) as emulator:
-        cli.say(
-            f"Emulator on {emulator.url}: a simulated week of {len(emulator.job_ids):,} jobs, signatures checked."
-        )
+    with cn.Emulator(seed=args.seed) as emulator:
+        ids = emulator.job_ids
+        cli.say(f"Emulator on {emulator.url}: a simulated week of {len(ids):,} jobs, signatures checked.")
         started = time.perf_counter()
-        jobs = fetch_jobs(emulator.job_ids, client=emulator.client(), progress=cli.is_watched(args))
+        jobs = cn.fetch_jobs(ids, client=emulator.client(), progress=cli.is_watched(args))
         seconds = time.perf_counter() - started
-        cli.say(
-            f"{len(jobs):,} jobs read in {seconds:.1f} s by {len(emulator.requests):,} signed requests.\n"
-        )
+        asked = len(emulator.requests)
+        cli.say(f"{len(jobs):,} jobs read in {seconds:.1f} s by {asked:,} signed requests.\n")
     shown = ["job_id", "tag", "outcome", "creation_time", "queue_latency_s", "run_time_s"]
     with pd.option_context("display.width", 120, "display.max_columns", None):
         cli.say(f"{jobs[shown].head().to_string(index=False)}\n")
-        cli.say(f"{summary(queue_latency(jobs, by='tag'), failure_rates(jobs, by='tag')).to_string()}\n")
-    write_report(jobs, args.output, title="A simulated week of AI jobs")
+        cli.say(
+            f"{summary(cn.queue_latency(jobs, by='tag'), cn.failure_rates(jobs, by='tag')).to_string()}\n"
+        )
+    cn.write_report(jobs, args.output, title="A simulated week of AI jobs")
     cli.say(
         f"Report: {args.output.resolve()} (one file, opens offline)\n"
         "Next: open it; then `cosai-nb query IDS.txt -o jobs.parquet` with your own job IDs,\n"
@@ -90,10 +88,12 @@ def run_export(args: argparse.Namespace) -> int:
     from cosai_nb.views.export import export_notebook
 
     output = args.output or Path(args.notebook.with_suffix(".html").name)
-    parameters = dict(map(parse_parameter, args.parameter))
-    written = export_notebook(
-        args.notebook, output, parameters=parameters, timeout=args.timeout, code=not args.no_code
-    )
+    settings = {
+        "parameters": dict(map(parse_parameter, args.parameter)),
+        "timeout": args.timeout,
+        "code": not args.no_code,
+    }
+    written = export_notebook(args.notebook, output, **settings)
     cli.say(f"{written.resolve()} (one file, opens offline)")
     return cli.DONE
 
@@ -106,8 +106,6 @@ def parse_parameter(text: str) -> tuple[str, Any]:
     >>> parse_parameter("days=7"), parse_parameter("tag=Translation"), parse_parameter("note=a=b")
     (('days', 7), ('tag', 'Translation'), ('note', 'a=b'))
     """
-    from cosai_nb.errors import SettingsError
-
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise SettingsError(f"The parameter {text!r} is not NAME=VALUE; write for example -p days=7.")
@@ -121,15 +119,11 @@ def parse_parameter(text: str) -> tuple[str, Any]:
 
 def run_lab(args: argparse.Namespace) -> int:
     """Copy what is not there yet, and open it."""
-    import importlib.util
     import subprocess
-    import sys
 
     copied, kept = copy_tutorials(args.folder)
-    cli.say(
-        f"{copied} tutorials copied to {args.folder.resolve()}"
-        + (f", {kept} of yours left as they are" if kept else "")
-    )
+    left = f", {kept} of yours left as they are" if kept else ""
+    cli.say(f"{copied} tutorials copied to {args.folder.resolve()}{left}")
     if args.no_open:
         return cli.DONE
     if importlib.util.find_spec("jupyterlab") is None:
@@ -150,8 +144,6 @@ def copy_tutorials(folder: Path) -> tuple[int, int]:
     tuple of int
         How many were copied, and how many were there with other contents and were left alone.
     """
-    from cosai_nb.errors import FileError
-
     source = next((place for place in (PACKAGED, CHECKOUT) if any(place.glob("*.ipynb"))), None)
     if source is None:
         raise FileError("This installation holds no tutorials; install the wheel, or run it in a checkout.")
@@ -183,14 +175,11 @@ def run_emulate(args: argparse.Namespace) -> int:
 
 def run_completion(args: argparse.Namespace) -> int:
     """Print what a shell needs to complete commands, options and file names."""
-    from cosai_nb.errors import CosaiError
-
     try:
         import shtab
     except ImportError as error:
-        raise CosaiError(
-            "Completion is written by shtab, which is not installed: pip install 'cosai_nb[completion]'"
-        ) from error
+        said = "Completion is written by shtab, which is not installed: pip install 'cosai_nb[completion]'"
+        raise CosaiError(said) from error
     whole = cli.parser()
     for command in next(dict(action.choices) for action in whole._actions if action.choices).values():  # noqa: SLF001 - argparse has no other way
         for action in command._actions:  # noqa: SLF001 - the same

@@ -295,11 +295,7 @@ def _widget(total: int) -> Any:
     import ipywidgets  # noqa: PLC0415 - it costs 0.3 s, and only notebooks need it
     from IPython.display import display  # noqa: PLC0415 - the same
 
-    class Widget(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets has no types
-        def __repr__(self) -> str:
-            return f"Watching {total:,} jobs"
-
-    widget = Widget()
+    widget = type("Widget", (ipywidgets.HTML,), {"__repr__": lambda _: f"Watching {total:,} jobs"})()
     display(widget)
     return widget
 
