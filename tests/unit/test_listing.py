@@ -1,6 +1,5 @@
 """list_jobs: pages side by side, no second lost, loops, expired tokens, jobs that move, and what a store spares."""
 
-import hashlib
 import os
 import random
 import shutil
