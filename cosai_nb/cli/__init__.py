@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
 DONE, MISSED, WRONG_USAGE, COULD_NOT_READ, NOT_ENOUGH_DATA, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = "Exit codes: 0 done or met, 1 missed, 2 wrong usage, 3 could not read or write, 4 not enough data, 130 interrupted."
 _BY_SIGNAL = 128  # what a shell adds to the number of the signal that ended a command
@@ -47,7 +46,6 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # text that the encoding lacks is escaped
     ended_by: list[int] = []
-    code = COULD_NOT_READ
     with _signals_as_ctrl_c(ended_by):
         try:
             code = _run(parser().parse_args(argv))
@@ -258,10 +256,10 @@ PAGE = {"default": "cosai-report.html", "help": "the page (default: %(default)s)
 def add_command(
     commands: Any, run: Callable[[argparse.Namespace], int], options: str, **changed: Any
 ) -> None:
-    """Declare the command ``run_name`` with the options named, some of them changed, and those that all have."""
-    texts = {name: changed.pop(name) for name in ("help", "epilog") if name in changed}
-    name = run.__name__.removeprefix("run_")
-    command = commands.add_parser(name, **texts)
+    """Declare the command ``run_name``, whose help is its docstring, with the options named, some changed, and common ones."""
+    said = (run.__doc__ or "").partition("\n")[0].removesuffix(".")
+    texts = {"help": said[:1].lower() + said[1:], "epilog": changed.pop("epilog", None)}
+    command = commands.add_parser(run.__name__.removeprefix("run_"), **texts)
     said_before = {"default": argparse.SUPPRESS}  # `cosai-nb -q query` is `cosai-nb query -q`
     _declare(command, f"{_COMMON} {options}", {"quiet": said_before, "verbose": said_before, **changed})
     command.set_defaults(run=run, wrong=command.error)

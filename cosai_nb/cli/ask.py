@@ -30,38 +30,34 @@ _LISTED = ("tag", "queue_id", "start", "end", "states")
 def add(commands: Any) -> None:
     """Declare the commands."""
     asked, saved = "deadline family", "output format store excel-safe"
-    query, watch = f"ids {saved} column strict {asked}", f"ids every {saved} strict {asked}"
-    cli.add_command(commands, run_query, query, help="query jobs by ID and save them")
-    cli.add_command(
-        commands, run_list, f"tag queue state start end {saved} column {asked}", start={"default": "7d"},
-        help="list jobs by creation time and save them", epilog="Without --tag and --queue: all of them.",
-    )  # fmt: skip
-    cli.add_command(commands, run_watch, watch, help="query jobs again and again until all have ended")
-    cli.add_command(
-        commands, run_queues, f"output format {asked}", help="list the queues of the bucket",
-        output={"help": "write them to this file"},
-        format={"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"},
-    )  # fmt: skip
-    cli.add_command(commands, run_describe, f"id {asked}", help="print all that is known of one job, as JSON")
+    cli.add_command(commands, run_query, f"ids {saved} column strict {asked}")
+    every_tag, week = "Without --tag and --queue: all of them.", {"default": "7d"}
+    listed = f"tag queue state start end {saved} column {asked}"
+    cli.add_command(commands, run_list, listed, start=week, epilog=every_tag)
+    cli.add_command(commands, run_watch, f"ids every {saved} strict {asked}")
+    shapes = {"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"}
+    place = {"help": "write them to this file"}
+    cli.add_command(commands, run_queues, f"output format {asked}", output=place, format=shapes)
+    cli.add_command(commands, run_describe, f"id {asked}")
 
 
 def run_query(args: argparse.Namespace) -> int:
-    """Query, save, and say what became of each ID."""
+    """Query jobs by ID and save them."""
     return _ask(args, "fetch_jobs")
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """List, save, and say what there was."""
+    """List jobs by creation time and save them."""
     return _ask(args, "list_jobs", *_LISTED)
 
 
 def run_watch(args: argparse.Namespace) -> int:
-    """Watch until all jobs have ended, save, and say what became of them."""
+    """Query jobs again and again until all have ended."""
     return _ask(args, "watch_jobs", "every")
 
 
 def run_queues(args: argparse.Namespace) -> int:
-    """Print or save one row a queue."""
+    """List the queues of the bucket."""
     from cosai_nb import query
 
     queues, code = cli.ask_aloud(lambda: query.list_queues(**settings(args, "deadline")))
@@ -82,7 +78,7 @@ def run_queues(args: argparse.Namespace) -> int:
 
 
 def run_describe(args: argparse.Namespace) -> int:
-    """Print the whole answer for one job."""
+    """Print all that is known of one job, as JSON."""
     from cosai_nb import query
 
     answer, code = cli.ask_aloud(lambda: query.describe_job(args.id, **settings(args, "deadline")))

@@ -30,18 +30,13 @@ def add(commands: Any) -> None:
     """Declare the commands."""
     chosen = "file store slo p95-wait failure-rate tag queue start end last"
     store = {"help": "jobs that `query` or `list` stored; with --ids, where to remember them"}
-    cli.add_command(
-        commands, run_check, f"{chosen} --ids json deadline family", store=store, epilog=cli.EXIT_CODES,
-        help="check queue latency and failure rate against limits; the exit code tells",
-    )  # fmt: skip
-    cli.add_command(
-        commands, run_report, f"{chosen} output title by tz", store=store, output=cli.PAGE,
-        help="write the report of jobs as one HTML file",
-    )  # fmt: skip
+    checked = f"{chosen} --ids json deadline family"
+    cli.add_command(commands, run_check, checked, store=store, epilog=cli.EXIT_CODES)
+    cli.add_command(commands, run_report, f"{chosen} output title by tz", store=store, output=cli.PAGE)
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Read, check each limit and say what came out."""
+    """Check queue latency and failure rate against limits; the exit code tells."""
     if args.slo is None and args.p95_wait is None and args.failure_rate is None:
         args.wrong(
             "nothing to check: give --slo DURATION:SHARE, --p95-wait DURATION, --failure-rate SHARE, or several"
@@ -81,7 +76,7 @@ def _check(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    """Read, write the page and say where it is."""
+    """Write the report of jobs as one HTML file."""
     if (args.file is None) == (args.store is None):
         args.wrong("say what to report: a FILE or --store FOLDER")
     jobs = _chosen(_read(args), args)

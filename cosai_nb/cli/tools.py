@@ -22,27 +22,17 @@ CHECKOUT = Path(__file__).parents[2] / "notebooks"  # in a checkout
 
 def add(commands: Any) -> None:
     """Declare the commands."""
-    cli.add_command(
-        commands, run_demo, "output seed", output=cli.PAGE,
-        help="query 20,000 emulated jobs over HTTP and write a report; needs no account",
-    )  # fmt: skip
-    cli.add_command(
-        commands, run_export, "notebook parameter output timeout no-code",
-        output={"help": "default: the notebook's name with .html, in this folder"},
-        help="run a notebook with parameters and save it as one HTML file",
-    )  # fmt: skip
-    cli.add_command(
-        commands, run_lab, "folder no-open", help="copy the tutorials into a folder and open JupyterLab on them"
-    )  # fmt: skip
-    cli.add_command(commands, run_emulate, "port seed", help="serve the emulator on 127.0.0.1 until Ctrl-C")
-    cli.add_command(
-        commands, run_completion, "shell", help="print what a shell needs to complete this command",
-        epilog='For bash: eval "$(cosai-nb completion bash)" in ~/.bashrc.',
-    )  # fmt: skip
+    page = {"help": "default: the notebook's name with .html, in this folder"}
+    bash = 'For bash: eval "$(cosai-nb completion bash)" in ~/.bashrc.'
+    cli.add_command(commands, run_demo, "output seed", output=cli.PAGE)
+    cli.add_command(commands, run_export, "notebook parameter output timeout no-code", output=page)
+    cli.add_command(commands, run_lab, "folder no-open")
+    cli.add_command(commands, run_emulate, "port seed")
+    cli.add_command(commands, run_completion, "shell", epilog=bash)
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Start the emulator, query every job, show what came of it and write the report."""
+    """Query 20,000 emulated jobs over HTTP and write a report; needs no account."""
     import pandas as pd
 
     from cosai_nb.table.files import check_folder
@@ -59,9 +49,8 @@ def run_demo(args: argparse.Namespace) -> int:
     shown = ["job_id", "tag", "outcome", "creation_time", "queue_latency_s", "run_time_s"]
     with pd.option_context("display.width", 120, "display.max_columns", None):
         cli.say(f"{jobs[shown].head().to_string(index=False)}\n")
-        cli.say(
-            f"{summary(cn.queue_latency(jobs, by='tag'), cn.failure_rates(jobs, by='tag')).to_string()}\n"
-        )
+        table = summary(cn.queue_latency(jobs, by="tag"), cn.failure_rates(jobs, by="tag"))
+        cli.say(f"{table.to_string()}\n")
     cn.write_report(jobs, args.output, title="A simulated week of AI jobs")
     cli.say(
         f"Report: {args.output.resolve()} (one file, opens offline)\n"
@@ -84,7 +73,7 @@ def summary(latency: Any, failures: Any) -> Any:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Run and export the notebook."""
+    """Run a notebook with parameters and save it as one HTML file."""
     from cosai_nb.views.export import export_notebook
 
     output = args.output or Path(args.notebook.with_suffix(".html").name)
@@ -118,7 +107,7 @@ def parse_parameter(text: str) -> tuple[str, Any]:
 
 
 def run_lab(args: argparse.Namespace) -> int:
-    """Copy what is not there yet, and open it."""
+    """Copy the tutorials into a folder and open JupyterLab on them."""
     import subprocess
 
     copied, kept = copy_tutorials(args.folder)
@@ -163,7 +152,7 @@ def copy_tutorials(folder: Path) -> tuple[int, int]:
 
 
 def run_emulate(args: argparse.Namespace) -> int:
-    """Serve until interrupted."""
+    """Serve the emulator on 127.0.0.1 until Ctrl-C."""
     from cosai_nb.emulator import serve
 
     try:
@@ -174,7 +163,7 @@ def run_emulate(args: argparse.Namespace) -> int:
 
 
 def run_completion(args: argparse.Namespace) -> int:
-    """Print what a shell needs to complete commands, options and file names."""
+    """Print what a shell needs to complete this command."""
     try:
         import shtab
     except ImportError as error:
