@@ -355,11 +355,12 @@ def arrow_text(values: Iterable[str | None], *, categories: bool = False) -> pa.
     >>> arrow_text(["a", None, "\ud800"]).to_pylist()
     ['a', None, '\\ud800']
     """
-    kind = pa.dictionary(pa.int32(), pa.large_string()) if categories else pa.large_string()
     try:
-        return pa.array(values, kind)
+        texts = pa.array(values, pa.large_string())
     except UnicodeEncodeError:
-        return pa.array([text and text.encode("utf-8", "backslashreplace").decode() for text in values], kind)
+        sound = [text and text.encode("utf-8", "backslashreplace").decode() for text in values]
+        texts = pa.array(sound, pa.large_string())
+    return texts.dictionary_encode() if categories else texts  # pyarrow 16 cannot do both at once
 
 
 def text_array(texts: pa.Array) -> Any:
