@@ -16,7 +16,7 @@ import pytest
 from cosai_nb.errors import CosaiWarning, FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS, WIRE, Record
 from cosai_nb.table import store as store_module
-from cosai_nb.table.frame import frame_of
+from cosai_nb.table.frame import TEXT, frame_of
 from cosai_nb.table.store import FORMAT, PART_NAME, JobStore, as_store, listed_windows, mark_listed, stack
 
 T0 = 1_790_000_000_000
@@ -492,7 +492,8 @@ def test_within_one_second_the_observation_with_more_texts_counts(store):
 
 
 def test_columns_of_ones_own_that_are_no_text_are_not_kept(store):
-    store.add(frame_of([sight("a1", "Success")]).assign(cost=[1.5], forgotten=[True], team=["red"]))
+    team = pd.array(["red"], dtype=TEXT)  # pandas 2 makes objects of a list of texts
+    store.add(frame_of([sight("a1", "Success")]).assign(cost=[1.5], forgotten=[True], team=team))
     assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
     store.add(store.jobs())
     assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
