@@ -137,6 +137,8 @@ SLOW = {"many groups", "three", "one waiting", "not read"}
 def test_every_plot_of_every_frame_is_drawn_and_is_no_empty_box(plot, frame):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # an old matplotlib calls a new pyparsing by its old names
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"matplotlib\.|pyparsing\.")
         ax = PLOTS[plot](FRAMES[frame], style.bare_sheet())
         png = draw(ax)
     assert png.startswith(b"\x89PNG")
