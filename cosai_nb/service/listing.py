@@ -129,7 +129,7 @@ class Windows:
     windows : iterable of (Scope, Window)
         Disjoint within a scope.
     states : frozenset of State
-        Only these; empty means all.
+        Those wanted, where the service may be asked for them alone; others may come; empty means all.
     fields : Fields
         What to read of each job.
 
@@ -153,7 +153,7 @@ class Windows:
         states: frozenset[State] = frozenset(),
         fields: Fields,
     ) -> None:
-        self._path, self._states, self._fields = path, states, fields
+        self._path, self._fields = path, fields
         self._sent = ",".join(sorted(states)) if states and states <= ENDED_STATES else "All"
         self._ready = deque(Span(window, scope) for scope, window in windows)
         self._paging: list[Span] = []
