@@ -13,13 +13,14 @@ _PUBLIC = {
     "query": ["describe_job", "fetch_jobs", "list_jobs", "list_queues", "name_queues", "watch_jobs"],
     "schema": ["COLUMNS"],
     "service.client": ["Client"],
-    "stats.backlog": ["backlog"],
     "stats.change": ["change_points", "compare"],
     "stats.failures": ["error_pareto", "failure_rates"],
     "stats.histogram": ["DurationHistogram"],
     "stats.latency": ["queue_latency", "run_time"],
     "stats.load": ["queue_load"],
+    "stats.queues": ["backlog", "eta", "queue_alarms"],
     "stats.slo": ["check_slo"],
+    "stats.usage": ["usage"],
     "table.files": ["read_jobs", "write_jobs"],
     "table.frame": ["add_timings"],
     "table.ids": ["read_ids"],
@@ -32,4 +33,5 @@ _PUBLIC = {
 
 They are not read from there: a zip or a frozen application has no such file.
 """
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_PUBLIC)
+_MODULES = ["scale"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _MODULES, _PUBLIC)

@@ -1,3 +1,4 @@
+from . import scale as scale
 from .emulator import Emulator as Emulator
 from .errors import AnswerError as AnswerError
 from .errors import CosaiError as CosaiError
@@ -27,7 +28,6 @@ from .query import name_queues as name_queues
 from .query import watch_jobs as watch_jobs
 from .schema import COLUMNS as COLUMNS
 from .service.client import Client as Client
-from .stats.backlog import backlog as backlog
 from .stats.change import change_points as change_points
 from .stats.change import compare as compare
 from .stats.failures import error_pareto as error_pareto
@@ -36,7 +36,11 @@ from .stats.histogram import DurationHistogram as DurationHistogram
 from .stats.latency import queue_latency as queue_latency
 from .stats.latency import run_time as run_time
 from .stats.load import queue_load as queue_load
+from .stats.queues import backlog as backlog
+from .stats.queues import eta as eta
+from .stats.queues import queue_alarms as queue_alarms
 from .stats.slo import check_slo as check_slo
+from .stats.usage import usage as usage
 from .table.files import read_jobs as read_jobs
 from .table.files import write_jobs as write_jobs
 from .table.frame import add_timings as add_timings

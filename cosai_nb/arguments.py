@@ -7,6 +7,8 @@
     limit    = duration ":" share           95 % of the jobs within ten minutes: "10m:95%"
     zone     = IANA name | "UTC" | ("+" | "-") hh [":"] mm
     moment   = ISO date or time | duration with a unit, which is that long before now
+    markers  = {time: text} | [(time, text), …] | frame with columns time and text; time = ISO text, date or datetime
+    prices   = {tag: (price, unit)} | frame with columns tag, price and unit; unit = [number] "job" | "audio hour" | "character" | "page"
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,7 @@ _DURATION = re.compile("".join(rf"(?:({_NUMBER})\s*{unit}\s*)?" for unit in ("d"
 _UNITS_S = (86_400, 3_600, 60, 1)
 _SHARE = re.compile(rf"({_NUMBER})\s*(%?)")
 _OFFSET = re.compile(r"(?:UTC)?([+-])((?:[01][0-9]|2[0-3])):?([0-5][0-9])")
+_UNIT = re.compile(r"(?:([0-9][0-9,]*)\s*)?(job|audio[ _]hour|character|page)s?")
 _WIRE_TIME = re.compile(
     r"((?:19[7-9]|2[01][0-9])[0-9]-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.[0-9]+)?"
     r"(Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
@@ -332,6 +336,109 @@ def moment(value: object, name: str, *, now: float) -> int:
             f"{name}={value!s} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}: no job was created then."
         )
     return -int(-when.timestamp() // 1)
+
+
+def markers(value: Any, tz: object) -> list[tuple[datetime, str]]:
+    """Return the markers of a plot over time, in order of time: deploys, incidents and what was said of them.
+
+    Parameters
+    ----------
+    value : dict, frame or list of pairs
+        Time → text; or a frame (pandas, polars, a dict of columns) with columns ``time`` and ``text``; or pairs of them.
+    tz : str or tzinfo
+        The zone of times that do not say theirs.
+
+    Examples
+    --------
+    >>> [(str(time), text) for time, text in markers({"2026-11-03 10:00": "deploy v2"}, "+08:00")]
+    [('2026-11-03 10:00:00+08:00', 'deploy v2')]
+    >>> markers({"soon": "deploy"}, "UTC")
+    Traceback (most recent call last):
+    cosai_nb.errors.SettingsError: markers: 'soon' is no time; write it as '2026-11-01', '2026-11-01 08:00' or with its zone behind it.
+    """
+    columns = getattr(value, "columns", value if isinstance(value, Mapping) else ())
+    if {"time", "text"} <= set(map(str, columns)):
+        pairs: Any = zip(value["time"], value["text"], strict=True)
+    elif hasattr(value, "items") and not hasattr(value, "columns"):
+        pairs = value.items()
+    else:
+        pairs = value if _is_list(value) and not hasattr(value, "columns") else None
+    if pairs is None:
+        raise _refusal(
+            "markers",
+            value,
+            "must map times to texts, be pairs of them, or a frame with columns time and text.",
+        )
+    own = zone(tz)
+    found = []
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:  # noqa: PLR2004 - a pair
+            raise _refusal("markers", pair, "must be a pair of time and text.")
+        time, text = pair
+        found.append((_marker_time(time, own), "" if text is None or text != text else str(text)))  # noqa: PLR0124 - NaN
+    return sorted(found, key=lambda marker: marker[0])
+
+
+def _marker_time(value: Any, own: tzinfo) -> datetime:
+    """Return the time of a marker; one that says no zone is in ``own``."""
+    try:
+        if isinstance(value, datetime):  # NaT is one, too, which has no year
+            when: datetime | None = value
+        else:
+            when = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value.strip())
+    except (ValueError, TypeError, AttributeError):
+        when = None
+    if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
+        shown = repr(value)[:_SHOWN]
+        raise SettingsError(
+            f"markers: {shown} is no time; write it as '2026-11-01', '2026-11-01 08:00' or with its zone behind it."
+        )
+    return when if when.tzinfo else when.replace(tzinfo=own)
+
+
+def prices(value: Any) -> dict[str, tuple[float, str]]:
+    """Return the price of one unit by tag, and what is counted: jobs, audio_hours, characters or pages.
+
+    Examples
+    --------
+    >>> prices({"SpeechRecognition": (1.2, "audio hour"), "Translation": (0.05, "1000 characters")})
+    {'SpeechRecognition': (1.2, 'audio_hours'), 'Translation': (5e-05, 'characters')}
+    >>> prices({"Tts": (1, "minute")})
+    Traceback (most recent call last):
+    cosai_nb.errors.SettingsError: prices: 'minute' of 'Tts' is no unit; write job, audio hour, character or page, or a number of them, as in '1000 characters'.
+    """
+    columns = getattr(value, "columns", value if isinstance(value, Mapping) else ())
+    if {"tag", "price", "unit"} <= set(map(str, columns)):
+        rows: Any = zip(value["tag"], value["price"], value["unit"], strict=True)
+    elif isinstance(value, Mapping) and all(
+        isinstance(pair, tuple | list) and len(pair) == 2  # noqa: PLR2004 - a pair
+        for pair in value.values()
+    ):
+        rows = ((tag, *pair) for tag, pair in value.items())
+    else:
+        raise _refusal(
+            "prices",
+            value,
+            "must map tags to a price and its unit, as in {'SpeechRecognition': (1.2, 'audio hour')}, "
+            "or be a frame with the columns tag, price and unit.",
+        )
+    found: dict[str, tuple[float, str]] = {}
+    for tag, price, unit in rows:
+        if not isinstance(tag, str) or tag in found:
+            what = "has more than one price; keep one" if isinstance(tag, str) else "is no tag"
+            raise SettingsError(f"prices: {tag!r} {what}.")
+        amount = float(price) if _is_number(price) or isinstance(price, Decimal) else math.nan
+        if not 0 <= amount < math.inf:
+            raise SettingsError(f"prices: {price!r} of {tag!r} is no price; write a number from 0 up.")
+        said = _UNIT.fullmatch(unit.strip()) if isinstance(unit, str) else None
+        number = int((said[1] or "1").replace(",", "")) if said else 0
+        if not said or not number:
+            raise SettingsError(
+                f"prices: {unit!r} of {tag!r} is no unit; write job, audio hour, character or page, or a number of them, "
+                "as in '1000 characters'."
+            )
+        found[tag] = amount / number, said[2].replace(" ", "_") + "s"
+    return found
 
 
 def wire_seconds(text: str | None) -> int | None:

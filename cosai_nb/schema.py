@@ -118,6 +118,12 @@ COLUMNS: MappingProxyType[str, Column] = MappingProxyType(
             Column("code", "category", "Code, only where it is not Success", "Code"),
             Column("queue_id", "category", "the queue that the job was put in", "QueueId"),
             Column(
+                "bucket",
+                "category",
+                "where the job was found; without a job, the only bucket that was asked for the ID",
+                source="client",
+            ),
+            Column(
                 "outcome",
                 "category",
                 "success, failed, cancelled, running, waiting, unknown, not_found, invalid_id or unread",
@@ -189,6 +195,16 @@ COLUMNS: MappingProxyType[str, Column] = MappingProxyType(
         )
     }
 )
+"""The columns of a jobs frame by name, in order: each has ``name``, ``dtype``, ``meaning``, ``path``, ``source`` and ``unit``.
+
+Examples
+--------
+>>> COLUMNS["audio_s"].unit, COLUMNS["audio_s"].path
+('seconds', 'Operation/SpeechRecognitionResult/AudioTime')
+"""
+
+ADDED = frozenset({"bucket"})
+"""Columns that version 0.1.0 did not write: where a saved frame or a store lacks them, they are missing."""
 
 WIRE: tuple[Column, ...] = tuple(column for column in COLUMNS.values() if column.path)
 """The columns that an answer holds, in frame order; a :class:`Record`'s ``values`` follow it."""

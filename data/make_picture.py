@@ -1,52 +1,45 @@
-"""Draw the README's picture from the package's own plots on the emulator's default week: python data/make_picture.py."""
+"""Take the README's picture, the first screen of a report on the emulator's default week: python data/make_picture.py."""
 
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
+from PIL import Image
 
 import cosai_nb as cn
-from cosai_nb.emulator import Scenario
 
 PICTURE = Path(__file__).with_name("readme.png")
-INCHES, DPI = (16, 7), 100
-LEGEND_POINTS = 10.5
-WINDOW = pd.Timedelta("6h")
+WIDTH, HEIGHT = 1240, 1290
+COLORS = 200
 
 
 def main() -> None:
-    """Ask the emulator for its 20,000 jobs over HTTP and draw two panels."""
+    """Query the emulator's 20,000 jobs over HTTP, write the report, and let Chromium show it."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if browser is None:
+        raise SystemExit("Chromium takes the picture: apt install chromium.")
     with cn.Emulator(seed=7) as emulator:
-        jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client(), progress=False)
-        names = dict(zip(emulator.queue_ids, (queue.name for queue in Scenario().queues), strict=True))
-    jobs["queue"] = jobs["queue_id"].map(names)
-    style = {
-        "font.size": 13,
-        "lines.linewidth": 2.4,
-        "axes.labelcolor": "#333333",
-        "savefig.facecolor": "white",
-    }
-    with mpl.rc_context(style):
-        figure = Figure(figsize=INCHES, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.3, h_pad=0.2)
-        left, right = figure.subplots(1, 2, width_ratios=(1.08, 1))
-        cn.plots.queue_latency(jobs, by="queue", ax=left)
-        cn.plots.failure_rates(jobs, freq=WINDOW, ax=right)
-        for ax in (left, right):
-            for text in ax.get_legend().get_texts():
-                text.set_fontsize(LEGEND_POINTS)
-        worst = cn.plots.failure_rates_data(jobs, freq=WINDOW).sort_values("rate").iloc[-1]
-        right.annotate(
-            f"an incident: {worst['rate']:.0%} fail".replace("%", " %"),
-            xy=(worst["time"] + WINDOW / 2, worst["rate"]),
-            xytext=(24, 4),
-            textcoords="offset points",
-            va="center",
-            arrowprops={"arrowstyle": "-", "alpha": 0.5},
+        client = emulator.client()
+        jobs = cn.name_queues(
+            cn.fetch_jobs(emulator.job_ids, client=client, progress=False), cn.list_queues(client=client)
         )
-        figure.savefig(PICTURE, dpi=DPI, pil_kwargs={"optimize": True})
+    with tempfile.TemporaryDirectory() as folder:
+        page = cn.write_report(
+            jobs,
+            Path(folder, "report.html"),
+            by="queue_name",
+            slo="10m:95%",
+            markers={pd.Timestamp("2026-11-04 13:10", tz="Asia/Shanghai"): "deploy v2"},
+        )
+        shot = Path(folder, "shot.png")
+        command = [browser, "--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={shot}"]
+        subprocess.run(  # noqa: S603 - a page of our own
+            [*command, f"--window-size={WIDTH},{HEIGHT}", page.as_uri()], check=True, capture_output=True
+        )
+        Image.open(shot).convert("RGB").quantize(COLORS).save(PICTURE, optimize=True)
     sys.stdout.write(f"{PICTURE}: {PICTURE.stat().st_size / 1024:.0f} KiB\n")
 
 

@@ -1,8 +1,8 @@
 """The command ``cosai-nb``: exit codes, signals, output that never fails with a traceback, and the options commands share.
 
-The commands are in ``ask`` (they ask the service), ``read`` (they judge what was saved) and ``tools``. Each module has
-``add(commands)``, which declares its commands; each command has a function that returns the exit code. Nothing heavy is
-imported at the top, so that ``--help`` is instant.
+The commands are in ``ask`` (they ask the service), ``read`` (they judge what was saved; ``notify`` tells a hook), ``tools``
+(``metrics`` counts for Prometheus) and ``docs``. Each of the four has ``add(commands)``, which declares its commands; each
+command has a function that returns the exit code. Nothing heavy is imported at the top, so that ``--help`` is instant.
 
 Exit codes: 0 done or met, 1 missed, 2 wrong usage, 3 could not read or write, 4 not enough data; 130 after Ctrl-C,
 143 after SIGTERM, 129 after SIGHUP.
@@ -22,6 +22,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosai_nb import __version__, arguments, errors
+from cosai_nb.service.credentials import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,10 +126,10 @@ def _handled(handler: Callable[[int, Any], Any], *names: str) -> Iterator[None]:
             signal.signal(number, old)
 
 
-def say(text: str) -> None:
+def show_message(text: str) -> None:
     """Print a result; where the reader of the pipe is gone, nobody misses it, and the exit code stays what it is."""
     with pipe_may_close():
-        print(text, flush=True)
+        print(f"{text}\n", end="", flush=True)  # in one write: a signal may come between two
 
 
 def tell(sentence: str) -> None:
@@ -172,13 +173,13 @@ def is_watched(args: argparse.Namespace) -> bool:
     return not args.quiet and sys.stderr is not None and sys.stderr.isatty()
 
 
-def ask_aloud(call: Callable[[], T]) -> tuple[T, int]:
+def ask_aloud(call: Callable[[], T], told: Callable[[str], None] = tell) -> tuple[T, int]:
     """Return the result of a call and the exit code that its warnings stand for; tell the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", errors.CosaiWarning)
         result = call()
     for warning in caught:
-        tell(str(warning.message))
+        told(str(warning.message))
     kinds = [warning.category for warning in caught]
     if errors.InterruptedWarning in kinds:
         return result, INTERRUPTED
@@ -191,12 +192,21 @@ def _column(text: str, _: str) -> tuple[str, str]:
     return name, node
 
 
+def _bucket(text: str, _: str) -> dict[str, str]:
+    name, _, region = text.partition("@")
+    said = {"bucket": name, **({"region": region} if region else {})}
+    arguments.check(**said)
+    return said
+
+
 _GRAMMARS: dict[str, Callable[[str, str], Any]] = {
     "DURATION": arguments.duration,
     "SHARE": arguments.share,
     "DURATION:SHARE": arguments.limit,
     "ZONE": lambda text, name: arguments.zone(text, name) and text,
     "NAME=PATH": _column,
+    "URL": lambda text, _: Secret(text),
+    "NAME[@REGION]": _bucket,
     **dict.fromkeys(("FILE", "FOLDER"), lambda text, _: arguments.path(text)),
 }
 """How an option is read whose value is called so."""
@@ -214,7 +224,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "output": {"flags": ["-o", "--output"], "metavar": "FILE",
                "help": "write to this file: .parquet, .csv, .jsonl or .xlsx; - prints CSV or JSON lines"},
     "format": {"choices": ["parquet", "csv", "jsonl", "xlsx"], "help": "default: what the file's name ends in"},
-    "store": {"metavar": "FOLDER", "help": "remember jobs here: what has ended is not asked again, and a killed run resumes"},
+    "store": {"metavar": "FOLDER", "help": "remember jobs here: ended jobs are not queried again, and a killed run resumes"},
     "excel-safe": {"action": "store_true", "help": "CSV: keep spreadsheets from running cells as formulas"},
     "column": {"action": "append", "metavar": "NAME=PATH",
                "help": "a further column, as bitrate=Operation/MediaInfo/Format/Bitrate (a path below JobsDetail)"},
@@ -225,20 +235,34 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "start": {"metavar": "TIME", "help": f"created at or after: {_TIME}"},
     "end": {"metavar": "TIME", "help": "created before (default: now)"},
     "last": {"metavar": "DURATION", "help": "only jobs created in this time before the newest observation, such as 36h"},
+    "since": {"metavar": "DURATION", "help": "only jobs created in this time, such as 7d, and what changed against the time before"},
+    "keep": {"metavar": "FOLDER", "help": "save this report's summary in a folder of its own, and say what changed since the one before"},
+    "watch": {"metavar": "DURATION", "help": "list what is new into the store and write the page anew this often, until Ctrl-C"},
     "every": {"metavar": "DURATION", "default": 10.0, "help": "pause between two rounds (default: 10s)"},
     "deadline": {"metavar": "DURATION", "help": "stop after this time, such as 90s or 10m, and keep what was read"},
     "family": {"choices": ["ai", "media", "asr", "doc", "pic", "file"], "help": "family of jobs (default: ai)"},
+    "bucket": {"action": "append", "metavar": "NAME[@REGION]",
+               "help": "this bucket instead of COSAI_BUCKET, such as demo-1250000000@ap-beijing; may be repeated: all of them"},
     "slo": {"metavar": "DURATION:SHARE", "help": "10m:95%% asks that 95 %% of the jobs start within ten minutes"},
     "p95-wait": {"metavar": "DURATION", "help": "95 %% of the jobs start within this, such as 90s"},
     "failure-rate": {"flags": ["--failure-rate", "--max-failure-rate"], "dest": "failure_rate", "metavar": "SHARE",
                      "help": "at most this share fails, such as 2%%"},
+    "notify": {"metavar": "URL",
+               "help": "POST there when the verdict changes; a secret, so rather put it in COSAI_NOTIFY_URL, which no list of processes shows"},
+    "--state": {"metavar": "FILE", "help": "what the hook was told: a small file, one for each check"},
+    "remind": {"metavar": "DURATION", "help": "tell it again after this time, such as 24h, while the verdict is not `met`"},
+    "form": {"choices": ["json", "slack", "wecom"], "help": "what the hook takes (default: by its host, else json)"},
     "json": {"action": "store_true", "help": "one line of JSON instead of sentences"},
     "title": {"default": "AI jobs", "help": "heading (default: %(default)s)"},
-    "by": {"metavar": "COLUMN", "default": "tag", "help": "column to group by (default: tag)"},
+    "by": {"metavar": "COLUMN", "default": "auto", "help": "column to group by (default: tag, and bucket where there are several)"},
     "tz": {"metavar": "ZONE", "default": "Asia/Shanghai",
            "help": "zone of the times shown: a name or an offset such as +08:00 (default: %(default)s)"},
+    "markers": {"metavar": "FILE", "help": "deploys, incidents: a CSV file with the columns time and text, drawn in every figure over time"},
     "seed": {"type": int, "default": 7, "help": "seed of the simulated week (default: 7)"},
     "port": {"type": int, "default": 0, "help": "port (default: any free one)"},
+    "textfile": {"metavar": "FILE", "help": "write them here, for node_exporter: once, or with --every; it reads names that end in .prom"},
+    "most": {"type": int, "default": 50, "metavar": "N",
+             "help": "queues, tags and codes with a label of their own; the rest is `other` (default: %(default)s)"},
     "notebook": {"flags": ["notebook"], "metavar": "FILE", "help": "the .ipynb file; it stays as it is"},
     "parameter": {"flags": ["-p", "--parameter"], "action": "append", "default": [], "metavar": "NAME=VALUE",
                   "help": "set a name of the cell tagged `parameters`: a Python literal, else text; may be repeated"},
@@ -246,6 +270,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "no-code": {"action": "store_true", "help": "leave the code out of the page"},
     "folder": {"flags": ["folder"], "nargs": "?", "metavar": "FOLDER", "default": "cosai-tutorials", "help": "default: %(default)s"},
     "no-open": {"action": "store_true", "help": "copy only"},
+    "name": {"flags": ["name"], "nargs": "?", "metavar": "NAME", "help": "open the section of this name, such as fetch_jobs or plots.eta"},
+    "out": {"metavar": "FOLDER", "help": "write the pages there (default: the user's cache folder)"},
     "shell": {"flags": ["shell"], "choices": ["bash", "zsh", "tcsh"]},
 }  # fmt: skip
 """Every option of every command: one name and one grammar for one thing."""
@@ -288,7 +314,7 @@ def _reader(read: Callable[[str, str], T], option: str) -> Callable[[str], T]:
 
 def parser() -> argparse.ArgumentParser:
     """Return the whole command line."""
-    from cosai_nb.cli import ask, read, tools
+    from cosai_nb.cli import ask, docs, read, tools
 
     top = argparse.ArgumentParser(
         prog="cosai-nb",
@@ -299,6 +325,6 @@ def parser() -> argparse.ArgumentParser:
     )
     _declare(top, _COMMON, {})
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (ask, read, tools):
+    for module in (ask, read, tools, docs):
         module.add(commands)
     return top

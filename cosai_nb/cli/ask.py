@@ -6,6 +6,7 @@ However a call ends, what was read is saved; where nothing was read, a file that
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,14 +31,14 @@ _LISTED = ("tag", "queue_id", "start", "end", "states")
 def add(commands: Any) -> None:
     """Declare the commands."""
     asked, saved = "deadline family", "output format store excel-safe"
-    cli.add_command(commands, run_query, f"ids {saved} column strict {asked}")
+    cli.add_command(commands, run_query, f"ids {saved} column strict {asked} bucket")
     every_tag, week = "Without --tag and --queue: all of them.", {"default": "7d"}
-    listed = f"tag queue state start end {saved} column {asked}"
+    listed = f"tag queue state start end {saved} column {asked} bucket"
     cli.add_command(commands, run_list, listed, start=week, epilog=every_tag)
     cli.add_command(commands, run_watch, f"ids every {saved} strict {asked}")
     shapes = {"choices": _STREAMED, "help": "default: what the file's name ends in, else a table to read"}
     place = {"help": "write them to this file"}
-    cli.add_command(commands, run_queues, f"output format {asked}", output=place, format=shapes)
+    cli.add_command(commands, run_queues, f"output format {asked} bucket", output=place, format=shapes)
     cli.add_command(commands, run_describe, f"id {asked}")
 
 
@@ -57,7 +58,7 @@ def run_watch(args: argparse.Namespace) -> int:
 
 
 def run_queues(args: argparse.Namespace) -> int:
-    """List the queues of the bucket."""
+    """List the queues of the bucket, or of several."""
     from cosai_nb import query
 
     queues, code = cli.ask_aloud(lambda: query.list_queues(**settings(args, "deadline")))
@@ -69,7 +70,7 @@ def run_queues(args: argparse.Namespace) -> int:
     else:
         text = queues.to_string(index=False)
     if args.output is None or str(args.output) == STREAM:
-        cli.say(text.rstrip("\n"))
+        cli.show_message(text.rstrip("\n"))
     else:
         from cosai_nb.views.page import write_page
 
@@ -82,7 +83,7 @@ def run_describe(args: argparse.Namespace) -> int:
     from cosai_nb import query
 
     answer, code = cli.ask_aloud(lambda: query.describe_job(args.id, **settings(args, "deadline")))
-    cli.say(json_of(answer, indent=2))
+    cli.show_message(json_of(answer, indent=2))
     if answer["Response"].get("NonExistJobIds"):
         cli.tell(f"the service knows no job {args.id}.")
         return cli.COULD_NOT_READ
@@ -115,8 +116,13 @@ def settings(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return what was said of these arguments, of the family of jobs and of further columns."""
     args.progress = None if cli.is_watched(args) else False
     said = {name: getattr(args, name) for name in names}
-    if args.family is not None:
-        said["client"] = cn.Client.from_env(family=args.family)
+    family = {} if args.family is None else {"family": args.family}
+    if buckets := getattr(args, "bucket", None):
+        if len(buckets) > 1 and os.environ.get("COSAI_ENDPOINT"):
+            args.wrong("several buckets have several endpoints: unset COSAI_ENDPOINT, which stands for one")
+        said["client"] = [cn.Client.from_env(**family, **bucket) for bucket in buckets]
+    elif family:
+        said["client"] = cn.Client.from_env(**family)
     if getattr(args, "column", None):
         said["columns"] = dict(args.column)
     return said
@@ -163,8 +169,8 @@ def _ask(args: argparse.Namespace, function: str, *names: str) -> int:
         _save(jobs, args)
         places = " and ".join(str(at) for at in (args.output, args.store) if at and str(at) != STREAM)
         if not args.quiet:
-            say = cli.tell if _is_streamed(args) else cli.say
-            say(f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}")
+            show = cli.tell if _is_streamed(args) else cli.show_message
+            show(f"{len(jobs):,} jobs{f' in {places}' if places else ''}: {told or 'none'}")
         return code or _strictly(args, jobs)
 
 

@@ -1,4 +1,4 @@
-"""The commands around the service: ``demo``, ``export``, ``lab``, ``emulate`` and ``completion``."""
+"""The commands around the service: ``demo``, ``export``, ``lab``, ``emulate``, ``metrics`` and ``completion``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def add(commands: Any) -> None:
     cli.add_command(commands, run_export, "notebook parameter output timeout no-code", output=page)
     cli.add_command(commands, run_lab, "folder no-open")
     cli.add_command(commands, run_emulate, "port seed")
+    told = {
+        "store": {"required": True, "help": "the store to count, whoever fills it"},
+        "port": {"default": None, "help": "serve them on this port of 127.0.0.1; 0: any free one"},
+        "every": {"default": None, "help": "pause between two looks at the store (default: 10s; --textfile: look once)"},
+        "last": {"default": 86_400.0, "help": "the projected p95 and the failure ratio are of jobs created in this time (default: 24h)"},
+    }  # fmt: skip
+    cli.add_command(commands, run_metrics, "store port textfile every last most", **told)
     cli.add_command(commands, run_completion, "shell", epilog=bash)
 
 
@@ -40,19 +47,23 @@ def run_demo(args: argparse.Namespace) -> int:
     check_folder(args.output)
     with cn.Emulator(seed=args.seed) as emulator:
         ids = emulator.job_ids
-        cli.say(f"Emulator on {emulator.url}: a simulated week of {len(ids):,} jobs, signatures checked.")
+        cli.show_message(
+            f"Emulator on {emulator.url}: a simulated week of {len(ids):,} jobs, signatures checked."
+        )
         started = time.perf_counter()
-        jobs = cn.fetch_jobs(ids, client=emulator.client(), progress=cli.is_watched(args))
+        client = emulator.client()
+        jobs = cn.fetch_jobs(ids, client=client, progress=cli.is_watched(args))
         seconds = time.perf_counter() - started
         asked = len(emulator.requests)
-        cli.say(f"{len(jobs):,} jobs read in {seconds:.1f} s by {asked:,} signed requests.\n")
+        jobs = cn.name_queues(jobs, cn.list_queues(client=client))
+        cli.show_message(f"{len(jobs):,} jobs read in {seconds:.1f} s by {asked:,} signed requests.\n")
     shown = ["job_id", "tag", "outcome", "creation_time", "queue_latency_s", "run_time_s"]
     with pd.option_context("display.width", 120, "display.max_columns", None):
-        cli.say(f"{jobs[shown].head().to_string(index=False)}\n")
+        cli.show_message(f"{jobs[shown].head().to_string(index=False)}\n")
         table = summary(cn.queue_latency(jobs, by="tag"), cn.failure_rates(jobs, by="tag"))
-        cli.say(f"{table.to_string()}\n")
+        cli.show_message(f"{table.to_string()}\n")
     cn.write_report(jobs, args.output, title="A simulated week of AI jobs")
-    cli.say(
+    cli.show_message(
         f"Report: {args.output.resolve()} (one file, opens offline)\n"
         "Next: open it; then `cosai-nb query IDS.txt -o jobs.parquet` with your own job IDs,\n"
         "      or in a notebook: import cosai_nb as cn; jobs = cn.fetch_jobs(job_ids)"
@@ -83,7 +94,7 @@ def run_export(args: argparse.Namespace) -> int:
         "code": not args.no_code,
     }
     written = export_notebook(args.notebook, output, **settings)
-    cli.say(f"{written.resolve()} (one file, opens offline)")
+    cli.show_message(f"{written.resolve()} (one file, opens offline)")
     return cli.DONE
 
 
@@ -112,11 +123,11 @@ def run_lab(args: argparse.Namespace) -> int:
 
     copied, kept = copy_tutorials(args.folder)
     left = f", {kept} of yours left as they are" if kept else ""
-    cli.say(f"{copied} tutorials copied to {args.folder.resolve()}{left}")
+    cli.show_message(f"{copied} tutorials copied to {args.folder.resolve()}{left}")
     if args.no_open:
         return cli.DONE
     if importlib.util.find_spec("jupyterlab") is None:
-        cli.say(
+        cli.show_message(
             "JupyterLab is not installed. Either: pip install 'cosai_nb[lab]' and run this again,\n"
             "or open the folder in the Jupyter that you have (VS Code, Notebook, a hub)."
         )
@@ -162,6 +173,21 @@ def run_emulate(args: argparse.Namespace) -> int:
     return cli.DONE
 
 
+def run_metrics(args: argparse.Namespace) -> int:
+    """Serve the numbers of a store as OpenMetrics, or write them to a file for node_exporter."""
+    if (args.port is None) == (args.textfile is None):
+        args.wrong("say where the numbers go: --port N, or --textfile FILE")
+    if not args.store.is_dir():
+        raise FileError(f"There is no store {args.store}: `cosai-nb list --store {args.store}` makes one.")
+    if importlib.util.find_spec("prometheus_client") is None:
+        raise CosaiError(
+            "Metrics are written by prometheus-client, which is not installed: pip install 'cosai_nb[metrics]'"
+        )
+    from cosai_nb.cli import metrics
+
+    return metrics.run(args)
+
+
 def run_completion(args: argparse.Namespace) -> int:
     """Print what a shell needs to complete this command."""
     try:
@@ -174,5 +200,5 @@ def run_completion(args: argparse.Namespace) -> int:
         for action in command._actions:  # noqa: SLF001 - the same
             if action.metavar in {"FILE", "FOLDER", "IDS"}:
                 action.complete = shtab.FILE
-    cli.say(shtab.complete(whole, shell=args.shell))
+    cli.show_message(shtab.complete(whole, shell=args.shell))
     return cli.DONE

@@ -305,6 +305,12 @@ def serve(port: int = 0, seed: int = 7, **settings: Any) -> None:
         The same seed gives the same jobs.
     **settings
         Other arguments of :class:`Emulator`.
+
+    Examples
+    --------
+    >>> serve(port=70_000)
+    Traceback (most recent call last):
+    ValueError: port=70000 must be 0 (any free one) to 65535.
     """
     with Emulator(seed, port=port, **settings) as emulator:
         try:

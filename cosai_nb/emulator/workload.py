@@ -52,6 +52,11 @@ class TagSpec:
         Share of jobs that fail outside of incidents.
     slow_failures : float
         Share of those failures that take four times the run time; the others end within seconds.
+
+    Examples
+    --------
+    >>> TagSpec("Translation", mean_s=60.0).failure_rate
+    0.03
     """
 
     name: str
@@ -78,6 +83,11 @@ class QueueSpec:
         a larger level is served earlier.
     paused_h : tuple of (float, float) or None
         Hours after the scenario's start between which no job of this queue starts.
+
+    Examples
+    --------
+    >>> QueueSpec("nightly", servers=2, mix=(("Translation", 1.0),)).order
+    'fifo'
     """
 
     name: str
@@ -101,6 +111,13 @@ class Incident:
         Factor on the run time.
     failure_rate : float
         Share of jobs that fail.
+
+    Examples
+    --------
+    Four hours in which three quarters of the jobs of the second queue fail:
+
+    >>> Incident(queue=1, start_h=10, end_h=14, failure_rate=0.75).slowdown
+    2.0
     """
 
     queue: int
@@ -162,6 +179,15 @@ class Scenario:
         Mean of the exponential wait after which those are cancelled [s].
     levels : tuple of float
         Shares of JobLevel 0, 1, 2 in priority queues.
+
+    Examples
+    --------
+    A busy hour of one queue:
+
+    >>> queue = QueueSpec("nightly", servers=2, mix=(("Translation", 1.0),))
+    >>> hour = Scenario(jobs=200, duration_h=1.0, tags=(TagSpec("Translation", mean_s=60.0),), queues=(queue,))
+    >>> len(Workload(hour, seed=7).job_ids)
+    200
     """
 
     jobs: int = 20_000

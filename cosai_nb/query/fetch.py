@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
 from tqdm.auto import tqdm
 
 from cosai_nb import errors
-from cosai_nb.arguments import MAX_LIST, check
+from cosai_nb.arguments import MAX_LIST, check, duration
+from cosai_nb.query.asked import Wanted, clients_of, place_of, wanted_of, why_invalid
 from cosai_nb.schema import Outcome, Record
-from cosai_nb.service.client import INTERRUPTED, Client, interrupts
+from cosai_nb.service.client import INTERRUPTED, Client, Interrupts, interrupts
 from cosai_nb.service.parsing import Fields, parse_tree
 from cosai_nb.service.scheduler import Lists, parse_answer_to
 from cosai_nb.table.frame import frame_from, frame_of, texts_of
-from cosai_nb.table.ids import ids_of
 from cosai_nb.table.store import as_store, stack
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     import pandas as pd
 
@@ -36,31 +37,33 @@ if TYPE_CHECKING:
 
 BAR_DELAY_S = 1.0
 FLUSH_ROWS, FLUSH_S = 5_000, 10.0
-FOLD_ROWS = 20_000
-MAX_ID_LENGTH = 128
-_ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
+_NOT_SEEN = [Outcome.NOT_FOUND, Outcome.UNREAD]
+FOLD_ROWS = 2_000  # few: records that live long cost the collector
 
 
 def fetch_jobs(
-    job_ids: Iterable[Any],
+    job_ids: Iterable[Any] | Mapping[str, Iterable[Any]],
     *,
-    client: Client | None = None,
+    client: Client | Sequence[Client] | None = None,
     batch_size: int = MAX_LIST,
     workers: int = 64,
     store: JobStore | str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     strict: bool = False,
-    deadline: float | str | None = None,
+    deadline: float | str | timedelta | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Query jobs by ID: one row per distinct ID, in first-seen order.
 
     Parameters
     ----------
-    job_ids : iterable of str
-        IDs; repeated ones are asked once. What cannot be an ID is never sent and becomes an ``invalid_id`` row.
-    client : Client, optional
-        Whom to ask; default ``Client.from_env()``.
+    job_ids : iterable of str, mapping or table
+        IDs; repeated ones are asked once. What cannot be an ID is never sent and becomes an ``invalid_id`` row. A mapping of
+        bucket to IDs, or a table with the columns ``job_id`` and ``bucket`` (a saved frame), says where each is asked for.
+    client : Client or list of Client, optional
+        Sends the requests; default ``Client.from_env()``. Of several clients, each for a bucket of its own, the first is asked
+        for all IDs whose bucket is not known, the next for those that it does not know, and so on. A bucket that cannot be
+        asked does not end the call: its IDs, and those that are found nowhere else, are ``unread``.
     batch_size : int
         IDs a request, 1 to 10. A service that refuses lists is asked with halves, down to single IDs.
     workers : int
@@ -73,7 +76,7 @@ def fetch_jobs(
         None shows a bar when the call takes longer than a second; True and False force it.
     strict : bool
         Raise InvalidIdError at the first value that cannot be an ID.
-    deadline : float or str, optional
+    deadline : float, str or timedelta, optional
         Seconds for the whole call, or a text such as ``"90s"``; what is not read by then says so.
     columns : mapping, optional
         Further text columns: name to path below ``JobsDetail``, as in
@@ -82,14 +85,16 @@ def fetch_jobs(
     Returns
     -------
     pandas.DataFrame
-        The ``jobs`` frame, columns as in ``cosai_nb.COLUMNS``; times in UTC, durations in seconds.
+        The ``jobs`` frame, columns as in ``cosai_nb.COLUMNS``; times in UTC, durations in seconds. ``bucket`` says where a job
+        was found; for an ID without a job it is the only bucket that was asked, or missing where there were several.
 
     Raises
     ------
     SettingsError
         An argument cannot be right; it is named, and nothing was asked.
     DeniedError
-        401, 403 and other answers that make going on pointless; ``error.jobs`` holds what was read before.
+        401, 403 and other answers that make going on pointless, of several buckets from every one; ``error.jobs`` holds what
+        was read before.
     CredentialsError
         Where no client is given and the environment has no credentials.
     FileError
@@ -98,7 +103,8 @@ def fetch_jobs(
     Warns
     -----
     IncompleteWarning
-        Where the call ended early (Ctrl-C, deadline, service down); the rows not read are ``unread``.
+        Where the call ended early (Ctrl-C, deadline, service down, one of several buckets denied); it names the buckets, and
+        the rows not read are ``unread``.
 
     Examples
     --------
@@ -107,34 +113,112 @@ def fetch_jobs(
     ...     jobs = cn.fetch_jobs([*emulator.job_ids[:3], "no/id"], client=emulator.client())
     >>> jobs.outcome.tolist()
     ['success', 'success', 'success', 'invalid_id']
+
+    Two buckets:
+
+    >>> one, two = cn.Emulator(seed=7), cn.Emulator(seed=8, bucket="second-1250000000")
+    >>> with one, two:
+    ...     ids = [one.job_ids[0], two.job_ids[0], "a1"]
+    ...     jobs = cn.fetch_jobs(ids, client=[one.client(), two.client()])
+    >>> jobs.bucket.tolist()
+    ['emulated-1250000000', 'second-1250000000', nan]
     """
-    check(client=client, batch_size=batch_size, workers=workers, progress=progress)
+    check(batch_size=batch_size, workers=workers, progress=progress)
     check(strict=strict, deadline=deadline, columns=columns)
     extra = dict(columns or {})
-    admitted = admit(job_ids, strict=strict)
-    ids = [entry for entry in admitted if isinstance(entry, str)]
+    try:
+        clients = clients_of(client)
+    except errors.SettingsError:
+        if client is not None or hasattr(job_ids, "columns") or isinstance(job_ids, Mapping):
+            raise
+        clients = []  # told where there is something to ask
+    buckets = [one.bucket for one in clients]
+    wanted = wanted_of(job_ids, buckets, strict=strict)
     memory = as_store(store)
-    ended = memory.ended_ids(ids, [*extra]) if memory else set()
-    asked = [job_id for job_id in ids if job_id not in ended]
-    rows = Rows([*extra])
-    intake = Intake(len(ids), progress, memory, extra, initial=len(ended), keep=rows.add)
+    ended = {
+        bucket: memory.ended_ids(some.ids, [*extra], [bucket] if bucket else buckets or None)
+        if memory
+        else set()
+        for bucket, some in wanted.items()
+    }
+    total = sum(len(some.ids) for some in wanted.values())
+    initial = sum(map(len, ended.values()))
+    intake = Intake(total, progress, memory, extra, initial=initial, turns=max(len(clients), 1))
+    fields = Fields([*extra.values()])
+
+    def ask(one: Client | None, ids: list[str]) -> None:
+        one = one or Client.from_env()
+        plan = Lists(one.path, ids, one.pace, batch_size=batch_size, fields=fields)
+        intake.take_turn(one, plan, noted, deadline=deadline, workers=workers)
+
     with interrupts() as noted, intake.bar:
-        if asked:
-            client = client or Client.from_env()
-            fields = Fields([*extra.values()])
-            plan = Lists(client.path, asked, client.pace, batch_size=batch_size, fields=fields)
-            intake.run(client, plan, workers=workers, deadline=deadline)
-        rows.add_unread(asked, intake.end)
-        jobs = intake.assemble(admitted, rows)
+        jobs = _search(clients or [None], wanted, ended, intake, ask)
     unread = jobs.loc[jobs["outcome"] == Outcome.UNREAD, "error"]
-    why = intake.end or f"the first says: {next(iter(unread), '')}"
+    early = intake.ended_early()
+    if early and unread.empty and len(clients) > 1:
+        warnings.warn(f"{early}. Each ID was found in another bucket.", errors.CosaiWarning, stacklevel=2)
+    why = early or f"the first says: {next(iter(unread), '')}"
     gap = f"{len(unread):,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again."
     intake.tell(jobs, gap if len(unread) else "", interrupted=bool(noted.count))
     return jobs
 
 
+def _search(
+    clients: Sequence[Client | None],
+    wanted: Mapping[str | None, Wanted],
+    ended: Mapping[str | None, set[str]],
+    intake: Intake,
+    ask: Callable[[Client | None, list[str]], None],
+) -> pd.DataFrame:
+    """Ask one bucket after the other for its own IDs and for those that none before had; return one row an entry."""
+    nothing = Wanted([], np.empty(0, np.int64))
+    left, several = wanted.get(None, nothing), len(clients) > 1
+    frames: list[pd.DataFrame] = []
+    places: list[Any] = []
+    doubts: dict[str, list[str]] = {}  # why an ID could not be read in buckets that may have it
+    for client in clients:
+        bucket = client.bucket if client else None
+        own = wanted.get(bucket, nothing) if bucket else nothing
+        asked = [job_id for job_id in own.ids if job_id not in ended[bucket]]
+        asked += [job_id for job_id in left.ids if job_id not in ended[None]]
+        entries, at = [*own.entries, *left.entries], np.concatenate([own.places, left.places])
+        rows = Rows([*intake.columns], bucket=bucket)
+        intake.keep, intake.bucket = rows.add, bucket
+        if several:
+            intake.elsewhere = {*left.ids}
+        if asked:
+            ask(client, asked)
+        rows.add_unread(asked, intake.end)
+        jobs = intake.assemble(entries, rows, last=client is clients[-1])
+        is_open = np.zeros(len(jobs), bool)
+        if several:
+            is_open[len(own.entries) :] = jobs["outcome"].isin(_NOT_SEEN).to_numpy()[len(own.entries) :]
+            rest = jobs[is_open]
+            unread = rest.loc[rest["outcome"] == Outcome.UNREAD, ["job_id", "error"]]
+            for job_id, error in unread.itertuples(index=False):
+                doubts.setdefault(job_id, []).append(f"{place_of(client)}: {error}")
+            left = Wanted([entries[place] for place in np.flatnonzero(is_open)], at[is_open])
+        frames.append(jobs[~is_open] if is_open.any() else jobs)
+        places.append(at[~is_open])
+    if several and len(left.entries):
+        # each was asked for in every bucket: one in which it could not be read may have it
+        records = [
+            Record(job_id, "unread", error="; ".join(doubts[job_id]))
+            if job_id in doubts
+            else Record(job_id, "not_found", observed_ms)
+            for job_id, observed_ms in zip(rest["job_id"], rest["observed_at"].astype("int64"), strict=True)
+        ]
+        frames.append(frame_of(records, [*intake.columns]))
+        places.append(left.places)
+        intake.store_at_last(frames[-1])
+        intake.bar.update(len(records) - len(doubts))
+    order = np.argsort(np.concatenate(places), kind="stable")
+    jobs = stack(frames) if len(frames) > 1 else frames[0]
+    return jobs if (np.diff(order) == 1).all() else jobs.iloc[order].reset_index(drop=True)
+
+
 def describe_job(
-    job_id: str, *, client: Client | None = None, deadline: float | str | None = None
+    job_id: str, *, client: Client | None = None, deadline: float | str | timedelta | None = None
 ) -> dict[str, Any]:
     """Return the service's whole answer for one job, every node of it, as xmltodict reads it.
 
@@ -143,8 +227,8 @@ def describe_job(
     job_id : str
         One ID.
     client : Client, optional
-        Whom to ask; default ``Client.from_env()``.
-    deadline : float or str, optional
+        Sends the requests; default ``Client.from_env()``.
+    deadline : float, str or timedelta, optional
         Seconds for the whole call.
 
     Returns
@@ -158,7 +242,7 @@ def describe_job(
     InvalidIdError
         Where the ID is never sent.
     ServiceError, AnswerError
-        The service refuses or cannot be reached; its answer cannot be believed, or speaks of another job.
+        The service refuses or cannot be reached; its answer is invalid, or about another job.
 
     Warns
     -----
@@ -189,81 +273,8 @@ def describe_job(
     return tree
 
 
-def why_invalid(job_id: object) -> str | None:
-    """Return why an ID is never sent, or None where it is fine.
-
-    Examples
-    --------
-    >>> why_invalid("a8d121820f5e411ec926ef19d53ba9c6f")
-    >>> why_invalid("a/b")
-    "holds '/'; IDs are made of letters, digits, - and _"
-    >>> why_invalid(None)
-    'is NoneType, not a string'
-    """
-    if not isinstance(job_id, str):
-        return f"is {type(job_id).__name__}, not a string"
-    if not job_id:
-        return "is empty"
-    if len(job_id) > MAX_ID_LENGTH:
-        return f"has {len(job_id):,} characters; IDs have at most {MAX_ID_LENGTH}"
-    if _ALLOWED.fullmatch(job_id):
-        return None
-    culprit = next(char for char in job_id if not _ALLOWED.fullmatch(char))
-    return f"holds {culprit!a}; IDs are made of letters, digits, - and _"
-
-
-def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]:
-    """Return each distinct ID once, in first-seen order; what is never sent stands there as its finished record.
-
-    Parameters
-    ----------
-    job_ids : iterable
-        Strings, or an Arrow column of them; anything else becomes an ``invalid_id`` record under its repr.
-    strict : bool
-        Raise at the first ID that is never sent.
-
-    Raises
-    ------
-    SettingsError
-        Where ``job_ids`` is one string or no iterable.
-    InvalidIdError
-        With ``strict``; names the position.
-
-    Examples
-    --------
-    >>> admit(["a1", "a1", "..", None])[0]
-    'a1'
-    >>> [record.error for record in admit(["a1", "a1", "..", None])[1:]]
-    ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
-    """
-    if hasattr(job_ids, "columns"):
-        raise errors.SettingsError(
-            "job_ids is a table: pass the column that holds the IDs, such as jobs['job_id']."
-        )
-    job_ids = ids_of(job_ids)
-    if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
-        raise errors.SettingsError(
-            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
-        )
-    admitted: dict[tuple[bool, str], str | Record] = {}
-    for position, job_id in enumerate(job_ids):
-        is_text = isinstance(job_id, str)
-        # str(x) of an Enum member or another subclass may differ from the text that was checked
-        name = str.__str__(job_id) if is_text else repr(job_id)
-        if (is_text, name) in admitted:
-            continue
-        reason = why_invalid(name if is_text else job_id)
-        if reason and strict:
-            raise errors.InvalidIdError(
-                f"The job ID at position {position} ({name[:60]!a}) {reason}. Correct it, or leave strict=False to get a "
-                "row that says so."
-            )
-        admitted[is_text, name] = Record(name, "invalid_id", error=reason) if reason else name
-    return list(admitted.values())
-
-
 class Rows:
-    """The records of a call, found by ID: folded into tables of texts, for a million tuples would take a gigabyte.
+    """The records of a call, found by ID: folded into tables of texts, because a million tuples would take a gigabyte.
 
     Parameters
     ----------
@@ -271,6 +282,8 @@ class Rows:
         Names of the extra columns.
     records : iterable of Record
         Records to begin with.
+    bucket : str, optional
+        Where all are asked for.
 
     Attributes
     ----------
@@ -280,38 +293,39 @@ class Rows:
         IDs that the service does not know.
     """
 
-    def __init__(self, columns: Sequence[str] = (), records: Iterable[Record] = ()) -> None:
+    def __init__(
+        self, columns: Sequence[str] = (), records: Iterable[Record] = (), bucket: str | None = None
+    ) -> None:
         self.row_of: dict[str, int] = {}
         self.absent: set[str] = set()
-        self._columns = columns
+        self._columns, self._bucket = columns, bucket
         self._first = 0  # number of the first recent record
         self._recent: list[Record] = []
-        self._folded = [texts_of([], columns)]
+        self._folded = [texts_of([], columns, bucket)]
         self.add(records)
 
     def add(self, records: Iterable[Record]) -> None:
         """Take records; a later one of the same ID replaces the earlier."""
-        for record in records:
-            self.row_of[record.job_id] = self.append(record)
-            if record.fate == "not_found":
-                self.absent.add(record.job_id)
-            else:
-                self.absent.discard(record.job_id)
+        records = list(records)
+        fates = {record.job_id: record.fate for record in records}
+        self.row_of.update(zip([record.job_id for record in records], count(self.append(*records))))
+        self.absent.difference_update(fates)
+        self.absent.update(job_id for job_id, fate in fates.items() if fate == "not_found")
 
     def add_unread(self, ids: Iterable[str], why: object) -> None:
         """Say of each ID that has no record why."""
         unread = (job_id for job_id in ids if job_id not in self.row_of)
         self.add(Record(job_id, "unread", error=f"not read: {why}") for job_id in unread)
 
-    def append(self, record: Record) -> int:
-        """Take a record that no ID leads to, and return its number."""
+    def append(self, *records: Record) -> int:
+        """Take records that no ID leads to, and return the number of the first."""
         if len(self._recent) >= FOLD_ROWS:
             self._fold()
-        self._recent.append(record)
-        return self._first + len(self._recent) - 1
+        self._recent += records
+        return self._first + len(self._recent) - len(records)
 
     def _fold(self) -> None:
-        texts = texts_of(self._recent, self._columns)
+        texts = texts_of(self._recent, self._columns, self._bucket)
         # in one step: an interrupt in between would make all later numbers wrong
         self._folded, self._first, self._recent = [*self._folded, texts], self._first + len(texts), []
 
@@ -324,6 +338,10 @@ class Rows:
             taken[name] = texts[name].combine_chunks().take(order)
             texts = texts.drop_columns([name])
         return frame_from(pa.table(taken))
+
+
+def _is_refusal(end: object) -> TypeGuard[errors.CosaiError]:
+    return isinstance(end, errors.CosaiError) and not isinstance(end, errors.UnavailableError)
 
 
 @dataclass
@@ -346,9 +364,17 @@ class Intake:
         Takes the records of each moment.
     worth_storing : callable
         Which records are stored; all, unless it is set.
+    bucket : str or None
+        Where the records come from.
 
     Attributes
     ----------
+    turns : int
+        How many buckets are asked.
+    elsewhere : set of str
+        IDs that may be in another bucket, too: that this one does not know them is not the end.
+    ends : dict
+        Of each bucket that was asked in its turn: why that ended early, None where it did not.
     repairs : Counter
         Sentence about a repaired defect of answers, to how many answers had it.
     failure : CosaiError or None
@@ -367,8 +393,13 @@ class Intake:
     repairs: Counter[str] = field(default_factory=Counter)
     failure: errors.CosaiError | None = None
     end: errors.CosaiError | str | None = None
+    bucket: str | None = None
+    turns: int = 1
+    elsewhere: set[str] = field(default_factory=set)
+    ends: dict[Client, errors.CosaiError | str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._spent = 0.0
         self._waiting: list[Record] = []
         self._waiting_since = 0.0
         delay = 0 if self.progress else BAR_DELAY_S
@@ -385,19 +416,62 @@ class Intake:
             self.keep(records)
             plan.finished = []
             self._store(records, last=last)
-            self.bar.update(len(records))
+            self.bar.update(sum(map(self._is_final, records)) if self.elsewhere else len(records))
 
         end = self.end = client.run(plan, on_tick=take, **settings)
         self.repairs += plan.repairs
-        self.failure = (
-            end
-            if isinstance(end, errors.CosaiError) and not isinstance(end, errors.UnavailableError)
-            else None
-        )
+        self.failure = end if _is_refusal(end) else None
         try:
             take(last=True)  # an interrupt may have come in the middle of it
         except errors.FileError as failure:
             self.failure = self.failure or failure
+
+    def take_turn(
+        self,
+        client: Client,
+        plan: Lists | Windows,
+        noted: Interrupts,
+        *,
+        deadline: float | str | timedelta | None,
+        **settings: Any,
+    ) -> None:
+        """Ask one bucket, perhaps of several: after an error the next is asked, after Ctrl-C or with a broken store none is."""
+        if self.ends and noted.count:
+            self.end = INTERRUPTED
+        if self.end == INTERRUPTED or self.failure is not None:
+            return
+        began = client.clock.monotonic()
+        left = None if deadline is None else max(duration(deadline, "deadline") - self._spent, 0.0)
+        self.run(client, plan, deadline=left, **settings)
+        self._spent += client.clock.monotonic() - began
+        self.note_end(client)
+
+    def note_end(self, client: Client) -> None:
+        """Note how asking one bucket ended; only what every bucket refuses is a failure of the call."""
+        self.ends[client] = self.failure or self.end
+        if not isinstance(self.failure, errors.FileError):
+            self.failure = None
+            refusals = [end for end in self.ends.values() if _is_refusal(end)]
+            if len(refusals) == len(self.ends) == self.turns:
+                self.failure = refusals[0]
+
+    def ended_early(self) -> str:
+        """Return why the buckets that were not asked to the end were not; of several it names them."""
+        early = {place_of(client): end for client, end in self.ends.items() if end is not None}
+        if self.turns > 1:
+            return "; ".join(f"{place}: {end}" for place, end in early.items())
+        return str(next(iter(early.values()), ""))
+
+    def store_at_last(self, jobs: pd.DataFrame) -> None:
+        """Store what only the whole call told."""
+        if self.store is not None and not isinstance(self.failure, errors.FileError):
+            try:
+                self.store.add(jobs)
+            except errors.FileError as failure:
+                self.failure = failure
+
+    def _is_final(self, record: Record) -> bool:
+        return record.fate == "job" or record.job_id not in self.elsewhere
 
     def _store(self, records: list[Record], *, last: bool) -> None:
         """Store what waits, once it is enough or has waited for long: a kill loses no more than that."""
@@ -406,17 +480,20 @@ class Intake:
         now = time.monotonic()
         self._waiting_since = self._waiting_since if self._waiting else now
         self._waiting += [
-            record for record in records if record.fate in {"job", "not_found"} and self.worth_storing(record)
+            record
+            for record in records
+            if record.fate in {"job", "not_found"} and self.worth_storing(record) and self._is_final(record)
         ]
         due = last or len(self._waiting) >= FLUSH_ROWS or now - self._waiting_since >= FLUSH_S
         if due and self._waiting:
-            self.store.add(frame_of(self._waiting, [*self.columns]))
+            self.store.add(frame_of(self._waiting, [*self.columns], self.bucket))
             self._waiting = []
 
-    def assemble(self, admitted: Sequence[str | Record], rows: Rows) -> pd.DataFrame:
+    def assemble(self, admitted: Sequence[str | Record], rows: Rows, *, last: bool = True) -> pd.DataFrame:
         """Return one row an entry, in the order of the entries: as it was told, else from the store.
 
-        An ID that the service no longer knows keeps its latest record, where the store has one.
+        An ID that the service no longer knows keeps its latest record, where the store has one of this bucket; one without a
+        bucket counts only in the ``last`` bucket that is asked for the ID.
         """
         unsaid = {
             entry: place
@@ -427,7 +504,12 @@ class Intake:
         if self.store is not None and unsaid:
             try:
                 stored = self.store.jobs(unsaid)
-                stored = stored[(stored["outcome"] != Outcome.NOT_FOUND).to_numpy()]
+                shared = stored["job_id"].isin(self.elsewhere)
+                lost = shared & stored["job_id"].isin(rows.absent)
+                of, here = stored["bucket"], stored["bucket"] == self.bucket
+                theirs = here | (of.isna() & (last | ~lost)) | (shared & ~lost) | (self.bucket is None)
+                stored = stored[((stored["outcome"] != Outcome.NOT_FOUND) & theirs).to_numpy()]
+                stored = stored.drop_duplicates("job_id")
             except errors.FileError as error:
                 self.failure, why = self.failure or error, str(error)
         known = {*stored["job_id"]}

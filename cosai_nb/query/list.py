@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import warnings
 from bisect import bisect_left
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from cosai_nb.arguments import check, moment, nearest, wire_seconds
-from cosai_nb.errors import CosaiError, FileError, FrameError, SettingsError
+from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, SettingsError
+from cosai_nb.query.asked import clients_of, place_of
 from cosai_nb.query.fetch import Intake
 from cosai_nb.schema import COLUMNS, ENDED, State
 from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
 from cosai_nb.service.parsing import PLACE, Fields, parse_queues
-from cosai_nb.table import frame
-from cosai_nb.table.store import as_store, listed_windows, mark_listed
+from cosai_nb.table import dtypes, frame
+from cosai_nb.table.store import as_store, listed_windows, mark_listed, stack
 from cosai_nb.table.times import parse_times
 
 if TYPE_CHECKING:
@@ -25,17 +28,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import date, timedelta
 
+    from cosai_nb.schema import Record
     from cosai_nb.table.store import JobStore
 
 _QUEUE_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "queue_id": ("QueueId", frame.text_array),
-    "name": ("Name", frame.text_array),
-    "state": ("State", frame.category_array),
-    "max_size": ("MaxSize", frame.integer_array),
-    "max_concurrent": ("MaxConcurrent", frame.integer_array),
-    "category": ("Category", frame.category_array),
-    "create_time": ("CreateTime", lambda texts: frame.time_array(parse_times(texts).values)),
-    "update_time": ("UpdateTime", lambda texts: frame.time_array(parse_times(texts).values)),
+    "queue_id": ("QueueId", dtypes.text_array),
+    "name": ("Name", dtypes.text_array),
+    "state": ("State", dtypes.category_array),
+    "max_size": ("MaxSize", dtypes.integer_array),
+    "max_concurrent": ("MaxConcurrent", dtypes.integer_array),
+    "category": ("Category", dtypes.category_array),
+    "create_time": ("CreateTime", lambda texts: dtypes.time_array(parse_times(texts).values)),
+    "update_time": ("UpdateTime", lambda texts: dtypes.time_array(parse_times(texts).values)),
+    "bucket": ("bucket", dtypes.category_array),
 }
 _QUEUE_PAGE = 100
 _MAX_QUEUE_PAGES = 1_000
@@ -43,7 +48,7 @@ _QUEUE_ID = re.compile(r"p[0-9a-f]+")
 _WHOLE_QUEUE_ID = re.compile(r"p[0-9a-f]{32}")
 _SHOWN_GAPS = 3
 _BLOCK_S = 3600
-_SETTLED_AFTER_S = (
+SETTLED_AFTER_S = (
     60  # how long after its end a window may still gain jobs: a list is rarely up to date to the second
 )
 _STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
@@ -56,11 +61,11 @@ def list_jobs(
     start: str | date | timedelta = "7d",
     end: str | date | timedelta | None = None,
     states: Collection[str] | None = None,
-    client: Client | None = None,
+    client: Client | Sequence[Client] | None = None,
     store: JobStore | str | os.PathLike[str] | None = None,
     workers: int = 64,
     progress: bool | None = None,
-    deadline: float | str | None = None,
+    deadline: float | str | timedelta | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """List the jobs that were created in a window, without knowing their IDs.
@@ -78,8 +83,10 @@ def list_jobs(
         ``"2026-11-01T00:00:00Z"``. A datetime needs a tzinfo.
     states : collection of str, optional
         Only jobs in these of the six states; default all.
-    client : Client, optional
-        Whom to ask; default ``Client.from_env()``.
+    client : Client or list of Client, optional
+        Sends the requests; default ``Client.from_env()``. Of several, each for a bucket of its own, the jobs stand in one
+        frame, told apart by ``bucket``: one ID in two buckets is two jobs. A queue may be in any of them. A bucket that cannot be
+        asked does not end the call.
     store : JobStore or path, optional
         Where to remember jobs. Hours that lie in the past and whose jobs have all ended are not listed again, as long as
         the store has all of them; jobs that it has seen and the service has forgotten stay in the frame.
@@ -87,7 +94,7 @@ def list_jobs(
         Requests in flight, at most.
     progress : bool, optional
         None shows a bar when the call takes longer than a second; True and False force it.
-    deadline : float or str, optional
+    deadline : float, str or timedelta, optional
         Seconds for the whole call.
     columns : mapping, optional
         Further text columns: name to path below ``JobsDetail``.
@@ -103,12 +110,13 @@ def list_jobs(
     SettingsError
         An argument cannot be right; it is named, and nothing was asked.
     ServiceError, AnswerError, FileError
-        Where the listing ended early; ``error.jobs`` holds what was listed.
+        Where the listing ended early, of several buckets all; ``error.jobs`` holds what was listed.
 
     Warns
     -----
     IncompleteWarning
-        After Ctrl-C or at the deadline; it names the stretches of time that were not listed.
+        After Ctrl-C or at the deadline, or where one of several buckets could not be asked; it names the bucket and the
+        stretches of time that were not listed.
 
     Notes
     -----
@@ -123,70 +131,121 @@ def list_jobs(
     >>> jobs.job_id.is_unique, jobs.creation_time.is_monotonic_increasing, jobs.queue_name.unique().tolist()
     (True, True, ['queue-ai-process-1', 'queue-ai-process-2'])
     """
-    check(tag=tag, queue_id=queue_id, states=states, client=client, workers=workers, progress=progress)
+    check(tag=tag, queue_id=queue_id, states=states, workers=workers, progress=progress)
     check(deadline=deadline, columns=columns)
     extra = dict(columns or {})
-    client = client or Client.from_env()
+    clients = clients_of(client)
     # what cannot be right is told before anything is asked
     given = {"start": start} if end is None else {"start": start, "end": end}
     today, later = (
-        [moment(value, name, now=client.clock.time() + day) for name, value in given.items()]
+        [moment(value, name, now=clients[0].clock.time() + day) for name, value in given.items()]
         for day in (0, 86_400)
     )
     needs_now = end is None or today != later
-    if not client.family.listed:
-        raise SettingsError(f"The service lists no jobs of {client.family.path}; query them by ID.")
-    tags = [client.family.known_tag(text) for text in _texts(tag) or client.family.tags]
+    tags = {one: _tags(one, _texts(tag)) for one in clients}
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
-    intake = Intake(None, progress, kept, extra)
+    intake = Intake(None, progress, kept, extra, turns=len(clients))
+    frames: list[pd.DataFrame] = []
+    missing: list[tuple[Client, Scope, Window]] = []
     with interrupts() as noted, intake.bar:
-        names, now = _queue_names(client, _texts(queue_id), deadline, needs_now=needs_now)
-        until = int(now) + 1 if end is None else moment(end, "end", now=now)
-        window = Window(moment(start, "start", now=now), until)
-        if window.end <= window.start:
-            raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
-        scopes = [Scope(*pair) for pair in product(_chosen(_texts(queue_id), names), tags)]
-        memory = _Memory(kept, client, scopes, window, extra) if kept else None
-        to_read = [(of, gap) for of in scopes for gap in gaps(window, memory.known(of) if memory else [])]
-        plan = Windows(client.path, to_read, states=wanted, fields=Fields([*extra.values()]))
-        if to_read:
-            if memory:
-                intake.worth_storing = lambda record: record.job_id not in memory.ended
-            intake.run(client, plan, workers=workers, deadline=deadline)
-        jobs = _jobs_of(memory, plan, intake, whole=not wanted)
-        if wanted:
-            jobs = frame.conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
-        jobs = name_queues(jobs, names)
+        ask = partial(intake.take_turn, noted=noted, deadline=deadline, workers=workers)
+        known = _queues_of(clients, _texts(queue_id), deadline, intake, needs_now=needs_now)
+        chosen = _chosen(_texts(queue_id), known, all_known=not intake.ends)
+        for one, (names, now) in known.items():
+            until = int(now) + 1 if end is None else moment(end, "end", now=now)
+            window = Window(moment(start, "start", now=now), until)
+            if window.end <= window.start:
+                raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
+            scopes = [Scope(*pair) for pair in product(chosen[one], tags[one])]
+            jobs, gone = _list_bucket(one, scopes, window, intake, ask, wanted)
+            frames.append(jobs)
+            missing += [(one, scope, gap) for scope, gap in gone]
+            if kept:
+                kept.name_queues(names)
+        jobs = _together(frames, wanted)
+        jobs = name_queues(
+            jobs, {queue: name for names, _ in known.values() for queue, name in names.items()}
+        )
+    gap, note = _told(len(jobs), missing, clients, known, intake)
+    intake.tell(jobs, gap, note, interrupted=bool(noted.count))
+    return jobs
+
+
+def _list_bucket(
+    client: Client,
+    scopes: list[Scope],
+    window: Window,
+    intake: Intake,
+    ask: Callable[[Client, Windows], None],
+    states: frozenset[State],
+) -> tuple[pd.DataFrame, list[tuple[Scope, Window]]]:
+    """Return the jobs of one bucket, and what of the window was not listed."""
+    kept, extra = intake.store, [*intake.columns]
+    memory = _Memory(kept, client, scopes, window, extra) if kept else None
+    to_read = [(of, gap) for of in scopes for gap in gaps(window, memory.known(of) if memory else [])]
+    plan = Windows(client.path, to_read, states=states, fields=Fields([*intake.columns.values()]))
+    intake.bucket = client.bucket
+    if to_read:
+        if memory:
+            intake.worth_storing = memory.is_new
+        ask(client, plan)
     missing = [
         (of, gap)
         for of, part in to_read
         for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
     ]
-    note = f"{len(jobs):,} jobs were listed before."
-    if missing:
-        stretches = ", ".join(
-            f"{wire_time(gap.start)} to {wire_time(gap.end)} ({of.tag} in {of.queue_id})"
-            for of, gap in missing[:_SHOWN_GAPS]
-        )
-        more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""
-        note = f"{len(jobs):,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
-        if isinstance(intake.end, CosaiError):
-            intake.failure = intake.failure or intake.end
-    how = "was interrupted" if intake.end == INTERRUPTED else f"ended early ({intake.end})"
-    gap = f"The listing {how}: {note} List again." if missing else ""
-    intake.tell(jobs, gap, note, interrupted=bool(noted.count))
+    return _jobs_of(memory, plan, intake, whole=not states), missing
+
+
+def _together(frames: list[pd.DataFrame], states: frozenset[State]) -> pd.DataFrame:
+    """Return the jobs of all buckets in order, those in these states."""
+    jobs = frames[0]
+    if len(frames) > 1:
+        jobs = stack(frames).sort_values(["creation_time", "job_id"], kind="stable", ignore_index=True)
+    if states:
+        jobs = frame.conform(jobs[jobs["state"].isin(states)].reset_index(drop=True))
     return jobs
 
 
-def list_queues(*, client: Client | None = None, deadline: float | str | None = None) -> pd.DataFrame:
+def _told(
+    jobs: int,
+    missing: list[tuple[Client, Scope, Window]],
+    clients: list[Client],
+    known: Collection[Client],
+    intake: Intake,
+) -> tuple[str, str]:
+    """Return what is missing of a listing, and how much was listed; an error that ended all of it is one of the call."""
+    note = f"{jobs:,} jobs were listed before."
+    if missing:
+        of_bucket = " of {}".format if len(clients) > 1 else lambda _: ""
+        stretches = ", ".join(
+            f"{wire_time(gap.start)} to {wire_time(gap.end)} ({of.tag} in {of.queue_id}{of_bucket(one.bucket)})"
+            for one, of, gap in missing[:_SHOWN_GAPS]
+        )
+        more = f" and {len(missing) - _SHOWN_GAPS} more" if len(missing) > _SHOWN_GAPS else ""
+        note = f"{jobs:,} jobs were listed; what was created from {stretches}{more} is not wholly among them."
+        failures = [each for each in intake.ends.values() if isinstance(each, CosaiError)]
+        if len(failures) == len(clients):
+            intake.failure = intake.failure or failures[0]
+    elif len(known) < len(clients):
+        note = f"{jobs:,} jobs were listed, none of them of a bucket that could not be asked."
+    else:
+        return "", note
+    how = "was interrupted" if intake.end == INTERRUPTED else f"ended early ({intake.ended_early()})"
+    return f"The listing {how}: {note} List again.", note
+
+
+def list_queues(
+    *, client: Client | Sequence[Client] | None = None, deadline: float | str | timedelta | None = None
+) -> pd.DataFrame:
     """List the queues of the bucket, those of the client's family.
 
     Parameters
     ----------
-    client : Client, optional
-        Whom to ask; default ``Client.from_env()``.
-    deadline : float or str, optional
+    client : Client or list of Client, optional
+        Sends the requests; default ``Client.from_env()``. Of several the queues stand below each other.
+    deadline : float, str or timedelta, optional
         Seconds for each of its requests.
 
     Returns
@@ -194,12 +253,17 @@ def list_queues(*, client: Client | None = None, deadline: float | str | None = 
     pandas.DataFrame
         One row a queue: queue_id, name, state (``Active`` or ``Paused``), max_size (Int64, jobs that may wait),
         max_concurrent (Int64, jobs that may run at once: the servers of utilisation), category, create_time and
-        update_time (datetime64[ms, UTC]).
+        update_time (datetime64[ms, UTC]), bucket (category).
 
     Raises
     ------
     ServiceError, AnswerError
-        The service refuses or cannot be reached; its answer cannot be valid.
+        The service refuses or cannot be reached; its answer is invalid. Of several buckets, none could be asked.
+
+    Warns
+    -----
+    IncompleteWarning
+        One of several buckets could not be asked; it is named.
 
     Examples
     --------
@@ -209,11 +273,25 @@ def list_queues(*, client: Client | None = None, deadline: float | str | None = 
     >>> queues.max_concurrent.tolist()
     [10, 6, 2]
     """
-    check(client=client, deadline=deadline)
-    queues, _ = _read_queues(client or Client.from_env(), deadline)
+    check(deadline=deadline)
+    clients = clients_of(client)
+    queues: list[dict[str, str | None]] = []
+    dead: dict[Client, CosaiError] = {}
+    for one in clients:
+        try:
+            queues += [{**queue, "bucket": one.bucket} for queue in _read_queues(one, deadline)[0].values()]
+        except CosaiError as error:
+            dead[one] = error
+    if len(dead) == len(clients):
+        raise dead[clients[0]]
+    if dead:
+        why = "; ".join(f"{place_of(one)}: {error}" for one, error in dead.items())
+        warnings.warn(
+            f"Queues of some buckets were not listed ({why}). List again.", IncompleteWarning, stacklevel=2
+        )
     return pd.DataFrame(
         {
-            name: made(frame.arrow_text([queue[node] for queue in queues.values()]))
+            name: made(dtypes.arrow_text([queue[node] for queue in queues]))
             for name, (node, made) in _QUEUE_COLUMNS.items()
         }
     )
@@ -255,14 +333,14 @@ def name_queues(jobs: pd.DataFrame, queues: pd.DataFrame | Mapping[str, str | No
     if "queue_id" not in jobs.columns:
         raise FrameError("jobs has no column 'queue_id', so its queues cannot be named.")
     known = {queue: name for queue, name in queues.items() if isinstance(name, str)}
-    names = frame.category_array(
-        frame.arrow_text([known.get(queue) for queue in frame.text_of(jobs["queue_id"]).to_pylist()])
+    names = dtypes.category_array(
+        dtypes.arrow_text([known.get(queue) for queue in dtypes.text_of(jobs["queue_id"]).to_pylist()])
     )
     return jobs.assign(queue_name=names)
 
 
 def _read_queues(
-    client: Client, deadline: float | str | None
+    client: Client, deadline: float | str | timedelta | None
 ) -> tuple[dict[str | None, dict[str, str | None]], int]:
     """Return queues by ID, as sent, and when that was true, in milliseconds since the epoch."""
     queues: dict[str | None, dict[str, str | None]] = {}
@@ -279,8 +357,32 @@ def _read_queues(
     return queues, observed_ms
 
 
+def _queues_of(
+    clients: list[Client],
+    asked: list[str],
+    deadline: float | str | timedelta | None,
+    intake: Intake,
+    *,
+    needs_now: bool,
+) -> dict[Client, tuple[dict[str, str | None], float]]:
+    """Return the names of queues by bucket, and the time there, of those that can be asked."""
+    known = {}
+    for one in clients:
+        try:
+            # of several the lists of queues tell which has a queue
+            known[one] = _queue_names(one, asked, deadline, needs_now=needs_now or len(clients) > 1)
+        except CosaiError as error:
+            if len(clients) == 1:
+                raise
+            intake.ends[one] = error
+    for end in intake.ends.values():
+        if not known and isinstance(end, CosaiError):
+            raise end
+    return known
+
+
 def _queue_names(
-    client: Client, asked: list[str], deadline: float | str | None, *, needs_now: bool
+    client: Client, asked: list[str], deadline: float | str | timedelta | None, *, needs_now: bool
 ) -> tuple[dict[str, str | None], float]:
     """Return the names of queues by ID as far as they are known, and the service's time in seconds since the epoch."""
     needed = not asked or not all(map(_QUEUE_ID.fullmatch, asked))
@@ -301,20 +403,44 @@ def _queue_names(
     return client.queue_names, now
 
 
-def _chosen(asked: list[str], names: Mapping[str, str | None]) -> list[str]:
-    """Return the IDs of the queues that were asked for by ID or name; SettingsError names the nearest where there is none."""
-    chosen: dict[str, None] = {} if asked else dict.fromkeys(names)
+def _chosen(
+    asked: list[str], known: Mapping[Client, tuple[Mapping[str, str | None], float]], *, all_known: bool
+) -> dict[Client, list[str]]:
+    """Return the IDs of the queues, by bucket, that were asked for by ID or name.
+
+    SettingsError names the nearest where there is none, unless it may be in a bucket that could not be asked.
+    """
+    chosen = {one: {} if asked else dict.fromkeys(names) for one, (names, _) in known.items()}
     for text in asked:
-        found = [queue_id for queue_id, name in names.items() if text in (queue_id, name)] or [
-            queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()
-        ]
-        if not found and not _QUEUE_ID.fullmatch(text):
-            known = [name for name in names.values() if name]
-            near = nearest(text, known)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}."
-            raise SettingsError(f"queue_id={text!r} is no queue of this bucket: {hint}")
-        chosen |= dict.fromkeys(found or [text])
-    return [*chosen]
+        found = {one: _named(text, names) for one, (names, _) in known.items()}
+        if not any(found.values()):
+            if not _QUEUE_ID.fullmatch(text):
+                if not all_known:
+                    continue
+                there = [name for names, _ in known.values() for name in names.values() if name]
+                near = nearest(text, there)
+                hint = f"did you mean {near}?" if near else f"there are {', '.join(there) or 'none'}."
+                buckets = "this bucket" if len(known) == 1 else "these buckets"
+                raise SettingsError(f"queue_id={text!r} is no queue of {buckets}: {hint}")
+            found = {one: [text] for one in known}
+        if any(known[one][0].get(queue) for one, ids in found.items() for queue in ids):
+            # a bucket that lists no queue of this ID has it without a name
+            found = {one: [queue for queue in ids if known[one][0].get(queue)] for one, ids in found.items()}
+        for one, ids in found.items():
+            chosen[one] |= dict.fromkeys(ids)
+    return {one: [*ids] for one, ids in chosen.items()}
+
+
+def _named(text: str, names: Mapping[str, str | None]) -> list[str]:
+    return [queue_id for queue_id, name in names.items() if text in (queue_id, name)] or [
+        queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()
+    ]
+
+
+def _tags(client: Client, asked: list[str]) -> list[str]:
+    if not client.family.listed:
+        raise SettingsError(f"The service lists no jobs of {client.family.path}; query them by ID.")
+    return [client.family.known_tag(text) for text in asked or client.family.tags]
 
 
 def _texts(said: str | Sequence[str] | None) -> list[str]:
@@ -346,16 +472,20 @@ class _Memory:
     def __init__(
         self, store: JobStore, client: Client, scopes: list[Scope], window: Window, columns: Collection[str]
     ) -> None:
-        self._store, self._scopes, self._window = store, scopes, window
+        self._store, self._scopes, self._window, self._bucket = store, scopes, window, client.bucket
         self._name = f"{client.bucket} {client.path} {{0.queue_id}} {{0.tag}}".format
         self._listed = listed_windows(store.folder, [*map(self._name, scopes)])
         # a remembered window is an hour at most, so these are all its jobs
-        seen = store.created_between(window.start - _BLOCK_S, window.end + _BLOCK_S)
+        seen = self._mine(store.created_between(window.start - _BLOCK_S, window.end + _BLOCK_S))
         self.ended = {*seen.loc[seen["outcome"].isin(ENDED), "job_id"]}
         if columns:
-            self.ended = store.ended_ids(self.ended, columns)
+            self.ended = store.ended_ids(self.ended, columns, [client.bucket])
         seen = seen[seen["creation_time"].notna()]
         self._seen = seen.assign(created=seen["creation_time"].dt.as_unit("ms").astype("int64") // 1000)
+
+    def is_new(self, record: Record) -> bool:
+        """Return whether the store does not hold the end of this job yet."""
+        return record.job_id not in self.ended
 
     def known(self, scope: Scope) -> list[tuple[int, int]]:
         """Return windows that need not be listed: all had ended there, and the store still has every one of them."""
@@ -378,7 +508,7 @@ class _Memory:
                 for at, values in zip(created, jobs, strict=True)
                 if values[_STATE] not in ENDED_STATES or (values[_QUEUE], values[_TAG]) != scope
             ]
-            past = min(since_ms for of, _, since_ms in plan.read if of == scope) // 1000 - _SETTLED_AFTER_S
+            past = min(since_ms for of, _, since_ms in plan.read if of == scope) // 1000 - SETTLED_AFTER_S
             hours = settled([read for of, read, _ in plan.read if of == scope], open_since, past=past)
             if hours:
                 held = zip(hours, counts(hours, created), strict=True)
@@ -390,7 +520,11 @@ class _Memory:
         for scope in self._scopes:
             here = self._of(scope)
             ids.update(here.loc[here["created"].between(*self._window, inclusive="left"), "job_id"])
-        return self._store.jobs(ids)
+        return self._mine(self._store.jobs(ids))
+
+    def _mine(self, jobs: pd.DataFrame) -> pd.DataFrame:
+        """Return the jobs of this bucket, and those that version 0.1.0 stored without one."""
+        return jobs[((jobs["bucket"] == self._bucket) | jobs["bucket"].isna()).to_numpy()]
 
     def _of(self, scope: Scope) -> pd.DataFrame:
         return self._seen[(self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)]
@@ -403,10 +537,10 @@ def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bo
         try:
             if whole:
                 memory.remember(plan)
-            return memory.jobs(listed).reindex(columns=[*COLUMNS, *intake.columns])
+            return memory.jobs(listed).reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True)
         except FileError as failure:
             intake.failure = intake.failure or failure
-    jobs = frame.frame_of([*listed.values()], [*intake.columns])
+    jobs = frame.frame_of([*listed.values()], [*intake.columns], intake.bucket)
     return jobs.sort_values(["creation_time", "job_id"], ignore_index=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import math
 import sys
@@ -9,17 +10,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosai_nb.arguments import check, duration, wire_seconds
-from cosai_nb.errors import FileError
-from cosai_nb.query.fetch import Intake, Rows, admit
+from cosai_nb.errors import FileError, SettingsError
+from cosai_nb.query.asked import admit
+from cosai_nb.query.fetch import Intake, Rows
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.parsing import PLACE, Fields
 from cosai_nb.service.scheduler import Lists, Scheduler
+from cosai_nb.stats.queues import eta
+from cosai_nb.table.frame import frame_of
 from cosai_nb.table.store import as_store
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
+    from datetime import timedelta
 
     import pandas as pd
 
@@ -38,36 +43,38 @@ def watch_jobs(
     *,
     client: Client | None = None,
     store: JobStore | str | os.PathLike[str] | None = None,
-    every: float | str = 10.0,
-    deadline: float | str | None = None,
+    every: float | str | timedelta = 10.0,
+    deadline: float | str | timedelta | None = None,
     workers: int = 64,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Ask for jobs again and again until all have ended; interrupt it at any time and keep what it has.
+    """Query jobs again and again until all have ended; an interrupt at any time keeps what was read.
 
     Parameters
     ----------
     job_ids : iterable of str
         IDs, as for :func:`fetch_jobs`. An ID that the service does not know is not waited for.
     client : Client, optional
-        Whom to ask; default ``Client.from_env()``. Its clock paces the watch.
+        Sends the requests; default ``Client.from_env()``. Its clock paces the watch.
     store : JobStore or path, optional
-        Where to remember jobs: those that it has seen ended are not asked, and each change is stored.
-    every : float or str
+        Where to remember jobs: ended jobs in it are not queried, and each change is stored.
+    every : float, str or timedelta
         Seconds between two rounds while jobs change. A round without a change makes the next pause 1.5 times longer, up to
-        6 times ``every``; a change sets it back. Only jobs that have not ended are asked.
-    deadline : float or str, optional
+        6 times ``every``; a change sets it back. Only unfinished jobs are queried.
+    deadline : float, str or timedelta, optional
         Seconds after which to return in any case, or a text such as ``"2h"``.
     workers : int
         Requests in flight, at most.
     progress : bool, optional
         False shows nothing; else a widget in Jupyter and one line on stderr elsewhere: counts by outcome, the time left,
-        the jobs that have waited longest.
+        the jobs that have waited longest, when those that wait are expected to start (80 % interval) or why that is not known.
 
     Returns
     -------
     pandas.DataFrame
-        The ``jobs`` frame, one row a distinct ID, in first-seen order.
+        The ``jobs`` frame, one row a distinct ID, in first-seen order. Where jobs still wait, ``attrs["expected_starts"]`` says
+        when they are expected to start, as the warning does; :func:`cosai_nb.eta` tells it of each. The watch knows the jobs
+        that it watches and no others of their queues.
 
     Raises
     ------
@@ -91,9 +98,12 @@ def watch_jobs(
     admitted = admit(job_ids)
     ids = [entry for entry in admitted if isinstance(entry, str)]
     memory = as_store(store)
-    ended = memory.ended_ids(ids) if memory else set()
+    with contextlib.suppress(SettingsError):  # told where there is something to ask
+        client = client or Client.from_env()
+    bucket = client.bucket if client else None
+    ended = memory.ended_ids(ids, buckets=[bucket] if bucket else None) if memory else set()
     open_ids = [job_id for job_id in ids if job_id not in ended]
-    intake = Intake(len(open_ids), False if progress is False else None, memory)
+    intake = Intake(len(open_ids), False if progress is False else None, memory, bucket=bucket)
     watch = _Watch(open_ids, intake)
     with interrupts(), intake.bar:
         if open_ids:
@@ -101,7 +111,7 @@ def watch_jobs(
             left = math.inf if deadline is None else duration(deadline, "deadline")
             view = View(len(open_ids), shown=progress is not False)
             watch.run(client, view, every=seconds, deadline=left, workers=workers)
-        jobs = intake.assemble(admitted, Rows(records=watch.records.values()))
+        jobs = intake.assemble(admitted, Rows(records=watch.records.values(), bucket=bucket))
         if memory and watch.open and intake.failure is None:
             try:  # on the way only changes were stored
                 memory.add(jobs[jobs["job_id"].isin(watch.open)])
@@ -112,6 +122,9 @@ def watch_jobs(
         trouble = f" (not read: {watch.trouble})" if watch.trouble and not interrupted else ""
         gap = f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}{trouble}. Watch them again, with a "
         gap += "store to go on from here."
+        if starts := expected_starts(jobs):
+            gap += f" When they start: {starts}."
+            jobs.attrs["expected_starts"] = starts
     intake.tell(jobs, gap, interrupted=interrupted)
     return jobs
 
@@ -193,7 +206,34 @@ class _Watch:
         self.first = self.first or (now, len(self.open))
         took_s, done = (now - self.first[0]) / 1000, self.first[1] - len(self.open)
         eta_s = len(self.open) * took_s / done if done > 0 and took_s > 0 else None
-        return Progress(there, len(self.records), len(self.open), eta_s, oldest, self.trouble)
+        known = (
+            [one for one in self.records.values() if _outcome(one) in _OUTCOMES.values()] if waiting else []
+        )
+        starts = expected_starts(frame_of(known)) if known else ""
+        return Progress(there, len(self.records), len(self.open), eta_s, oldest, self.trouble, starts)
+
+
+def expected_starts(jobs: pd.DataFrame) -> str:
+    """Return when the jobs that wait are expected to start, or why that is not known; empty where none waits."""
+    told = eta(jobs)
+    known = told[told["start_expected"].notna()]
+    parts = []
+    if len(known):
+        now = jobs["observed_at"].max()
+        expected, low, high = (
+            spoken(max((known[name].max() - now).total_seconds(), 0.0))
+            for name in ("start_expected", "start_low", "start_high")
+        )
+        if known["start_high"].isna().any():
+            high = "unknown"
+        last = f"the last of {len(known):,} waiting jobs" if len(known) > 1 else "the waiting job"
+        parts.append(f"{last} is expected to start in {expected} (80 %: {low} to {high})")
+    if len(unknown := told[told["start_expected"].isna()]):
+        why = unknown["note"].value_counts().index[0]
+        parts.append(
+            f"not known for {len(unknown):,} waiting {'job' if len(unknown) == 1 else 'jobs'}: {why}"
+        )
+    return "; ".join(parts)
 
 
 def _outcome(record: Record | None) -> str:
@@ -221,6 +261,8 @@ class Progress(NamedTuple):
         ID and age in seconds of the jobs that have waited longest.
     trouble : str
         Why the last round could not read them all; empty where it could.
+    starts : str
+        When those that wait are expected to start, or why that is not known; empty where none waits.
     """
 
     counts: Mapping[str, int]
@@ -229,6 +271,7 @@ class Progress(NamedTuple):
     eta_s: float | None
     oldest: list[tuple[str, float]]
     trouble: str = ""
+    starts: str = ""
 
     def line(self) -> str:
         """Return one line of plain text.
@@ -244,6 +287,7 @@ class Progress(NamedTuple):
         if self.left:
             parts.append("time left unknown" if self.eta_s is None else f"about {spoken(self.eta_s)} left")
         parts += [f"{job_id} has waited {spoken(age)}" for job_id, age in self.oldest[:1]]
+        parts += [f"start: {self.starts}"] if self.starts else []
         parts += [f"not read: {self.trouble}"] if self.trouble else []
         return "; ".join(parts)
 

@@ -1,1 +1,1 @@
-"""The wire: job IDs to records. No pandas in this room."""
+"""The wire: job IDs to records. No pandas in this layer."""

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import os
 import random
+import select
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -35,6 +37,7 @@ from cosai_nb.service.scheduler import Get, Pace, Plan, Scheduler, Single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
 
     _Tick = Callable[[], object]
 
@@ -42,7 +45,7 @@ RETRY_AFTER_CAP_S = 60.0
 EXPIRED_CODES = frozenset({"ExpiredToken", "SignatureExpired"})
 INTERRUPTED = "interrupted"
 _SKEWED_CODE = "RequestTimeTooSkewed"
-_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 # a 400 or 404 with one of these is about bucket, role or path: every other request would meet it too
 _SETUP_CODES = frozenset(
     {"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"}
@@ -212,7 +215,7 @@ class Client:
         self.timeout, self.patience, self.clock = timeout, patience, clock or Clock()
         self.pace = Pace(rate)
         self.queue_names: dict[str, str | None] = {}  # as far as a listing has asked for them
-        if engine == "curl" and importlib.util.find_spec("pycurl") is None:
+        if engine == "curl" and not _has_curl():
             raise SettingsError("engine='curl' needs pycurl: pip install 'cosai_nb[fast]'.")
         self._engine = engine
         self._network: dict[str, Any] = {}  # proxies and verify of a CosConfig
@@ -236,7 +239,7 @@ class Client:
         Parameters
         ----------
         **settings
-            Any argument of the class; it wins over the environment.
+            Any argument of the class; it takes precedence over the environment.
 
         Raises
         ------
@@ -260,7 +263,7 @@ class Client:
         Parameters
         ----------
         config : qcloud_cos.CosConfig
-            With credentials or a CredentialInstance, which is asked again when they expire.
+            With credentials or a CredentialInstance, which is called again when they expire.
         bucket : str
             ``BucketName-APPID``.
         **settings
@@ -303,7 +306,7 @@ class Client:
         parse: Callable[[bytes], Any],
         *,
         params: Mapping[str, str] | None = None,
-        deadline: float | str | None = None,
+        deadline: float | str | timedelta | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> tuple[Any, int]:
         """Send a signed GET, retry what may be retried, and parse the answer.
@@ -316,7 +319,7 @@ class Client:
             Body to anything; an AnswerError of it that says ``retryable`` is retried as well, twice.
         params : mapping, optional
             Query parameters.
-        deadline : float or str, optional
+        deadline : float, str or timedelta, optional
             Seconds for the whole of it.
         max_bytes : int
             Where to stop reading.
@@ -331,9 +334,11 @@ class Client:
         ServiceError, AnswerError
             After all retries; the message carries the service's Code, Message and request id.
         """
-        plan = Single(Get(path, parse, params=params or {}, max_bytes=min(max_bytes, MAX_BYTES)))
-        end = self.run(plan, deadline=deadline, hopeless=self.patience)
-        if end == INTERRUPTED:
+        plan = Single(Get(path, parse, params=params, max_bytes=min(max_bytes, MAX_BYTES)))
+        with interrupts() as noted:
+            seen = noted.count
+            end = self.run(plan, deadline=deadline, hopeless=self.patience)
+        if end == INTERRUPTED or noted.count > seen:  # the last may have come when all had been read
             raise KeyboardInterrupt
         if isinstance(end, CosaiError):
             raise end
@@ -355,7 +360,7 @@ class Client:
         plan: Plan,
         *,
         workers: int = 64,
-        deadline: float | str | None = None,
+        deadline: float | str | timedelta | None = None,
         on_tick: Callable[[], object] = lambda: None,
         **settings: float,
     ) -> CosaiError | str | None:
@@ -367,7 +372,7 @@ class Client:
             What to ask; it keeps the answers.
         workers : int
             Requests in flight, at most.
-        deadline : float or str, optional
+        deadline : float, str or timedelta, optional
             Seconds for the whole call.
         on_tick : callable
             Called after answers came, and four times a second while none come. A CosaiError of it ends the call.
@@ -478,10 +483,12 @@ class Client:
         try:
             if came.status != 200:  # noqa: PLR2004 - the one status that carries an answer
                 return error_of(came, get.used.scrub, now=self.clock.time(), endpoint=self.base_url)
-            with contextlib.suppress(AnswerError):
-                return get.parse(came.body)
-            # the error quotes the body, and the body may quote a secret
-            return get.parse(get.used.scrub(came.body.decode("latin-1")).encode("latin-1"))
+            body = came.body
+            try:
+                return get.parse(body)
+            except AnswerError:  # it quotes the body, and the body may quote a secret
+                body = get.used.scrub(body.decode("latin-1")).encode("latin-1")
+            return get.parse(body)
         except AnswerError as error:
             return error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever bytes make a parser raise, other answers are read
@@ -491,12 +498,12 @@ class Client:
     def _correct(self, error: CosaiError, get: Get) -> bool:
         """Correct the clock or renew expired credentials, once a request and once for all of them."""
         if isinstance(error, SkewedError) and error.server_time is not None and "skew" not in get.corrected:
-            get.corrected.add("skew")
+            get.corrected |= {"skew"}
             self._skew_s = error.server_time - self.clock.time()
             self._make_signer()
             return True
         if error.code in EXPIRED_CODES and self._provider and "expired" not in get.corrected:
-            get.corrected.add("expired")
+            get.corrected |= {"expired"}
             if self._credentials is get.used:
                 self._credentials = creds.renewed(self._provider)
             return True
@@ -514,7 +521,7 @@ class Client:
         if not isinstance(self._engine, str | None):
             return self._engine
         route = Route.of(self.base_url, **self._network)
-        if self._engine == "curl" or (self._engine is None and importlib.util.find_spec("pycurl")):
+        if self._engine == "curl" or (self._engine is None and _has_curl()):
             from cosai_nb.service.engine_curl import CurlEngine  # noqa: PLC0415 - pycurl is an extra
 
             return CurlEngine(route)
@@ -527,6 +534,10 @@ class Client:
         if self._pid != os.getpid():
             # never closed, which would tell the other side so on the parent's connections
             self._inherited, self._idle, self._lock, self._pid = self._idle, [], threading.Lock(), os.getpid()
+
+
+def _has_curl() -> bool:
+    return hasattr(select, "poll") and importlib.util.find_spec("pycurl") is not None  # Windows has no poll()
 
 
 class SkewedError(DeniedError):
@@ -554,7 +565,7 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
         code=fault.code,
         request_id=request_id or None,
         retry_after=retry_after(reply.headers.get("retry-after"), now),
-        retryable=reply.status in _RETRYABLE,
+        retryable=reply.status in RETRYABLE,
     )
     if isinstance(error, SkewedError):
         server = http_date(reply.headers.get("date"))
@@ -564,7 +575,7 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
 
 def _meaning(status: int, code: str) -> tuple[type[CosaiError], str, str]:
     """Return the kind of error that HTTP status and Code stand for, what happened, and what to do."""
-    if status in _RETRYABLE:
+    if status in RETRYABLE:
         return UnavailableError, "The service is not available now", "Ask again later."
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's ranges
         happened = "The service redirects to {location}, which is never followed"
@@ -579,7 +590,7 @@ def _meaning(status: int, code: str) -> tuple[type[CosaiError], str, str]:
     if code in _SETUP_CODES:
         return DeniedError, refused, "Check bucket, region and whether CI is set up for it."
     if status == 404 and code.startswith("NoSuch") and "Job" not in code:  # noqa: PLR2004 - HTTP's number
-        # NoSuchKey, NoSuchBucket …: an object store speaks of its own things
+        # NoSuchKey, NoSuchBucket …: an object store means its own things
         return DeniedError, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
     if status == 404:  # noqa: PLR2004 - HTTP's number
         return RefusedError, "{endpoint} does not know what was asked for", ""
@@ -606,6 +617,7 @@ def retry_after(header: str | None, now: float) -> float | None:
     return min(seconds, RETRY_AFTER_CAP_S) if seconds >= 0 else None
 
 
+@lru_cache(maxsize=64)  # answers of one second have the same
 def http_date(header: str | None) -> float | None:
     """Read an HTTP date as seconds since the epoch, None where it is none or of another age; without a zone it is UTC.
 

@@ -230,7 +230,7 @@ class Signer:
         self._credentials: Credentials | None = None
         self._from = 0.0
 
-    def sign(self, path: str, params: Mapping[str, str], credentials: Credentials) -> Headers:
+    def sign(self, path: str, params: Mapping[str, str] | None, credentials: Credentials) -> Headers:
         """Return the headers of a signed GET; ``path`` is as before percent-encoding."""
         now = self._now()
         if credentials is not self._credentials or not self._from <= now < self._from + _KEPT_S:
@@ -238,13 +238,15 @@ class Signer:
         headers = Headers({"Accept": "application/xml", "User-Agent": "cosai_nb"})
         if credentials.token is not None:
             headers["x-ci-security-token"] = credentials.token.reveal()
-        pairs = sorted((quote(name, "").lower(), quote(text, "")) for name, text in params.items())
-        query = "&".join(f"{name}={text}" for name, text in pairs)
+        names = query = ""
+        if params:
+            pairs = sorted((quote(name, "").lower(), quote(text, "")) for name, text in params.items())
+            query = "&".join(f"{name}={text}" for name, text in pairs)
+            names = ";".join(name for name, _ in pairs)
         request = f"get\n{path}\n{query}\n{self._signed_headers.reveal()}\n"
         digest = hashlib.sha1(request.encode(), usedforsecurity=False).hexdigest()
         signature = self._key.copy()
         signature.update(f"sha1\n{self._window}\n{digest}\n".encode())
-        names = ";".join(name for name, _ in pairs)
         headers["Authorization"] = (
             f"{self._beginning.reveal()}&q-url-param-list={names}&q-signature={signature.hexdigest()}"
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import selectors
+import select
 import threading
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _CERTIFICATE = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
 _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, which pycurl has no name for
+_ASKED = (0, select.POLLIN, select.POLLOUT, select.POLLIN | select.POLLOUT)  # by libcurl's own bits
 _CLOSE_S = 0.2  # how long closing may hold up the caller
 _CUT_IN_HANDSHAKE = ("SYSCALL", "ZERO_RETURN", "eof", "reset", "closed", "failure:", ":00000000:")
 
@@ -38,60 +40,57 @@ _CUT_IN_HANDSHAKE = ("SYSCALL", "ZERO_RETURN", "eof", "reset", "closed", "failur
 class _Transfer:
     """One easy handle, used again and again."""
 
-    __slots__ = ("body", "curl", "key", "left", "max_bytes", "received", "timeout", "until")
+    __slots__ = ("body", "curl", "head", "key", "max_bytes", "timeout", "timeout_ms", "until")
 
     def __init__(self, curl: pycurl.Curl) -> None:
-        self.curl, self.key, self.body, self.received = curl, None, bytearray(), [b""]
-        self.max_bytes = self.left = 0
+        self.curl, self.key, self.head, self.body = curl, None, bytearray(), bytearray()
+        self.max_bytes = self.timeout_ms = 0
         self.timeout = self.until = 0.0
         curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
 
     def _take_header(self, line: bytes) -> int | None:
-        self.received.append(line)
-        self.left -= len(line)
-        return None if self.left >= 0 else 0  # fewer than came, which ends the transfer
+        self.head += line
+        return None if len(self.head) <= MAX_HEADER_BYTES else 0  # fewer than came, which ends the transfer
 
     def _write(self, chunk: bytes) -> int | None:
         self.body += chunk
-        self.left -= len(chunk)
-        return None if len(self.body) <= self.max_bytes and self.left >= 0 else 0
+        return None if len(self.body) <= self.max_bytes else 0
 
     def start(self, key: Any, url: str, headers: Headers, timeout: float, max_bytes: int) -> None:
         self.key, self.timeout, self.max_bytes = key, timeout, max_bytes
-        self.left = max_bytes + MAX_HEADER_BYTES
         self.until = time.monotonic() + timeout
-        self.body = bytearray()
-        self.received.clear()
-        self.curl.setopt(pycurl.URL, url)
-        lines = ["Accept-Encoding: identity", *(f"{name}: {text}" for name, text in headers.items())]
-        self.curl.setopt(pycurl.HTTPHEADER, lines)
-        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
-        self.curl.setopt(pycurl.FRESH_CONNECT, 0)
+        self.head, self.body = bytearray(), bytearray()
+        curl, timeout_ms = self.curl, max(1, int(timeout * 1000))
+        curl.setopt(pycurl.URL, url)
+        lines = [f"{name}: {text}" for name, text in headers.items()]
+        curl.setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity", *lines])
+        if timeout_ms != self.timeout_ms:  # an option that stays costs time all the same
+            self.timeout_ms = timeout_ms
+            curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+            curl.setopt(pycurl.FRESH_CONNECT, 0)
 
     def asks_again(self) -> bool:
         """Prepare for a connection of its own where kept ones were closed before a byte came; libcurl tries five."""
         kept = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0 and self.curl.getinfo(pycurl.NUM_CONNECTS) == 0
         left = self.until - time.monotonic()
-        if self.received or not kept or left <= 0:
+        if self.head or not kept or left <= 0:
             return False
         self.curl.setopt(pycurl.FRESH_CONNECT, 1)
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left * 1000)))
+        self.timeout_ms = 0  # the next start sets both anew
         return True
 
     def reply(self) -> Reply | CosaiError:
-        headers: dict[str, str] = {}
-        for line in self.received:
-            if line.startswith(b"HTTP/"):
-                headers.clear()  # of a proxy, or of 100 Continue
-            name, colon, text = line.decode("latin-1").partition(":")
-            if colon:
-                headers[name.strip().lower()] = text.strip()
+        head = self.head.decode("latin-1")
+        last = head[head.rfind("\nHTTP/") + 1 :]  # before it stand a proxy's, or those of 100 Continue
+        pairs = [line.partition(":") for line in last.split("\n")]
+        headers = {name.strip().lower(): text.strip() for name, colon, text in pairs if colon}
         return reply_of(self.curl.getinfo(pycurl.RESPONSE_CODE), headers, bytes(self.body))
 
     def failure(self, code: int, message: str) -> CosaiError:
         """Return the error for one of libcurl's codes."""
-        if self.left < 0 or len(self.body) > self.max_bytes:
+        if len(self.head) > MAX_HEADER_BYTES or len(self.body) > self.max_bytes:
             return Failure.TOO_LARGE.error(self.max_bytes)
         connected = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0  # bytes of requests sent, CONNECT not counted
         if code == pycurl.E_OPERATION_TIMEDOUT:
@@ -115,24 +114,30 @@ class _Transfer:
         return Failure.NO_CONNECTION.error(brief)
 
 
-def _close(multi: pycurl.CurlMulti, sockets: selectors.BaseSelector) -> None:
-    multi.close()
-    sockets.close()
-
-
 class _Waiting:
-    """What libcurl waits for: sockets, and a moment. Its bits are those of selectors: 1 to read, 2 to write."""
+    """What libcurl waits for: sockets, and a moment.
+
+    poll() is told of a socket without a system call; libcurl takes each back after every answer.
+    """
 
     def __init__(self) -> None:
-        self.sockets = selectors.DefaultSelector()
+        self.sockets = select.poll()
         self.until: float | None = None
 
     def watch(self, event: int, number: int, _multi: object, _data: object) -> None:
-        known = number in self.sockets.get_map()
         if event != pycurl.POLL_REMOVE:
-            (self.sockets.modify if known else self.sockets.register)(number, event)
-        elif known:
+            self.sockets.register(number, _ASKED[event])
+            return
+        with contextlib.suppress(KeyError):  # never watched
             self.sockets.unregister(number)
+
+    def ready(self, seconds: float) -> list[tuple[int, int]]:
+        """Wait, and return sockets with what happened to them, in libcurl's bits: 1 to read, 2 to write."""
+        happened = self.sockets.poll(math.ceil(1000 * max(0.0, seconds)))
+        return [
+            (number, bool(bits & ~select.POLLOUT) + 2 * bool(bits & select.POLLOUT))
+            for number, bits in happened
+        ]
 
     def set_timer(self, milliseconds: int) -> None:
         self.until = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
@@ -187,8 +192,8 @@ class CurlEngine:
                 if collected := self._finished():  # a quick answer, of which no socket will tell any more
                     return collected
             wait = min(until, waiting.until or until) - now
-            for key, events in waiting.sockets.select(max(0.0, wait)):
-                self._multi.socket_action(key.fd, events)
+            for number, events in waiting.ready(wait):
+                self._multi.socket_action(number, events)
             collected = self._finished()
             if collected or not self._flying or time.monotonic() >= until:
                 return collected
@@ -201,7 +206,7 @@ class CurlEngine:
         for transfer in self._free:
             transfer.curl.close()
         # libcurl waits for name look-ups to end, which may be long after their requests were given up
-        closing = threading.Thread(target=_close, args=(self._multi, self._waiting.sockets), daemon=True)
+        closing = threading.Thread(target=self._multi.close, daemon=True)
         closing.start()
         closing.join(_CLOSE_S)
         self._open()

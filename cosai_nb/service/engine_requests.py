@@ -59,6 +59,7 @@ class _Task:
     timeout: float
     max_bytes: int
     until: float
+    body: bytes | None = None
     received: int = 0  # bytes, whatever the framing says of their number
     connection: Any = None
     connected: bool = False
@@ -108,10 +109,19 @@ class RequestsEngine:
         self._prefix = route.url if whole else ""
         self._proxy_headers = adapter.proxy_headers(route.proxy) if route.proxy and whole else {}
 
-    def start(self, key: Any, url: str, headers: Headers, *, timeout: float, max_bytes: int) -> None:
-        """Begin a GET; see :class:`Engine`."""
+    def start(
+        self,
+        key: Any,
+        url: str,
+        headers: Headers,
+        *,
+        timeout: float,
+        max_bytes: int,
+        body: bytes | None = None,
+    ) -> None:
+        """Begin a GET, or a POST of a body; see :class:`Engine`."""
         target = self._prefix + url.removeprefix(self._route.url)
-        task = _Task(key, target, headers, timeout, max_bytes, time.monotonic() + timeout)
+        task = _Task(key, target, headers, timeout, max_bytes, time.monotonic() + timeout, body)
         self._flying.add(task)
         with self._lock:
             self._todo.put(task)
@@ -198,8 +208,9 @@ class RequestsEngine:
         task.connected = task.is_kept = False
         left = max(task.until - time.monotonic(), 0.001)
         response = self._pool.urlopen(
-            "GET",
+            "GET" if task.body is None else "POST",
             task.target,
+            body=task.body,
             headers={**task.headers, "Accept-Encoding": "identity", **self._proxy_headers},
             redirect=False,
             retries=False,

@@ -246,7 +246,7 @@ class Windows:
 
 
 def _standing(record: Record) -> tuple[bool, int, int]:
-    """Order the records of one job: ended beats unfinished, then the newer, then the further one counts."""
+    """Order the records of one job: ended before unfinished, then the newer, then the further one counts."""
     state = record.values[_STATE]
     return state in ENDED_STATES, record.observed_ms or 0, progress_of(state)
 

@@ -8,7 +8,7 @@
     └── NextToken            of a list: where the next page starts
 
 Only whole paths count: a Success job may hold a nested ``State`` = Failed (``Operation/DigitalWatermark/State``). Names
-are compared without their namespace. Of repeated nodes the first that holds text wins, and text is stripped, both as in
+are compared without their namespace. Of repeated nodes the first that holds text counts, and text is stripped, both as in
 the whole tree that :func:`parse_tree` gives.
 
 Jobs of one kind have the same tags in the same order. So an answer is split at its angle brackets, and the tags of a job
@@ -129,42 +129,38 @@ class Fields:
         LookupError
             Where something stands there that no well-formed document had.
         """
-        if len(self._known) > _MAX_KNOWN:
-            self._known.clear()
         jobs: list[Values] = []
-        collected: dict[str, list[str]] = {"NonExistJobIds": [], "NextToken": []}
+        known, in_order, shapes = self._known.__getitem__, self._in_order, self._shapes
         place = 3
-        while parts[1] == "Response" and (tag := parts[place]) == "JobsDetail":
+        while parts[place] == "JobsDetail":
             end = parts.index("/JobsDetail", place)
-            repeated, single = self._shapes["<".join(parts[place + 2 : end : 2])]
-            texts = parts[place + 1 : end]
+            repeated, single = shapes["<".join(parts[place + 2 : end : 2])]
+            texts = parts[place + 1 : end : 2]
             texts.append("")  # where absent columns point to
-            known = self._known
-            values = [known[text] for text in repeated(texts)]
-            values += [
-                (unescape(text, _QUOTES) if "&" in text else text).strip() or None for text in single(texts)
-            ]
-            self._keep(self._in_order(values), jobs)
+            values = [*map(known, repeated(texts))]
+            values += [(_plain(text) if "&" in text else text).strip() or None for text in single(texts)]
+            if (job := in_order(values)) != self._blank:
+                jobs.append(job)
             place = end + 2
+        collected: dict[str, list[str]] = {"NonExistJobIds": [], "NextToken": []}
         while (tag := parts[place]) != "/Response":
             if parts[place + 2] != f"/{tag}":
                 raise LookupError(tag)
             collected[tag].append(_plain(parts[place + 1]))
             place += 4
-        if place != len(parts) - 2 or parts[-1].strip() or parts[1] != "Response":
+        if place != len(parts) - 2 or parts[-1].strip():
             raise LookupError("the end")
         return _answer(jobs, **collected)
 
     def read_tree(self, root: Element) -> Answer:
         """Read a document as a tree."""
-        jobs: list[Values] = []
-        for detail in _children(root, "JobsDetail"):
-            self._keep(self._in_order([_text_at(detail, path) for path in self._paths]), jobs)
+        details = _children(root, "JobsDetail")
+        jobs = [self._in_order([_text_at(detail, path) for path in self._paths]) for detail in details]
         collected = {
             name: [" ".join(node.itertext()) for node in _children(root, name)]
             for name in ("NonExistJobIds", "NextToken")
         }
-        return _answer(jobs, **collected)
+        return _answer([job for job in jobs if job != self._blank], **collected)
 
     def learn(self, parts: list[str]) -> None:
         """Learn the shapes of the jobs of a well-formed document that was split at its angle brackets."""
@@ -191,7 +187,7 @@ class Fields:
                 here = "/".join(path)
                 if here in self._paths and (here != opened or here in found):
                     return None
-                found[here] = 2 * number
+                found[here] = number
                 path.pop()
             elif tag[-1] != "/":
                 path.append(tag)
@@ -201,17 +197,15 @@ class Fields:
             return None
         return itemgetter(*places[: self._repeated]), itemgetter(*places[self._repeated :])
 
-    def _keep(self, job: Values, jobs: list[Values]) -> None:
-        if job != self._blank:
-            jobs.append(job)
-
 
 class _Known(dict[str, "str | None"]):
-    """Texts as sent to texts as read; repeated ones are one object, for a call may hold millions of jobs."""
+    """Texts as sent to texts as read; repeated ones are one object, because a call may hold millions of jobs."""
 
     def __missing__(self, sent: str) -> str | None:
         text = _plain(sent).strip() or None
         if len(sent) <= _MAX_KNOWN_TEXT:
+            if len(self) >= _MAX_KNOWN:
+                self.clear()
             self[sent] = text
         return text
 
@@ -251,9 +245,9 @@ def parse_jobs(body: bytes, fields: Fields = _WIRE_FIELDS) -> Answer:
             return fields.read(parts)
         except (LookupError, ValueError):
             pass  # expat says what it is
-    root, sound, repaired = _response(body)
+    root, valid, repaired = _response(body)
     answer = fields.read_tree(root)._replace(repaired=repaired)
-    if parts is not None and sound is body:
+    if parts is not None and valid is body:
         fields.learn(parts)
     return answer
 
@@ -277,9 +271,9 @@ def parse_tree(body: bytes) -> dict[str, Any]:
     def local(_path: object, key: str, value: object) -> tuple[str, object]:
         return key.rpartition(":")[2] if not key.startswith("@") else key, value
 
-    _, sound, _ = _response(body)
+    _, valid, _ = _response(body)
     tree: dict[str, Any] = xmltodict.parse(
-        sound, encoding="utf-8", force_list=("JobsDetail",), postprocessor=local
+        valid, encoding="utf-8", force_list=("JobsDetail",), postprocessor=local
     )
     return tree
 
@@ -362,15 +356,15 @@ def _split(body: bytes) -> list[str] | None:
         return None
     text = text[_DECLARATION.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
     parts = text.replace(">", "<").split("<")
-    return None if parts[0] else parts
+    return parts if parts[:2] == ["", "Response"] else None
 
 
 def _response(body: bytes) -> tuple[Element, bytes, str | None]:
-    """Return the tree of a well-formed Response, its sound bytes, and which defect was repaired."""
-    root, sound, repaired = _well_formed(body)
+    """Return the tree of a well-formed Response, its valid bytes, and which defect was repaired."""
+    root, valid, repaired = _well_formed(body)
     name = _local(root)
     if name == "Error":
-        fault = parse_error(sound)
+        fault = parse_error(valid)
         raise MalformedError(
             f"The answer came as a success but is an <Error>: {fault.code}: {fault.message}",
             code=fault.code,
@@ -380,7 +374,7 @@ def _response(body: bytes) -> tuple[Element, bytes, str | None]:
         raise MalformedError(
             f"The answer is no <Response> but <{head(name, limit=40)}>; nothing of it was read. It begins: {head(body)}"
         )
-    return root, sound, repaired
+    return root, valid, repaired
 
 
 def _well_formed(body: bytes) -> tuple[Element, bytes, str | None]:
@@ -444,6 +438,8 @@ def _text_at(node: Element, path: str) -> str | None:
 
 
 def _answer(jobs: list[Values], *, NonExistJobIds: list[str], NextToken: list[str]) -> Answer:  # noqa: N803
+    if not NonExistJobIds and not NextToken:  # nearly always
+        return Answer(jobs, [], None, None)
     ids = [part for text in NonExistJobIds for part in _SEPARATORS.split(text) if part]
     return Answer(jobs, list(dict.fromkeys(ids)), next(filter(None, map(str.strip, NextToken)), None), None)
 
@@ -463,11 +459,11 @@ def _readings(body: bytes) -> Iterator[tuple[bytes, str | None]]:
     yield body, None
     said = "The answer "
     if b"<JobsDetail" in body and b"\x00" not in body[:4]:
-        sound = _FORBIDDEN.sub(_escaped, body.decode("utf-8", "backslashreplace")).encode()
-        if sound != body:
+        valid = _FORBIDDEN.sub(_escaped, body.decode("utf-8", "backslashreplace")).encode()
+        if valid != body:
             said += "held characters that XML forbids; each was read as its escape, such as \\x1b"
-            yield sound, f"{said}."
-            said, body = f"{said} and ", sound
+            yield valid, f"{said}."
+            said, body = f"{said} and ", valid
     names: dict[str, None] = {}
 
     def close(found: re.Match[bytes]) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Protocol
@@ -55,7 +55,7 @@ class Get:
         Body to answer; an AnswerError of it that says ``retryable`` is retried.
     item : object
         What the plan needs to know of it.
-    params : mapping
+    params : mapping or None
         Query parameters.
     max_bytes : int
         Where to stop reading.
@@ -69,7 +69,7 @@ class Get:
     path: str
     parse: Callable[[bytes], Any]
     item: Any = None
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] | None = None
     max_bytes: int = MAX_BYTES
     tries: float = math.inf
     divisible: bool = False
@@ -84,7 +84,7 @@ class Get:
     alongside: int = 0
     hold: int = 0
     # and for the client: what it has corrected already, and the credentials that it signed with
-    corrected: set[str] = field(default_factory=set)
+    corrected: frozenset[str] = frozenset()
     used: Any = None
 
 
@@ -634,7 +634,7 @@ class Lists:
                 self._pace.list_size = min(half, self._pace.list_size or half)
             self._again.extend([ids[:half], ids[half:]])
         elif error.status_code == _NOT_FOUND and "job" in (error.code or "").lower():
-            # any other 404 speaks of the address, not of the job
+            # any other 404 is about the address, not of the job
             self.finished.append(Record(ids[0], "not_found"))
         elif isinstance(error, UnavailableError | RefusedError | AnswerError):
             self.finished.append(Record(ids[0], "unread", error=str(error)))
@@ -643,13 +643,13 @@ class Lists:
 
 
 def parse_answer_to(ids: list[str], body: bytes, fields: Fields) -> Answer:
-    """Parse an answer; one that speaks of other jobs only is no answer to this request, and raises MismatchError."""
+    """Parse an answer; one about other jobs only is no answer to this request, and raises MismatchError."""
     answer = parse_jobs(body, fields)
-    named = [*(values[_ID] for values in answer.jobs), *answer.not_found]
-    if named and not any(name in ids for name in named):
+    named = [values[_ID] for values in answer.jobs] + answer.not_found
+    if named and set(ids).isdisjoint(named):
         other = (named[0] or "a job without JobId")[:60]
         raise MismatchError(
-            f"The answer speaks of {other!a} instead: ask again, and look for a cache or proxy between.",
+            f"The answer is about {other!a} instead: ask again, and look for a cache or proxy between.",
             retryable=True,
         )
     return answer

@@ -1,94 +1,142 @@
 """How many jobs fail, and of what.
 
-A failure rate is Failed ÷ (Success + Failed) of the jobs *created* in the window. Jobs that have not finished are counted up to
-their age (Aalen–Johansen): among recent jobs those that have ended are the fast ones, and what fails is often slow. A cancelled
-job and a query that failed are in no rate.
+A failure rate is Failed ÷ (Success + Failed) of the jobs *created* in the window. Among recent jobs those that have ended are the
+fast ones, and what fails is often slow: so running jobs are counted up to their age (Aalen–Johansen), on the clock of the run.
+How long a job waited tells nothing about how it ends, but much about when it was created, and would bend the rate where a queue
+grows. A cancelled job and a query that failed are in no rate.
+
+Messages are compared without what differs from job to job, so that one fault is one row of a Pareto table:
+
+================= ======================================================================
+``<url>``         anything with ``://``
+``<path>``        anything with a slash or backslash that starts, or looks, like a path; a file with a media ending
+``<id>``          UUIDs, hex of 8 digits and more, mixed letters and digits of 16 characters and more
+``<number>``      any other number
+================= ======================================================================
+
+Only ASCII is replaced, so a Chinese sentence keeps its words. Every pattern reads a message once, whatever is in it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from cosai_nb.errors import FrameError, SettingsError
+from cosai_nb.errors import FrameError
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.schema import Outcome
-from cosai_nb.stats.bootstrap import MIN_BLOCKS
-from cosai_nb.stats.coding import Coded, code_labels
-from cosai_nb.stats.frames import HOUR_MS, MISSING, check_jobs, group_columns, milliseconds
-from cosai_nb.stats.histogram import DurationHistogram, as_histogram
-from cosai_nb.stats.incidence import MOST_UNDECIDED, Ends, share_of
-from cosai_nb.stats.messages import count_faults
-from cosai_nb.stats.quantiles import make_table, split_groups
-from cosai_nb.stats.slices import labelled
-from cosai_nb.stats.steps import moment_index, width_ms
+from cosai_nb.stats.counts import Counted, Groups, batches, class_codes, count, count_all, hours_of
+from cosai_nb.stats.intervals import MIN_HOURS, Sample, share_that_ends
+from cosai_nb.stats.measures import (
+    ENDED,
+    GAVE_UP,
+    MISSING,
+    UNFINISHED,
+    UNUSABLE,
+    milliseconds,
+    moments,
+    windowed,
+)
+from cosai_nb.stats.short_table import read_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from datetime import timedelta, tzinfo
 
-_COLUMNS = {
-    **dict.fromkeys(("jobs", "ended", "failed", "cancelled", "unfinished"), "int64"),
-    **dict.fromkeys(("rate", "low", "high", "rate_ended", "undecided"), "float64"),
-    "blocks": "int64",
-    "note": "str",
-}
-_TIME = "time"
+    from cosai_nb.stats.measures import Flags, Floats, Ints
+
+MOST_UNDECIDED = 0.1 + 1e-9  # room for rounding
+"""Above this share of jobs that may still end either way there is no rate, only its bounds."""
+_A_TENTH = 0.1
+_READ_FIRST = ["jobs", "ended", "failed", "unfinished", "rate", "low", "high", "note"]
+_BEFORE = -1
+"""Second of a failure before the start, on the clock of the run: before all others."""
 _NEEDS_JOBS = "messages, times and examples need single jobs: pass the jobs frame"
+LONGEST = 300
+EXAMPLES = 3
+_READ = 2000
+_URL = r"[A-Za-z][A-Za-z0-9+.-]{0,19}://[!#-;=?-~]*"
+_TOKEN = re.compile(rf"{_URL}|[!#$%&*+\-./0-9:?@A-Z\\^_a-z|~]+")
+_PATH = re.compile(r"[A-Za-z]:[\\/]|[.~]{0,2}[\\/]\S|[^\\/]+[\\/].*[.0-9\\/_-]")
+_MEDIA = re.compile(
+    r"(?i)[^.].*\.(?:txt|docx?|pdf|html?|xml|json|csv|mp3|mp4|wav|m4a|aac|flac|ogg|amr|mov|mkv|avi|jpe?g|png|gif|zip)"
+)
+_PARTS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9A-Za-z]+")
+_HEX = re.compile(r"[A-Za-z]?[0-9a-fA-F]{8,}")
+_LONG_ID = 16
+_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 
 
 def failure_rates(
-    jobs: pd.DataFrame | DurationHistogram,
+    jobs: Any,
     by: str | Sequence[str] | None = None,
     *,
-    freq: str | pd.Timedelta | None = None,
+    freq: str | timedelta | None = None,
+    tz: str | tzinfo = "Asia/Shanghai",
+    by_start: bool = False,
+    detail: bool = False,
 ) -> pd.DataFrame:
-    """Return the share of jobs that fail, unfinished jobs counted.
+    """Return the share of jobs that fail, running jobs counted.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
-        One row per job, or their histogram.
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
+        One row per job: a frame, a Parquet file or a folder of them, a store; or their histogram.
     by : str or list of str, optional
         Columns (keys of the histogram) to group by. With ``code`` a row says which share of the jobs of the *other* columns'
         group fails with this code; a group without failures has one row, with a missing code and ``failed`` 0.
-    freq : str or pandas.Timedelta, optional
-        Split by creation time too, in windows of this width that start at multiples of it since the epoch (UTC). A histogram
-        knows full hours. Windows without jobs have no row.
+    freq : str or timedelta, optional
+        Split by creation time too, in windows of this width (``"1h"``, ``"1D"``, ``"1W"``): days begin at midnight of ``tz``,
+        weeks on Monday. A histogram knows full hours. Windows without jobs have no row.
+    tz : str or tzinfo
+        The zone of the windows.
+    by_start : bool
+        Take the windows, and the hours of the interval, by when a job started: an incident is then seen when it came. Only
+        jobs that started are counted; a histogram does not know them.
+    detail : bool
+        Return all columns, in the order of the table below.
 
     Returns
     -------
     pandas.DataFrame
         One row per group (index: its labels, ``all`` without ``by``; with ``freq`` the start of the window, ``time``, after
-        them), a missing label being a group.
+        them), a missing label being a group. Columns: ``jobs, ended, failed, unfinished, rate, low, high, note``, and with
+        ``detail``:
 
-        ================ =========================================================================
-        jobs             number of jobs
-        ended, failed    of these Success or Failed; Failed (with this code)
-        cancelled        of these cancelled: in no rate
-        unfinished       of these waiting, running or in an unknown state
-        rate             Aalen–Johansen, fraction from 0 to 1: failed ÷ ended where nothing is unfinished, and what is
-                         certain to fail where some is ``undecided``; NaN where nothing has ended, or more than 10 % is undecided
-        low, high        95 % interval: the wider of Wilson and bootstrap of hour blocks, ``undecided`` in it; (0, 1) without jobs
-        rate_ended       failed ÷ ended, the naive number
-        undecided        share of the jobs that is older than every end seen: it may go either way
-        blocks           hours with jobs; below 14 the interval is Wilson's alone
-        note             what to bear in mind
-        ================ =========================================================================
+        =================== ======================================================================
+        jobs                number of jobs
+        ended, failed       of these Success or Failed; Failed (with this code)
+        cancelled           of these cancelled: in no rate
+        unfinished          of these waiting, running or in an unknown state
+        rate                Aalen–Johansen from the start on, fraction from 0 to 1: failed ÷ ended where nothing is unfinished,
+                            and what is certain to fail where some is ``undecided``; NaN where nothing has ended, or more than
+                            10 % is undecided
+        low, high           95 % interval: the wider of Wilson's and that of the hours, ``undecided`` in it; (0, 1) without jobs
+        rate_ended          failed ÷ ended, the naive number
+        undecided           share of the jobs that runs longer than every end seen: it may go either way
+        blocks              hours in which jobs were created; below 14 the interval is Wilson's alone
+        note                what to bear in mind
+        waiting             number of unfinished jobs that have not started: in no rate yet
+        failed_before_start number of the failed jobs that never started
+        =================== ======================================================================
 
         ``attrs["left_out"]`` counts the rows that are no jobs (queries that failed).
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, lacks a column, or is grouped by what decides whether a job failed.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of jobs, lacks a column, cannot be read, or is grouped by what decides whether a job failed.
     SettingsError
-        ``freq`` is no width, or is finer than the histogram.
+        ``freq`` is no width, or is finer than the histogram; ``tz`` is no zone.
 
     Notes
     -----
-    Ended jobs whose times are not usable are counted by their outcome.
+    Jobs that wait are taken to end as those that started did: an incident that they will meet cannot be seen, and where that
+    could change the rate by a tenth ``note`` says so. A failure before the start counts as one at its very begin. Ended jobs
+    whose times are not usable are counted by their outcome.
 
     Examples
     --------
@@ -101,115 +149,214 @@ def failure_rates(
          jobs  failed  rate    low   high
     all     2       1   0.5  0.095  0.905
     """
-    names = group_columns(by)
+    names, windows = windowed(by, freq, tz)
     if decided := {"outcome", "state"} & set(names):
         raise FrameError(
             f"A failure rate by {decided.pop()!r} is 0 or 1 by its meaning; group by another column."
         )
-    if freq is None:
-        whole, keys = as_histogram(jobs, names), names
+    others = tuple(name for name in names if name != "code")
+    wanted = dict.fromkeys(("jobs", "run_time"), (*others, "outcome", "code"))
+    counted = count_all(jobs, wanted, windows=windows, by_start=by_start)
+    rates = _Rates(counted, others)
+    if "code" in names:
+        table, index = rates.by_code(names)
     else:
-        whole, keys = _in_windows(jobs, names, freq), (*names, _TIME)
-    rows = []
-    others = tuple(name for name in keys if name != "code")
-    for labels, part in split_groups(whole, others, ("total_time",)):
-        for code, failing in _causes(part, by_code="code" in keys):
-            named = dict(zip(others, labels, strict=False)) | {"code": code}
-            rows.append((tuple(named[name] for name in keys) if keys else labels, _row(part, failing)))
-    table = make_table(rows, _COLUMNS, keys, whole.left_out)
-    return table if freq is None else table.set_axis(_time_index(table.index, keys))
+        table, index = pd.DataFrame(rates.of(None)), rates.groups.rows
+    frame = table.set_axis(index)
+    frame.attrs["left_out"] = counted.left_out
+    return frame if detail else read_first(frame, _READ_FIRST)
 
 
-def _outcomes(part: DurationHistogram, *outcomes: Outcome) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return labelled(part.coded("outcome"), [str(outcome) for outcome in outcomes])
+class _Ends:
+    """How the jobs of a table of counts ended, row by row."""
 
-
-def _causes(
-    part: DurationHistogram, *, by_code: bool
-) -> Iterator[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]]:
-    """Each code that jobs failed with, and its cells; all failures as one where codes are not asked for."""
-    failed = _outcomes(part, Outcome.FAILED)
-    labels, codes = part.coded("code")
-    numbers = np.unique(codes[failed]) if by_code else np.empty(0, dtype=np.int64)
-    if not len(numbers):
-        yield None, failed
-    for number in np.roll(numbers, -int(-1 in numbers)):  # a missing code last
-        yield None if number < 0 else str(labels[number]), failed & (codes == number)
-
-
-def _row(part: DurationHistogram, failing: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[str, Any]:
-    counts = part.counts("total_time")
-    of_cell = np.bincount(counts.cell, counts.jobs, len(failing))
-    over, alive = _outcomes(part, Outcome.SUCCESS, Outcome.FAILED), _outcomes(part, *UNFINISHED_OUTCOMES)
-    share = share_of(part, Ends(failing, over & ~failing, alive))
-    ended, failed = int(of_cell[over].sum()), int(of_cell[failing].sum())
-    notes = []
-    if not ended:
-        notes.append("no rate: nothing has ended")
-    elif share.undecided > MOST_UNDECIDED:
-        notes.append(f"no rate, only bounds: {share.undecided:.0%} of the jobs are older than every end seen")
-    elif share.undecided > 0:
-        notes.append(f"{share.undecided:.2%} undecided: in high, not in rate")
-    if share.timeless:
-        notes.append(f"{share.timeless} ended without usable times: counted by outcome")
-    if share.blocks < MIN_BLOCKS:
-        notes.append(f"Wilson interval alone: {share.blocks} hour blocks, a bootstrap needs {MIN_BLOCKS}")
-    known = ended and share.undecided <= MOST_UNDECIDED
-    return {
-        "jobs": int(of_cell.sum()),
-        "ended": ended,
-        "failed": failed,
-        "cancelled": int(of_cell[_outcomes(part, Outcome.CANCELLED)].sum()),
-        "unfinished": int(of_cell[alive].sum()),
-        "rate": share.rate if known else np.nan,
-        "low": share.low,
-        "high": share.high,
-        "rate_ended": failed / ended if ended else np.nan,
-        "undecided": share.undecided,
-        "blocks": share.blocks,
-        "note": "; ".join(notes),
-    }
-
-
-def _in_windows(
-    jobs: pd.DataFrame | DurationHistogram, names: tuple[str, ...], freq: str | pd.Timedelta
-) -> DurationHistogram:
-    """Return the histogram with the window of creation as a further key."""
-    width = width_ms(freq)
-    if _TIME in names:
-        raise FrameError("by='time' and freq= cannot be combined: freq makes an index level of that name.")
-    if not isinstance(jobs, DurationHistogram):
-        created = milliseconds(check_jobs(jobs, ["creation_time"])["creation_time"])
-        floor = np.where(created == MISSING, MISSING, created // width * width)
-        return DurationHistogram.from_jobs(jobs.assign(**{_TIME: moment_index(floor)}), keys=(*names, _TIME))
-    if width % HOUR_MS:
-        raise SettingsError(
-            f"A histogram knows full hours only: freq={freq!r} needs the jobs frame. Ask for freq='1h' or a multiple of it."
+    def __init__(self, table: pd.DataFrame, group: Ints) -> None:
+        self.group, self.hour, self.code = group, hours_of(table), table["code"]
+        self.jobs, self.kind, self.seconds = (
+            table["jobs"].to_numpy(),
+            class_codes(table),
+            table["seconds"].to_numpy(),
         )
-    histogram = as_histogram(jobs, names)
-    hours, codes = histogram.coded("hour")
-    windows = code_labels(pd.Series(moment_index(hours * HOUR_MS // width * width)))
-    columns = {key: histogram.coded(key) for key in histogram.keys}
-    columns[_TIME] = Coded(windows.labels, np.append(windows.codes, -1)[codes])
-    counts = {name: histogram.counts(name) for name in ("queue_latency", "total_time")}
-    return DurationHistogram(columns, counts, histogram.as_of, histogram.left_out)
+        labels, codes = (
+            [str(label) for label in table["outcome"].cat.categories],
+            table["outcome"].cat.codes.to_numpy(),
+        )
+
+        def among(*outcomes: Outcome) -> Flags:
+            return np.isin(np.array([*labels, ""], dtype=object), [str(one) for one in outcomes])[codes]
+
+        self.failed, self.cancelled = among(Outcome.FAILED), among(Outcome.CANCELLED)
+        self.over, self.alive = self.failed | among(Outcome.SUCCESS), among(*UNFINISHED_OUTCOMES)
+
+    def failing(self, code: Any) -> Flags:
+        """Choose the failures with a code (None: with any, NaN: with none)."""
+        if code is None:
+            return self.failed
+        return self.failed & (self.code.isna() if pd.isna(code) else self.code == code).to_numpy()
 
 
-def _time_index(index: pd.Index[Any], keys: tuple[str, ...]) -> pd.Index[Any]:
-    times = pd.DatetimeIndex(pd.to_datetime(index.get_level_values(_TIME), utc=True)).as_unit("ms")
-    if len(keys) == 1:
-        return times.rename(_TIME)
-    return pd.MultiIndex.from_arrays(
-        [*(index.get_level_values(key) for key in keys[:-1]), times], names=list(keys)
-    )
+class _Rates:
+    """The counted jobs of some groups, and how many of each ended how."""
+
+    def __init__(self, counted: Counted, names: tuple[str, ...]) -> None:
+        self.groups = Groups.of(counted.tables["jobs"], names)
+        self.all = _Ends(counted.tables["jobs"], self.groups.of_row)
+        self.run = _Ends(counted.tables["run_time"], self.groups.place(counted.tables["run_time"]))
+        run, of_all = self.run, self.all
+        self.ran = np.flatnonzero((run.over & (run.kind == ENDED)) | (run.alive & (run.kind == UNFINISHED)))
+        self.before = np.flatnonzero(of_all.failed & (of_all.kind == GAVE_UP))
+        group, hour, jobs, over = (
+            np.concatenate((getattr(run, name)[self.ran], getattr(of_all, name)[self.before]))
+            for name in ("group", "hour", "jobs", "over")
+        )
+        second = np.concatenate((run.seconds[self.ran], np.full(len(self.before), _BEFORE)))
+        self.sample = Sample.of(self.groups.number, group, hour, second, over, jobs)
+
+    def of(self, code: Any) -> dict[str, Any]:
+        """Return the columns for the failures with some code (None: with any)."""
+        run, of_all, sum_up = self.run, self.all, self.groups.sum
+        failing = of_all.failing(code)
+        this = np.concatenate((run.failing(code)[self.ran], failing[self.before]))
+        before = sum_up(of_all.jobs, failing & (of_all.kind == GAVE_UP))
+        timeless = self._timeless(code)
+        others = (
+            self._timeless(None) - timeless + self._of_run(run.over & ~run.failed & (run.kind == UNUSABLE))
+        )
+        share = share_that_ends(self.sample, this, (timeless, others))
+        found = {
+            "jobs": sum_up(of_all.jobs),
+            "ended": sum_up(of_all.jobs, of_all.over),
+            "failed": sum_up(of_all.jobs, failing),
+            "cancelled": sum_up(of_all.jobs, of_all.cancelled),
+            "unfinished": sum_up(of_all.jobs, of_all.alive),
+        }
+        waiting = sum_up(of_all.jobs, of_all.alive & (of_all.kind == UNFINISHED))
+        ended = found["ended"]
+        known = (ended > 0) & (share.undecided <= MOST_UNDECIDED)
+        rate = np.where(known, share.rate, np.nan)
+        return {
+            **found,
+            "rate": rate,
+            "low": share.low,
+            "high": share.high,
+            "rate_ended": np.divide(found["failed"], ended, out=np.full(len(ended), np.nan), where=ended > 0),
+            "undecided": share.undecided,
+            "blocks": self.sample.busy,
+            "note": pd.array(
+                _notes(
+                    ended,
+                    rate,
+                    share.undecided,
+                    timeless + others,
+                    self.sample.busy,
+                    found["unfinished"],
+                    waiting,
+                    before,
+                ),
+                dtype="str",
+            ),
+            "waiting": waiting,
+            "failed_before_start": before,
+        }
+
+    def _of_run(self, rows: Flags) -> Floats:
+        """Add up the jobs of each group over some rows of run times."""
+        return np.bincount(self.run.group[rows], self.run.jobs[rows], self.groups.number).astype(np.float64)
+
+    def _timeless(self, code: Any) -> Floats:
+        """Return the failures of each group that no curve holds: all but those with a run time and those before a start."""
+        failing, run = self.all.failing(code), self.run
+        placed = self.groups.sum(self.all.jobs, failing & (self.all.kind == GAVE_UP))
+        return (
+            self.groups.sum(self.all.jobs, failing)
+            - placed
+            - self._of_run(run.failing(code) & (run.kind == ENDED))
+        )
+
+    def by_code(self, names: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Index[Any]]:
+        """Return the columns for each group and code that its jobs failed with; one row, without a code, where none did."""
+        of_all = self.all
+        texts = np.append(of_all.code.cat.categories.to_numpy(dtype=object), np.nan)
+        codes, missing = of_all.code.cat.codes.to_numpy() % len(texts), len(texts) - 1
+        healthy = self.groups.sum(of_all.jobs, of_all.failed) == 0
+        parts, of_group, of_code = [], [], []
+        for code in np.unique(np.append(codes[of_all.failed], missing)).tolist():
+            table = pd.DataFrame(self.of(texts[code]))
+            kept = np.flatnonzero((table["failed"] > 0) | (healthy & (code == missing)))
+            parts.append(table.iloc[kept])
+            of_group.append(kept)
+            of_code.append(np.full(len(kept), code))
+        group, code_of = np.concatenate(of_group), np.concatenate(of_code)
+        order = np.lexsort((code_of, group))
+        labels = {
+            name: of_one[group[order]]
+            for name, of_one in zip(self.groups.names, self.groups.labels, strict=True)
+        }
+        labels["code"] = pd.Index(texts[code_of[order]], dtype=object)
+        levels = [labels[name] for name in names]
+        index = (
+            pd.MultiIndex.from_arrays(levels, names=list(names))
+            if len(names) > 1
+            else levels[0].rename(names[0])
+        )
+        return pd.concat(parts, ignore_index=True).iloc[order], index
 
 
-def error_pareto(jobs: pd.DataFrame | DurationHistogram) -> pd.DataFrame:
+def _notes(
+    ended: Ints,
+    rate: Floats,
+    undecided: Floats,
+    timeless: Floats,
+    hours: Ints,
+    unfinished: Ints,
+    waiting: Ints,
+    before: Ints,
+) -> list[str]:
+    """Say of each group what makes its rate less sure; few have anything to say but the last."""
+    few = [
+        f"interval as if jobs were independent: {busy} hours with jobs, {MIN_HOURS} are needed for more"
+        for busy in range(MIN_HOURS)
+    ]
+    found: list[list[str]] = [[] for _ in ended]
+    for group in np.flatnonzero(ended == 0).tolist():
+        found[group].append("no rate: nothing has ended")
+    for group in np.flatnonzero((ended > 0) & (undecided > 0)).tolist():
+        part = undecided[group]
+        if part > MOST_UNDECIDED:
+            found[group].append(
+                f"no rate, only bounds: {part:.0%} of the jobs run longer than every end seen"
+            )
+        else:
+            found[group].append(f"{part:.2%} undecided: in high, not in rate")
+    for group in np.flatnonzero(timeless > 0).tolist():
+        found[group].append(f"{timeless[group]:.0f} ended without usable times: counted by outcome")
+    running = unfinished - waiting
+    with np.errstate(invalid="ignore"):
+        matters = (unfinished > 0) & (unfinished > _A_TENTH * rate * (ended + unfinished))
+    for group in np.flatnonzero(matters).tolist():
+        if running[group]:
+            worst = 1 - (1 - rate[group]) * ended[group] / (ended[group] + running[group])
+            found[group].append(f"{running[group]} run: the rate may come to {worst:.1%} if all of them fail")
+        if waiting[group]:
+            more = (
+                f", and more of them may fail before they start, as {before[group]} did"
+                if before[group]
+                else ""
+            )
+            found[group].append(
+                f"{waiting[group]} wait: an incident that they will meet cannot be seen{more}"
+            )
+    for group in np.flatnonzero(hours < MIN_HOURS).tolist():
+        found[group].append(few[hours[group]])
+    return ["; ".join(notes) for notes in found]
+
+
+def error_pareto(jobs: Any) -> pd.DataFrame:
     """Return what jobs fail of, the most frequent first.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
         One row per job; or their histogram, which knows the codes only.
 
     Returns
@@ -229,36 +376,170 @@ def error_pareto(jobs: pd.DataFrame | DurationHistogram) -> pd.DataFrame:
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of jobs, lacks a column, or cannot be read.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": "Failed", "QueueId": "q1", "Tag": "Translation", "Code": "NotFound",
+    ...     "Message": ["no in/1.mp3", "no in/2.mp3"],
+    ...     "CreationTime": "2026-11-01T10:00:00+0800", "StartTime": "2026-11-01T10:00:07+0800", "EndTime": "2026-11-01T10:00:09+0800"})
+    >>> jobs = cn.add_timings(texts, observed_at="2026-11-01T03:00:00Z")
+    >>> cn.error_pareto(jobs)[["code", "message", "jobs", "share"]]
+           code    message  jobs  share
+    0  NotFound  no <path>     2    1.0
     """
-    rows = _by_code(jobs) if isinstance(jobs, DurationHistogram) else count_faults(jobs)
-    rows.sort(
-        key=lambda row: (
-            -row["jobs"],
-            *((row[name] is None, row[name] or "") for name in ("code", "message")),
-        )
+    faults = _by_code(jobs) if isinstance(jobs, Counted) else _by_message(jobs)
+    faults = faults.sort_values(
+        ["jobs", "code", "message"], ascending=[False, True, True], na_position="last", ignore_index=True
     )
-    total = sum(row["jobs"] for row in rows)
-    number = np.array([row["jobs"] for row in rows], dtype=np.int64)
-    times = {name: [row[name] for row in rows] for name in ("first_seen", "last_seen")}
-    return pd.DataFrame(
+    total = max(int(faults["jobs"].sum()), 1)
+    found = pd.DataFrame(
         {
-            "code": pd.Series([row["code"] for row in rows], dtype=None if rows else object),
-            "message": pd.Series([row["message"] for row in rows], dtype=None if rows else object),
-            "jobs": number,
-            "share": number / max(total, 1),
-            "cumulated_share": np.cumsum(number) / max(total, 1),
-            **{name: moment_index(moments) for name, moments in times.items()},
-            "example_ids": pd.Series([row["example_ids"] for row in rows], dtype=object),
-            "note": pd.Series([row["note"] for row in rows], dtype="str"),
+            "code": faults["code"],
+            "message": faults["message"],
+            "jobs": faults["jobs"].astype("int64"),
+            "share": faults["jobs"] / total,
+            "cumulated_share": faults["jobs"].cumsum() / total,
+            "first_seen": moments(faults["first_seen"].to_numpy()),
+            "last_seen": moments(faults["last_seen"].to_numpy()),
+            "example_ids": faults["example_ids"],
+            "note": faults["note"].astype("str"),
         }
     )
+    return read_first(found)
 
 
-def _by_code(histogram: DurationHistogram) -> list[dict[str, Any]]:
-    unknown = {"message": None, "first_seen": MISSING, "last_seen": MISSING, "note": _NEEDS_JOBS}
-    counts = histogram.counts("total_time")
-    jobs = np.bincount(counts.cell, counts.jobs, len(histogram.coded("code").codes))
-    found = ((code, int(jobs[cells].sum())) for code, cells in _causes(histogram, by_code=True))
-    return [{"code": code, "jobs": number, **unknown, "example_ids": []} for code, number in found if number]
+_FAULT = ("code", "message", "jobs", "first_seen", "last_seen", "example_ids", "note")
+
+
+def _by_code(counted: Counted) -> pd.DataFrame:
+    table = count(counted, ("outcome", "code"), "total_time").table
+    failed = table[(table["outcome"] == str(Outcome.FAILED)).to_numpy()]
+    groups = Groups.of(failed, ("code",))
+    numbers = groups.sum(failed["jobs"])
+    unknown: tuple[Any, ...] = (None, MISSING, MISSING, [], _NEEDS_JOBS)
+    rows = [
+        (code, unknown[0], number, *unknown[1:])
+        for (code,), number in zip(groups.plain_labels, numbers, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(_FAULT)).astype({"code": object, "message": object})
+
+
+def _by_message(jobs: Any) -> pd.DataFrame:
+    """Return code, message, number, times [ms since the epoch] and example IDs of each fault."""
+    failed = failed_jobs(jobs, ("job_id", "code", "message", "creation_time", "end_time"))
+    words, distinct = pd.factorize(failed["message"])
+    cleaned = np.array([*(normalise(str(message)) for message in distinct), None], dtype=object)[words]
+    fault = pd.DataFrame({"code": failed["code"].astype(object), "message": cleaned})
+    groups = Groups.of(fault, ("code", "message"))
+    seen = milliseconds(failed["end_time"].fillna(failed["creation_time"]))
+    table = pd.DataFrame({"fault": groups.of_row, "seen": seen, "job_id": failed["job_id"].astype(str)})
+    table = table.sort_values(["fault", "seen", "job_id"], ascending=[True, False, True])
+    rows = []
+    for (_, mine), labels in zip(table.groupby("fault", sort=True), groups.plain_labels, strict=False):
+        known = mine["seen"][mine["seen"] != MISSING]
+        first, last = (int(known.min()), int(known.max())) if len(known) else (MISSING, MISSING)
+        rows.append((*labels, len(mine), first, last, mine["job_id"].head(EXAMPLES).tolist(), ""))
+    return pd.DataFrame(rows, columns=list(_FAULT)).astype(
+        {"code": object, "message": object, "example_ids": object}
+    )
+
+
+def normalise(message: str) -> str:
+    """Return a message with placeholders for what names one job, one object or one moment.
+
+    Examples
+    --------
+    >>> normalise("Job a8d121820f5e411ec926ef19d53ba9c6f: cannot read cos://b-125/x/1.mp3 after 30.5 s")
+    'Job <id>: cannot read <url> after <number> s'
+    >>> normalise("input/2026/speech.wav not found (code 404)"), normalise("and/or")
+    ('<path> not found (code <number>)', 'and/or')
+    """
+    text = " ".join(_TOKEN.sub(_token, message[:_READ]).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _token(match: re.Match[str]) -> str:
+    token = match[0]
+    bare = token.rstrip(".,;:!?)]}'")
+    rest = token[len(bare) :]
+    if "://" in bare:
+        return "<url>" + rest
+    if _PATH.match(bare) or _MEDIA.fullmatch(bare):
+        return "<path>" + rest
+    return _NUMBER.sub("<number>", _PARTS.sub(_part, bare)) + rest
+
+
+def _part(match: re.Match[str]) -> str:
+    part = match[0]
+    if part.isdigit() or not any(character.isdigit() for character in part):
+        return part
+    whole = len(part) >= _LONG_ID or part[:2] in {"0x", "0X"} or _HEX.fullmatch(part)
+    return "<id>" if whole else part
+
+
+# --- for pages and figures ---
+
+
+def failed_jobs(jobs: Any, columns: Sequence[str], *, newest: int | None = None) -> pd.DataFrame:
+    """Return the jobs that failed, of a source that may be larger than memory.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame, path or JobStore
+        One row per job.
+    columns : sequence of str
+        The columns to return.
+    newest : int, optional
+        Return so many at most, the last created first; by default all, in the order of the source.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``attrs["failed"]`` is how many there are.
+    """
+    names = list(dict.fromkeys((*columns, "outcome", "creation_time")))
+
+    def chosen(batch: pd.DataFrame) -> pd.DataFrame:
+        return batch.loc[(batch["outcome"] == str(Outcome.FAILED)).to_numpy(), names]
+
+    kept, number = [], 0
+    for failed in batches(jobs, names, work=chosen):
+        number += len(failed)
+        kept.append(failed)
+        if newest is not None:
+            some = pd.concat(kept).sort_values(
+                "creation_time", ascending=False, kind="stable", na_position="last"
+            )
+            kept = [some.head(newest)]
+    found = pd.concat(kept)
+    found.attrs["failed"] = number
+    return found
+
+
+def faults_by(jobs: Any, key: str) -> pd.DataFrame:
+    """Return how many jobs of each label failed with each code and message (normalised), the most frequent first.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame, path or JobStore
+        One row per job.
+    key : str
+        The column of labels, ``tag`` say.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``code``, ``message``, the key and ``jobs``.
+    """
+    names = ["code", "message", key]
+    parts = []
+    for batch in batches(jobs, ("outcome", *names)):
+        failed = batch.loc[(batch["outcome"] == str(Outcome.FAILED)).to_numpy(), names].astype(object)
+        cleaned = {text: normalise(str(text)) for text in failed["message"].dropna().unique()}
+        failed["message"] = failed["message"].map(cleaned).astype(object)
+        parts.append(failed.groupby(names, dropna=False, sort=False).size().reset_index(name="jobs"))
+    total = pd.concat(parts).groupby(names, dropna=False)["jobs"].sum()
+    return total.sort_values(ascending=False, kind="stable").reset_index()

@@ -1,68 +1,55 @@
-"""The duration histogram: the one summary that every statistic is computed from.
+"""The duration histogram: the saved summary of a set of jobs, from which every statistic can be asked again.
 
-For each cell (hour of creation in UTC × queue_id × tag × outcome × code × your own keys) it holds how many jobs took
-each whole second, for each measure and class of :mod:`cosai_nb.stats.censoring`. Nothing is rounded that the
-service had not rounded, and no job is dropped: every job of a cell is in exactly one class of ``queue_latency`` and of
-``total_time`` (``ENDED``, ``UNFINISHED``, ``UNUSABLE``). It merges by ``+``, exactly and in any order.
+For each hour of creation (UTC), queue_id, tag, outcome, code and key of your own it holds how many jobs took each whole
+second, for each measure and class of :mod:`cosai_nb.stats.measures`. Nothing is rounded that the service had not rounded,
+and no job is dropped: every job is in exactly one class of ``queue_latency`` and of ``total_time``. It merges by ``+``,
+exactly and in any order.
 
-::
-
-    DurationHistogram.from_jobs(jobs, keys=())     from a frame, in one pass
-    as_histogram(jobs, by=())                      a frame or a histogram, with these keys, as a histogram
-    a + b,  a == b,  a.save(path),  DurationHistogram.load(path)
-    h.where(tag="Translation", queue_id=[…], start=, end=)    the part of it, without the frame
-    h.groups(["tag"], measures=MEASURES)           (labels, part) for each group; a missing label is a group
-    h.keys  h.jobs  h.as_of  h.left_out            names; jobs in it; newest observed_at; rows that are no jobs
-    h.cells()                                      DataFrame: keys, jobs, and a column per measure and class
-    h.to_frame()                                   DataFrame: keys, measure, kind, value, jobs; one row a count
-    h.counts(measure)                              Counts(cell, kind, value, jobs), sorted int64 arrays
-    h.coded(key)                                   Coded(labels, codes): the label of each cell; code −1 is missing
-    h.curve(measure)                               Curve(seconds, ended, unfinished) of all cells together
+The file holds the columns of :meth:`DurationHistogram.to_frame`, one row a count, so DuckDB or pandas read it as it is; the
+schema's metadata entry ``cosai_nb`` holds as-of time, rows left out and the form's number as JSON.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cosai_nb import arguments
-from cosai_nb.errors import FrameError
-from cosai_nb.stats import histogram_table as tables
-from cosai_nb.stats import slices
-from cosai_nb.stats.censoring import KEYS, MEASURES, Measured, measure_jobs, only_jobs, text_keys
-from cosai_nb.stats.coding import (
-    Coded,
-    Counts,
-    Ints,
-    code_hours,
-    code_labels,
-    drop_unused,
-    number_cells,
-)
-from cosai_nb.stats.curves import Curve, pool
-from cosai_nb.stats.frames import group_columns
-
-__all__ = ("KEYS", "DurationHistogram", "as_histogram", "only_jobs")
+from cosai_nb.errors import FileError, FrameError
+from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
+from cosai_nb.stats.counts import HOUR, SAVED, Counted, Counter, Groups, class_codes, hours_of
+from cosai_nb.stats.measures import CLASSES, ENDED, GAVE_UP, UNFINISHED, UNUSABLE, group_columns, moments
+from cosai_nb.table.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from cosai_nb.stats.measures import Ints
 
-class DurationHistogram:
+KEYS = (HOUR, "queue_id", "tag", "outcome", "code")
+"""The keys of every histogram."""
+_FORM = 1
+_OWN = ("measure", "kind", "value", "jobs", "class", "seconds")
+_KINDS = {"ended": ENDED, "unfinished": UNFINISHED, "unusable": UNUSABLE}
+_SEVERAL = (list, tuple, set, frozenset, np.ndarray, pd.Index, pd.Series)
+
+
+class DurationHistogram(Counted):
     """Exact counts of durations by hour, queue, tag, outcome and code; made by :meth:`from_jobs`.
 
-    Parameters
+    Attributes
     ----------
-    columns : mapping of str to Coded
-        Sorted labels of each key and the code of each cell.
-    counts : mapping of str to Counts
-        For each measure, how often each (cell, class, second) occurs.
     as_of : pandas.Timestamp
         The newest ``observed_at``; NaT where there are no jobs.
-    left_out : mapping of str to int
+    left_out : dict of str to int
         Rows of the frame that are no jobs (not_found, invalid_id, unread), by outcome.
 
     Examples
@@ -81,77 +68,53 @@ class DurationHistogram:
     4
     """
 
-    def __init__(
-        self,
-        columns: Mapping[str, Coded],
-        counts: Mapping[str, Counts],
-        as_of: tables.Moment,
-        left_out: Mapping[str, int],
-    ) -> None:
-        self._columns = dict(columns)
-        self._counts = dict(counts)
-        self.as_of = as_of
-        self.left_out = dict(left_out)
-
     @classmethod
-    def from_jobs(cls, jobs: pd.DataFrame, *, keys: Sequence[str] = ()) -> DurationHistogram:
-        """Count a frame.
+    def from_jobs(cls, jobs: Any, *, keys: Sequence[str] = ()) -> DurationHistogram:
+        """Count jobs.
 
         Parameters
         ----------
-        jobs : pandas.DataFrame
+        jobs : pandas.DataFrame, path or JobStore
             One row per job.
         keys : sequence of str, optional
             Further columns to keep apart, such as ``input_lang``; their values are kept as text.
 
         Raises
         ------
-        FrameError
-            A column is missing or is not in its documented form.
+        TypeError, FrameError, FileError
+            ``jobs`` is no source of jobs, a column is missing or is not in its documented form, or a file cannot be read.
         """
-        keys = group_columns(keys)
-        jobs, left_out = only_jobs(jobs, keys)
-        return cls.from_measured(jobs, measure_jobs(jobs), keys=keys, left_out=left_out)
+        counter = cls._counter(group_columns(keys))
+        counter.add_jobs(jobs)
+        return cls._of(counter)
+
+    @staticmethod
+    def _counter(keys: Sequence[str]) -> Counter:
+        if clash := next((key for key in keys if key in _OWN), None):
+            raise FrameError(
+                f"The key {clash!r} has the name of a column of the histogram's own table; rename the frame's column."
+            )
+        names = (*KEYS, *sorted(set(keys) - set(KEYS)))
+        return Counter(dict.fromkeys(SAVED, names))
 
     @classmethod
-    def from_measured(
-        cls,
-        jobs: pd.DataFrame,
-        measured: Mapping[str, Measured],
-        *,
-        keys: Sequence[str] = (),
-        left_out: Mapping[str, int] | None = None,
-    ) -> DurationHistogram:
-        """Count measures that are worked out already, row by row of what :func:`only_jobs` returns."""
-        coded = {"hour": code_hours(jobs["creation_time"])}
-        columns, counts = slices.build(
-            coded | {key: code_labels(jobs[key]) for key in text_keys(keys)}, measured
-        )
-        seen = jobs["observed_at"].max()
-        as_of = pd.NaT if pd.isna(seen) else pd.Timestamp(seen).tz_convert("UTC").as_unit("ms")
-        return cls(columns, counts, as_of, left_out or {})
+    def _of(cls, counter: Counter) -> DurationHistogram:
+        counted = counter.counted()
+        return cls(counted.tables, counted.as_of, counted.left_out)
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Names of the keys, ``hour`` first."""
-        return tuple(self._columns)
+        return tuple(name for name in self._latency.columns if name not in ("class", "seconds", "jobs"))
+
+    @property
+    def _latency(self) -> pd.DataFrame:
+        return self.tables["queue_latency"]
 
     @property
     def jobs(self) -> int:
         """Number of jobs."""
-        return int(self._counts["queue_latency"].jobs.sum())
-
-    def counts(self, measure: str) -> Counts:
-        """Return how often each (cell, class, second) occurs, as sorted int64 arrays."""
-        return self._counts[measure]
-
-    def coded(self, key: str) -> Coded:
-        """Return the sorted labels of a key (int64 hours since the epoch for ``hour``) and each cell's code."""
-        return self._columns[key]
-
-    def curve(self, measure: str) -> Curve:
-        """Return the counts per second of all cells together."""
-        return pool(self._counts[measure])
+        return int(self._latency["jobs"].sum())
 
     def __add__(self, other: object) -> DurationHistogram:
         if not isinstance(other, DurationHistogram):
@@ -161,13 +124,10 @@ class DurationHistogram:
                 f"A histogram by {', '.join(self.keys)} cannot be added to one by {', '.join(other.keys)}; "
                 "build both with the same keys=."
             )
-        columns, counts = slices.merge(
-            (self._columns, {key: other.coded(key) for key in self.keys}),
-            (self._counts, {name: other.counts(name) for name in MEASURES}),
-        )
-        outcomes = sorted({*self.left_out, *other.left_out})
-        left_out = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in outcomes}
-        return DurationHistogram(columns, counts, slices.newest(self.as_of, other.as_of), left_out)
+        counter = self._counter(self.keys)
+        counter.add_counted(self)
+        counter.add_counted(other)
+        return self._of(counter)
 
     def __radd__(self, other: object) -> DurationHistogram:
         return self if other == 0 else NotImplemented  # sum() begins with 0
@@ -176,20 +136,16 @@ class DurationHistogram:
         if not isinstance(other, DurationHistogram):
             return NotImplemented
         return (
-            self.keys == other.keys
-            and self.left_out == other.left_out
+            self.left_out == other.left_out
             and str(self.as_of) == str(other.as_of)  # NaT is not equal to itself
-            and all(slices.same(self._columns[key], other.coded(key)) for key in self.keys)
-            and all(slices.same(self._counts[name], other.counts(name)) for name in MEASURES)
+            and all(self.tables[name].equals(other.tables[name]) for name in SAVED)
         )
 
     __hash__ = None  # type: ignore[assignment]  # it compares by content, which is large
 
     def __repr__(self) -> str:
-        return (
-            f"<DurationHistogram of {self.jobs:,} jobs in {len(self._columns['hour'].codes):,} cells "
-            f"by {', '.join(self.keys)}, as of {self.as_of}>"
-        )
+        cells = Groups.of(self._latency, self.keys).number
+        return f"<DurationHistogram of {self.jobs:,} jobs in {cells:,} cells by {', '.join(self.keys)}, as of {self.as_of}>"
 
     def where(
         self,
@@ -198,7 +154,7 @@ class DurationHistogram:
         end: str | pd.Timestamp | None = None,
         **labels: object,
     ) -> DurationHistogram:
-        """Return the cells with these labels, created in ``start`` ≤ hour < ``end``.
+        """Return the jobs with these labels, created in ``start`` ≤ hour < ``end``.
 
         Parameters
         ----------
@@ -210,56 +166,34 @@ class DurationHistogram:
         Returns
         -------
         DurationHistogram
-            Empty where no cell has the label; without ``left_out``, since rows that are no jobs belong to no cell.
+            Empty where no job has the label; without ``left_out``, since rows that are no jobs have no labels.
             FrameError where there is no such key, or a time is not on the hour.
         """
-        self.check_keys(tuple(labels))
-        if "hour" in labels:
-            raise FrameError("Hours are chosen by start= and end=, not by hour=.")
-        kept = slices.created_within(self._columns["hour"], start, end)
-        for key, wanted in labels.items():
-            kept &= slices.labelled(self._columns[key], wanted)
-        rows = {name: slices.rows_of(counts, kept) for name, counts in self._counts.items()}
-        return self._take(np.flatnonzero(kept), rows)
+        chosen = choose(self, start=start, end=end, labels=labels, trim=True)
+        return DurationHistogram(chosen.tables, self.as_of, {})
 
     def groups(
-        self, by: str | Sequence[str], *, measures: Sequence[str] = MEASURES
-    ) -> Iterator[tuple[tuple[tables.Label, ...], DurationHistogram]]:
-        """Yield each combination of the keys' labels, missing ones last, and the part that has it.
+        self, by: str | Sequence[str], *, measures: Sequence[str] = SAVED
+    ) -> Iterator[tuple[tuple[Any, ...], DurationHistogram]]:
+        """Yield each combination of the keys' labels, missing ones (NaN, NaT) last, and the part that has it.
 
         The parts have these ``measures`` only; fewer are faster.
         """
         names = group_columns(by)
         self.check_keys(names)
-        columns = [self._columns[name] for name in names]
-        distinct, group = number_cells(columns)
-        size = len(distinct[0])
-        cells = slices.split_by(group, size)
-        parts = {name: slices.rows_by_group(self._counts[name], group, cells) for name in measures}
-        for number in range(size):
-            labels = tuple(
-                tables.shown(name, column.labels, int(codes[number]))
-                for name, column, codes in zip(names, columns, distinct, strict=True)
+        groups = Groups.of(self._latency, names)
+        order = {name: _rows_by_group(groups.place(self.tables[name]), groups.number) for name in measures}
+        for number, labels in enumerate(zip(*groups.labels, strict=True)):
+            rows_of = {name: rows[number] for name, rows in order.items()}
+            yield (
+                labels,
+                DurationHistogram(
+                    cast("Any", _Taken(self.tables, rows_of.__getitem__, rows_of)), self.as_of, {}
+                ),
             )
-            yield labels, self._take(cells[number], {name: parts[name][number] for name in measures})
-
-    def _take(self, cells: Ints, counts: Mapping[str, Counts]) -> DurationHistogram:
-        columns = {
-            key: drop_unused(Coded(labels, codes[cells])) for key, (labels, codes) in self._columns.items()
-        }
-        return DurationHistogram(columns, counts, self.as_of, {})
-
-    def check_keys(self, names: Sequence[str]) -> None:
-        """Raise a FrameError unless each name is a key of this histogram."""
-        for name in names:
-            if name not in self._columns:
-                raise FrameError(
-                    f"The histogram has no key {name!r}; it has: {', '.join(self.keys)}. "
-                    f"Build it with DurationHistogram.from_jobs(jobs, keys=[{name!r}])."
-                )
 
     def cells(self) -> pd.DataFrame:
-        """Return one row per cell.
+        """Return one row per combination of labels.
 
         Returns
         -------
@@ -267,7 +201,22 @@ class DurationHistogram:
             The keys, ``jobs``, and the number of jobs of each duration and class: ``queue_latency_ended``,
             ``queue_latency_unfinished``, ``queue_latency_unusable``, ``run_time_ended`` …
         """
-        return tables.cells_table(self._columns, self._counts)
+        groups = Groups.of(self._latency, self.keys)
+        numbers: dict[str, Ints] = {}
+        for measure, table in self.tables.items():
+            if not measure.endswith("_hour"):
+                here, kinds = groups._replace(of_row=groups.place(table)), _kinds_of(table)
+                numbers |= {
+                    f"{measure}_{word}": here.sum(table["jobs"], kinds == kind)
+                    for word, kind in _KINDS.items()
+                }
+        return pd.DataFrame(
+            {
+                **dict(zip(self.keys, groups.labels, strict=True)),
+                "jobs": groups.sum(self._latency["jobs"]),
+                **numbers,
+            }
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return every count.
@@ -278,24 +227,191 @@ class DurationHistogram:
             The keys, ``measure``, ``kind`` (ended, unfinished, unusable), ``value`` and ``jobs``. ``value`` is in
             seconds, and in clock hours after the hour of creation for the measures that end in ``_hour``.
         """
-        return tables.long_table(self._columns, self._counts)
+        parts = []
+        for measure, table in self.tables.items():
+            words = pd.Categorical.from_codes(np.minimum(_kinds_of(table), 2), categories=pd.Index([*_KINDS]))
+            part = table[list(self.keys)].assign(
+                measure=pd.Categorical([measure] * len(table), categories=SAVED),
+                kind=words,
+                value=table["seconds"],
+                jobs=table["jobs"],
+            )
+            parts.append(part)
+        return _stacked(parts, self.keys)
 
     def save(self, path: str | Path) -> None:
         """Write a Parquet file with the columns of :meth:`to_frame`; an older file stays until it is whole."""
-        tables.write_parts((self._columns, self._counts, self.as_of, self.left_out), arguments.path(path))
+        target = arguments.path(path)
+        known = None if pd.isna(self.as_of) else round(self.as_of.timestamp() * 1000)
+        note = json.dumps({"form": _FORM, "as_of_ms": known, "left_out": self.left_out}, sort_keys=True)
+        table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
+        table = table.replace_schema_metadata({"cosai_nb": note})
+        try:
+            write_whole(target, lambda file: pq.write_table(table, file, compression="zstd"))
+        except OSError as error:
+            raise FileError(f"The histogram could not be written to {target}: {error}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> DurationHistogram:
         """Read what :meth:`save` wrote; FileError where the file is not there or is no histogram."""
-        return cls(*tables.read_parts(arguments.path(path)))
+        source = arguments.path(path)
+        try:
+            table = pq.read_table(source)
+            note = json.loads((table.schema.metadata or {})[b"cosai_nb"])
+            if note["form"] != _FORM:
+                raise FileError(
+                    f"{source} holds a histogram of form {note['form']}; this version reads form {_FORM}. "
+                    "Build it again from the jobs."
+                )
+            return cls._read(table.to_pandas(), note)
+        except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(f"{source} cannot be read as a duration histogram: {error!r}") from error
+
+    @classmethod
+    def _read(cls, table: pd.DataFrame, note: dict[str, Any]) -> DurationHistogram:
+        alive = table["outcome"].isin([str(outcome) for outcome in UNFINISHED_OUTCOMES])
+        kind = table["kind"].map(_KINDS).to_numpy(dtype=np.int64)
+        gave_up = (kind == UNFINISHED) & ~alive.to_numpy() & (table["measure"] == "queue_latency").to_numpy()
+        kind = np.where(gave_up, GAVE_UP, kind)
+        keys = [name for name in table.columns if name not in _OWN[:4]]
+        counts = table[keys].assign(
+            **{"class": pd.Categorical.from_codes(kind, categories=pd.Index(CLASSES))},
+            seconds=table["value"].astype(np.int64),
+            jobs=table["jobs"].astype(np.int64),
+        )
+        as_of = pd.NaT if note["as_of_ms"] is None else moments([note["as_of_ms"]])[0]
+        left_out = {str(name): int(number) for name, number in note["left_out"].items()}
+        measures = table["measure"].astype(object)
+        tables = {name: counts[(measures == name).to_numpy()] for name in SAVED}
+        counter = cls._counter(keys)  # sorts, and leaves out the labels that a part does not have
+        counter.add_counted(Counted(tables, as_of, left_out))
+        return cls._of(counter)
 
 
-def as_histogram(
-    jobs: pd.DataFrame | DurationHistogram, by: str | Sequence[str] | None = None
-) -> DurationHistogram:
-    """Return a frame's histogram, or the histogram itself; FrameError unless it can be grouped by these keys."""
-    names = group_columns(by)
-    if not isinstance(jobs, DurationHistogram):
-        return DurationHistogram.from_jobs(jobs, keys=names)
-    jobs.check_keys(names)
-    return jobs
+class _Taken(Mapping[str, pd.DataFrame]):
+    """Some rows of tables, each taken when it is first asked for: a statistic needs few of them."""
+
+    def __init__(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        rows_of: Callable[[str], Ints],
+        names: Iterable[str],
+        *,
+        trim: bool = True,
+    ) -> None:
+        self._tables, self._rows_of, self._names, self._trim = tables, rows_of, tuple(names), trim
+        self._taken: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._taken:
+            part = self._tables[name].iloc[self._rows_of(name)].reset_index(drop=True)
+            keys = [key for key in part.columns if key not in (HOUR, *_OWN)] if self._trim else []
+            self._taken[name] = part.assign(**{key: part[key].cat.remove_unused_categories() for key in keys})
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+
+def choose(
+    counted: Counted,
+    labels: Mapping[str, object],
+    *,
+    start: str | pd.Timestamp | None = None,
+    end: str | pd.Timestamp | None = None,
+    hours: Ints | None = None,
+    trim: bool = False,
+) -> Counted:
+    """Return the counted jobs that :meth:`DurationHistogram.where` describes.
+
+    ``hours`` are those of creation that may be left, since the epoch. ``recent`` stays what it was. Unless ``trim`` the labels that
+    no job has stay among the categories, which no statistic sees.
+    """
+    counted.check_keys(tuple(labels))
+    if HOUR in labels:
+        raise FrameError("Hours are chosen by start= and end=, not by hour=.")
+    window = tuple(
+        None if edge is None else _full_hour(edge, name) for edge, name in ((start, "start"), (end, "end"))
+    )
+
+    def rows_of(name: str) -> Ints:
+        return _chosen(counted.tables[name], window, labels, hours)
+
+    return Counted(
+        cast("Any", _Taken(counted.tables, rows_of, counted.tables, trim=trim)),
+        counted.as_of,
+        {},
+        counted.recent,
+    )
+
+
+def _kinds_of(table: pd.DataFrame) -> Any:
+    """Return the class of each row as a file tells it: a job that gave up is an unfinished one with an ended outcome."""
+    kinds = class_codes(table)
+    return np.where(kinds == GAVE_UP, UNFINISHED, kinds)
+
+
+def _rows_by_group(group: Any, groups: int) -> list[Any]:
+    order = np.argsort(group, kind="stable")
+    edges = np.searchsorted(group[order], np.arange(groups + 1))
+    return [order[begin:end] for begin, end in itertools.pairwise(edges)]
+
+
+def _chosen(
+    table: pd.DataFrame,
+    window: tuple[int | None, ...],
+    labels: Mapping[str, object],
+    hours: Ints | None,
+) -> Ints:
+    """Choose the rows of a table: None and NaN mean a missing label; a missing hour lies in no window."""
+    kept = np.ones(len(table), dtype=bool)
+    if any(edge is not None for edge in window):
+        hour = hours_of(table)
+        start, end = window
+        kept = (hour >= (0 if start is None else start)) & (True if end is None else hour < end)
+    if hours is not None:
+        kept &= np.isin(hours_of(table), hours)
+    for key, wanted in labels.items():
+        several = wanted if isinstance(wanted, _SEVERAL) else [wanted]
+        missing = any(label is None or label is pd.NA or label != label for label in several)  # noqa: PLR0124  # NaN
+        text = {str(label) for label in several}
+        chosen = np.array([label in text for label in table[key].cat.categories] + [missing], dtype=bool)
+        kept &= chosen[table[key].cat.codes.to_numpy()]
+    return np.flatnonzero(kept)
+
+
+def _full_hour(moment: str | pd.Timestamp, name: str) -> int:
+    try:
+        time = pd.Timestamp(moment)
+    except ValueError as error:
+        raise FrameError(f"{name}={moment!r} is no time; write it as '2026-11-01T00:00Z'.") from error
+    if pd.isna(time):
+        raise FrameError(f"{name}={moment!r} is no time; write it as '2026-11-01T00:00Z'.")
+    time = time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
+    if time != time.floor("h"):
+        raise FrameError(
+            f"{name}={moment} is not on the hour, and the histogram knows hours of creation only; "
+            "choose a full hour, or cut the jobs frame first."
+        )
+    return int(time.timestamp()) // 3600
+
+
+def _stacked(parts: list[pd.DataFrame], keys: Sequence[str]) -> pd.DataFrame:
+    """Put tables with categories of their own below each other."""
+    for key in keys:
+        if key != HOUR:
+            union = pd.api.types.union_categoricals([part[key] for part in parts], sort_categories=True)
+            for part in parts:
+                part[key] = part[key].cat.set_categories(union.categories)
+    return pd.concat(parts, ignore_index=True)

@@ -1,66 +1,82 @@
 """How many jobs wait and run at each moment, and how busy the servers are.
 
 A state is counted in steps (+1 at creation, −1 at start, …), so it is exact; jobs that have not finished are counted up to the
-as-of time. What was created before the first job of the frame is not known to it: the line begins empty.
+as-of time. What was created before the first job of the frame is not known to it: the queue begins empty. A first pass finds the
+groups and the time that the jobs span, a second one their moves (:mod:`cosai_nb.stats.moves`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import SettingsError
-from cosai_nb.stats.frames import HOUR_MS, group_columns
-from cosai_nb.stats.steps import (
-    Bins,
-    Flow,
-    Flows,
-    in_bins,
-    join,
-    moment_index,
-    peak,
-    read_flows,
-    width_ms,
+from cosai_nb.schema import NOT_A_JOB
+from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
+from cosai_nb.stats.counts import (
+    MOVES,
+    Counted,
+    Counter,
+    Groups,
+    batches,
+    class_codes,
+    count,
+    count_all,
+    counted_by,
+    only_jobs,
 )
+from cosai_nb.stats.measures import (
+    CLASSES,
+    GAVE_UP,
+    MEASURES,
+    TIME,
+    UNUSABLE,
+    Rows,
+    Windows,
+    group_columns,
+    moments,
+)
+from cosai_nb.stats.moves import CHANGES, Bins, Load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta, tzinfo
 
-    from cosai_nb.stats.curves import Floats
-    from cosai_nb.stats.histogram import DurationHistogram
+    from cosai_nb.stats.measures import Floats
 
-MOST_ROWS = 5_000_000
 _COUNTS = ("arrivals", "starts", "ends", "left", "waiting", "running")
-_MEANS = ("waiting_mean", "running_mean", "waiting_max", "running_max")
 _GIVEN, _LARGEST = "MaxConcurrent, as given", "largest number ever running"
 _UNKNOWN = "unknown: single jobs or servers= are needed"
 _NOT_LISTED = "unknown: servers= lacks a queue of this group"
 
 
 def queue_load(
-    jobs: pd.DataFrame | DurationHistogram,
-    freq: str | pd.Timedelta = "1min",
+    jobs: Any,
+    freq: str | timedelta = "1min",
     servers: float | Mapping[str, float] | pd.Series | None = None,
     *,
     by: str | Sequence[str] | None = None,
+    tz: str | tzinfo = "Asia/Shanghai",
 ) -> pd.DataFrame:
     """Return arrivals, depth, running jobs and utilisation over time.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
         One row per job; or their histogram, which knows full hours only.
-    freq : str or pandas.Timedelta
-        Width of a bin, such as ``1min`` or ``1h``; bins start at multiples of it since the epoch (UTC).
+    freq : str or timedelta
+        Width of a bin, such as ``1min``, ``1h`` or ``1D``; days begin at midnight of ``tz``, weeks on Monday.
     servers : float or mapping of str to float, optional
         How many jobs may run at once, for each group; or MaxConcurrent by queue_id, of which a group gets the sum over the
         queues that its jobs are in: ``list_queues().set_index("queue_id")["max_concurrent"]``, or a dict. Without it the
         largest number that ever ran together.
     by : str or list of str, optional
         Columns to group by, ``queue_id`` say.
+    tz : str or tzinfo
+        The zone of the bins.
 
     Returns
     -------
@@ -71,9 +87,9 @@ def queue_load(
         ================= ========================================================================
         arrivals          jobs created in the bin
         starts, ends      jobs that began to run, and that ended after it
-        left              jobs that left the line without a start: cancelled, most of them
+        left              jobs that left the queue without a start: cancelled, most of them
         waiting, running  at the end of the bin, exact: Σ arrivals − starts − left, Σ starts − ends
-        …_mean, …_max     mean over time, and largest, within the bin; NaN from a histogram
+        …_mean, …_max     mean over time, and largest (moves of a second taken together), within the bin; NaN from a histogram
         servers           what ``utilisation`` is measured against
         servers_from      where that number comes from
         utilisation       running_mean ÷ servers; NaN from a histogram, and where the servers are not known
@@ -87,8 +103,8 @@ def queue_load(
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of jobs, lacks a column, or cannot be read.
     SettingsError
         ``freq`` is no width, too fine for the histogram or for the time that the jobs span; ``servers`` is not above 0.
 
@@ -106,131 +122,212 @@ def queue_load(
     2026-11-01 02:01:00+00:00         0     1        1           1.0
     2026-11-01 02:02:00+00:00         0     0        1           1.0
     """
-    names, width = group_columns(by), width_ms(freq)
-    flows = read_flows(jobs, names)
-    if not flows.exact and width % HOUR_MS:
-        raise SettingsError(
-            f"A histogram knows full hours only: freq={freq!r} needs the jobs frame. Ask for freq='1h' or a multiple of it."
-        )
-    bins = _bins_of(flows, width)
+    names, windows = group_columns(by), Windows.of(freq, tz)
+    exact = not isinstance(jobs, Counted)
     if isinstance(servers, pd.Series):
         servers = {str(queue): float(number) for queue, number in servers.dropna().items()}
-    columns = _columns(flows, bins, servers)
-    table = pd.DataFrame(
+    counted = count(jobs, (*names, "queue_id"), "jobs", windows=windows)
+    groups = Groups.of(counted.table, names)
+    load = Load(jobs, counted, groups, windows, [*CHANGES] if exact else [])
+    bins = load.bins
+    state = {
+        name: np.cumsum(sum(sign * load.tables[move] for move, sign in changes.items()), axis=1)
+        for name, changes in CHANGES.items()
+    }
+    columns: dict[str, Any] = {name: load.tables[move] for name, move in zip(_COUNTS, MOVES, strict=False)}
+    columns |= state
+    nothing = np.full(state["waiting"].shape, np.nan)
+    largest = means = dict.fromkeys(state, nothing)
+    if exact:
+        largest = load.largest(state)
+        means = load.means(state, largest)
+    columns |= {f"{name}_mean": means[name] for name in state} | {
+        f"{name}_max": largest[name] for name in state
+    }
+    number, source = _servers_of(counted, groups, servers, largest["running"] if exact else None)
+    took, ran = load.tables["took"], load.tables["ran"]
+    columns |= {
+        "servers": np.broadcast_to(number[:, None], nothing.shape),
+        "servers_from": np.broadcast_to(np.array(source, dtype=object)[:, None], nothing.shape),
+        "utilisation": means["running"] / number[:, None],
+        "slowdown": np.divide(took, ran, out=nothing.copy(), where=ran > 0) if exact else nothing,
+    }
+    frame = pd.DataFrame(
         {name: pd.Series(column.reshape(-1)).array for name, column in columns.items()},
-        index=_index(flows, bins, names),
+        index=_index(groups, bins),
     )
-    table = table.astype(dict.fromkeys(_COUNTS, "int64") | {"servers_from": "category"})
-    table.attrs = {
-        "as_of": None if pd.isna(flows.as_of) else flows.as_of.isoformat(),
-        "unusable": flows.unusable,
-        "without_end": flows.without_end,
-        "left_out": flows.left_out,
-        "littles_law": _littles_law(flows, bins, columns["waiting_mean"]),
+    frame = frame.astype(dict.fromkeys(_COUNTS, "int64") | {"servers_from": "category"})
+    frame.attrs = {
+        "as_of": None if pd.isna(counted.as_of) else counted.as_of.isoformat(),
+        "unusable": load.totals["unusable"],
+        "without_end": load.totals["without_end"] if exact else None,
+        "left_out": counted.left_out,
+        "littles_law": _littles_law(load, means["waiting"], exact=exact),
     }
-    return table
-
-
-def _bins_of(flows: Flows, width: int) -> Bins:
-    if not len(flows.arrivals.time):
-        return Bins(0, 0, width)
-    first = int(flows.arrivals.time.min()) // width
-    number = max(flows.last_ms // width - first + 1, 0)
-    if number * len(flows.labels) > MOST_ROWS:
-        begin, end = moment_index([first * width, (first + number) * width])
-        raise SettingsError(
-            f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} in bins of {pd.Timedelta(width, 'ms')} for {len(flows.labels)} groups are "
-            f"{number * len(flows.labels):,} rows; choose a coarser freq, or drop the jobs with a wrong creation_time."
-        )
-    return Bins(first, number, width)
-
-
-def _columns(flows: Flows, bins: Bins, servers: float | Mapping[str, float] | None) -> dict[str, Any]:
-    size = len(flows.labels)
-    moves = {
-        name: in_bins(getattr(flows, name), bins, size) for name in ("arrivals", "starts", "ends", "left")
-    }
-    waiting = np.cumsum(moves["arrivals"] - moves["starts"] - moves["left"], axis=1)
-    running = np.cumsum(moves["starts"] - moves["ends"], axis=1)
-    nothing = np.full(waiting.shape, np.nan)
-    within = dict.fromkeys(_MEANS, nothing)
-    slowdown = nothing
-    if flows.done and bins.number:
-        leaving = join(flows.starts, flows.left)
-        within = _within(flows, leaving, bins, (waiting, running))
-        total, run = (in_bins(flow, bins, size) for flow in flows.done)
-        slowdown = np.divide(total, run, out=nothing.copy(), where=run > 0)
-    number, source = _servers_of(flows, servers, within["running_max"])
-    return {
-        **moves,
-        "waiting": waiting,
-        "running": running,
-        **{name: within[name] for name in _MEANS},
-        "servers": np.broadcast_to(number[:, None], waiting.shape),
-        "servers_from": np.broadcast_to(np.array(source, dtype=object)[:, None], waiting.shape),
-        "utilisation": within["running_mean"] / number[:, None],
-        "slowdown": slowdown,
-    }
-
-
-def _within(flows: Flows, leaving: Flow, bins: Bins, states: tuple[Floats, Floats]) -> dict[str, Floats]:
-    """Mean and largest of waiting and running within each bin."""
-    size, now = len(flows.labels), flows.last_ms
-    stop = np.minimum(bins.edges + bins.width, max(now, int(bins.edges[-1])))
-    lasted = stop - bins.edges
-    found = {}
-    for name, state, up, down in (
-        ("waiting", states[0], flows.arrivals, leaving),
-        ("running", states[1], flows.starts, flows.ends),
-    ):
-        before = np.concatenate((np.zeros((size, 1)), state[:, :-1]), axis=1)
-        area = before * lasted
-        for flow, sign in ((up, 1), (down, -1)):
-            place = np.clip(flow.time // bins.width - bins.first, 0, bins.number - 1)
-            area += sign * in_bins(flow, bins, size, np.maximum(stop[place] - flow.time, 0))
-        found[f"{name}_mean"] = np.where(lasted > 0, area / np.maximum(lasted, 1), state)
-        found[f"{name}_max"] = peak(up, down, bins, before)
-    return found
+    return frame
 
 
 def _servers_of(
-    flows: Flows, servers: float | Mapping[str, float] | None, running_max: Floats
+    counted: Counted, groups: Groups, servers: float | Mapping[str, float] | None, running: Floats | None
 ) -> tuple[Floats, list[str]]:
     """Servers of each group, NaN where unknown, and where each number comes from."""
-    size = len(flows.labels)
+    size = groups.number
     if servers is None:
-        if not flows.exact or not running_max.size:
+        if running is None or not running.size:
             return np.full(size, np.nan), [_UNKNOWN] * size
-        largest = running_max.max(axis=1)
+        largest = running.max(axis=1)
         return np.where(largest > 0, largest, np.nan), [_LARGEST] * size
     given = list(servers.values()) if isinstance(servers, Mapping) else [servers]
     if not all(isinstance(number, (int, float, np.number)) and number > 0 for number in given):
         raise SettingsError(f"servers={servers!r} must be how many jobs may run at once, above 0.")
     if not isinstance(servers, Mapping):
         return np.full(size, float(servers)), [_GIVEN] * size
-    known = [[servers.get(queue, np.nan) if queue else np.nan for queue in queues] for queues in flows.queues]
-    number = np.array([float(np.sum(of_group)) if of_group else np.nan for of_group in known])
-    return number, [_NOT_LISTED if np.isnan(total) else _GIVEN for total in number]
+    table = counted.tables["jobs"]
+    pairs = pd.DataFrame(
+        {"group": groups.place(table), "queue": table["queue_id"].astype(object)}
+    ).drop_duplicates()
+    limit = [servers.get(queue, np.nan) if isinstance(queue, str) else np.nan for queue in pairs["queue"]]
+    total = np.full(size, np.nan)
+    for group, mine in pd.Series(limit, dtype=np.float64).groupby(pairs["group"].to_numpy()):
+        total[int(str(group))] = mine.sum(skipna=False)
+    return total, [_NOT_LISTED if np.isnan(one) else _GIVEN for one in total]
 
 
-def _littles_law(flows: Flows, bins: Bins, waiting_mean: Floats) -> dict[str, float]:
-    if not bins.number:
+def _littles_law(load: Load, waiting: Floats, *, exact: bool) -> dict[str, float]:
+    edges = 1000 * load.bins.edges
+    if not (exact and load.bins.number and load.as_of > edges[0]):
         return {"L": float("nan"), "lambda_W": float("nan")}
-    begin, end = int(flows.arrivals.time.min()), flows.last_ms
-    if not flows.exact or end <= begin:
-        return {"L": float("nan"), "lambda_W": float("nan")}
-    stop = np.minimum(bins.edges + bins.width, end)
-    area = float((waiting_mean * np.maximum(stop - bins.edges, 0)).sum())
-    return {"L": area / (end - begin), "lambda_W": flows.waited_s * 1000 / (end - begin)}
+    lasted = np.maximum(np.minimum(edges[1:], load.as_of) - edges[:-1], 0)
+    span = load.as_of - int(edges[0])
+    return {"L": float((waiting * lasted).sum()) / span, "lambda_W": load.totals["waited"] * 1000 / span}
 
 
-def _index(flows: Flows, bins: Bins, names: tuple[str, ...]) -> pd.Index[Any]:
-    times = moment_index(bins.edges).rename("time")
-    if not names:
+def _index(groups: Groups, bins: Bins) -> pd.Index[Any]:
+    times = moments(1000 * bins.edges[:-1]).rename(TIME)
+    if not groups.names:
         return times
-    blank = [np.nan if label is None else label for labels in flows.labels for label in labels]
-    columns = [np.array(blank[place :: len(names)], dtype=object) for place in range(len(names))]
-    levels = [pd.Index(column).repeat(bins.number) for column in columns]
+    levels = [labels.repeat(bins.number) for labels in groups.labels]
     return pd.MultiIndex.from_arrays(
-        [*levels, times[np.tile(np.arange(bins.number), len(flows.labels))]], names=[*names, "time"]
+        [*levels, times[np.tile(np.arange(bins.number), groups.number)]], names=[*groups.names, TIME]
     )
+
+
+# --- for pages and figures ---
+
+
+def numbers(jobs: Any, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Return how many jobs there are in each group, and how many of these have not ended or have unusable times.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame, path, JobStore, DurationHistogram or Counted
+        One row per job, or what was counted of them by ``by`` and ``outcome``.
+    by : str or list of str, optional
+        Columns to group by.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per group (index as in :func:`cosai_nb.queue_latency`): ``jobs``, ``unfinished``, ``unusable``. ``attrs``:
+        ``left_out``, rows that are no jobs, by outcome; ``as_of``; ``first`` and ``last``, hours of creation (NaT: unknown).
+    """
+    names = group_columns(by)
+    counted = counted_by(jobs, tuple(dict.fromkeys((*names, "outcome"))), "jobs")
+    table = counted.tables["jobs"]
+    groups, outcome = Groups.of(table, names), table["outcome"]
+    alive = outcome.isin([str(one) for one in UNFINISHED_OUTCOMES]).to_numpy()
+    columns = {
+        "jobs": groups.sum(table["jobs"]),
+        "unfinished": groups.sum(table["jobs"], alive),
+        "unusable": groups.sum(table["jobs"], class_codes(table) == UNUSABLE),
+    }
+    frame = pd.DataFrame(columns, index=groups.rows)
+    first, last = table["hour"].min(), table["hour"].max()
+    frame.attrs = {"left_out": counted.left_out, "as_of": counted.as_of, "first": first, "last": last}
+    return frame
+
+
+def count_with_numbers(jobs: Any, wanted: Mapping[str, Sequence[str]]) -> Counted:
+    """Count measures by their keys, and what :func:`numbers` needs, in one pass; what is counted stays as it is."""
+    if isinstance(jobs, Counted):
+        return jobs
+    keys = dict.fromkeys([*(key for of_one in wanted.values() for key in of_one), "outcome"])
+    return count_all(jobs, {"jobs": tuple(keys), **wanted})
+
+
+class Times(NamedTuple):
+    """When the first and the last job was created, what the last time of all is, and how many jobs have times to doubt."""
+
+    first: pd.Timestamp
+    last: pd.Timestamp
+    end: pd.Timestamp
+    doubted: int
+
+
+def times_of(jobs: Any) -> Times:
+    """Read the times of single jobs, to the millisecond (NaT where none is known); counts know them by the hour.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame, path or JobStore
+        One row per job.
+    """
+    moves = ["creation_time", "start_time", "end_time"]
+    ends, doubted = [], 0
+    for batch in batches(jobs, (*moves, "outcome", "timing_ok")):
+        ends.append([batch["creation_time"].min(), *(batch[name].max() for name in moves)])
+        no_job = batch["outcome"].isin([str(one) for one in NOT_A_JOB]).to_numpy()
+        doubted += int((~no_job & ~batch["timing_ok"].to_numpy(dtype=bool, na_value=False)).sum())
+    first, *last = (pd.to_datetime(pd.Series(column), utc=True) for column in zip(*ends, strict=True))
+    return Times(first.min(), last[0].max(), pd.concat(last).max(), doubted)
+
+
+def longest_jobs(
+    jobs: Any, measure: str = "total_time", *, most: int = 20, columns: Sequence[str] = (), chosen: Any = None
+) -> pd.DataFrame:
+    """Return the jobs with the longest duration, the longest first; of an unfinished job it is its age.
+
+    Parameters
+    ----------
+    jobs : pandas.DataFrame, path or JobStore
+        One row per job.
+    measure : {"queue_latency", "run_time", "total_time"}
+        The duration.
+    most : int
+        How many jobs.
+    columns : sequence of str
+        The columns to return beside ``class`` (``ended``, ``unfinished``, ``gave_up``, ``unusable``; of the measure) and the seconds so
+        far ``queue_latency``, ``run_time`` and ``total_time`` (NaN where unknown).
+    chosen : callable, optional
+        Says of each row of a frame whether it may be one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``attrs["known"]`` is of how many jobs the duration is known.
+    """
+    counter = Counter({measure: ()})
+    kept, known = [], 0
+    for batch in batches(jobs, tuple(dict.fromkeys((*columns, *counter.columns)))):
+        needed = batch[counter.columns].set_axis(np.arange(len(batch)))
+        rows = Rows(only_jobs(needed if chosen is None else needed.iloc[np.flatnonzero(chosen(batch))])[0])
+        kind, seconds = rows.measure(measure)
+        usable = np.flatnonzero(kind <= GAVE_UP)
+        known += len(usable)
+        if len(usable) > most:  # to sort all of them takes ten times as long
+            usable = usable[seconds[usable] >= -np.partition(-seconds[usable], most - 1)[most - 1]]
+        first = usable[np.argsort(-seconds[usable], kind="stable")[:most]]
+        part = Rows(rows.jobs.iloc[first])
+        found = (
+            batch[list(columns)]
+            .iloc[part.jobs.index]
+            .assign(**{"class": pd.Categorical.from_codes(kind[first], categories=pd.Index(CLASSES))})
+        )
+        for name in MEASURES:
+            of_kind, value = part.measure(name)
+            found[name] = np.where(of_kind <= GAVE_UP, value, np.nan)
+        kept.append(found)
+    table = pd.concat(kept)
+    table = table.iloc[np.argsort(-table[measure].to_numpy(), kind="stable")[:most]]
+    table.attrs["known"] = known
+    return table

@@ -1,1 +1,1 @@
-"""Records to a DataFrame. No network in this room."""
+"""Records to a DataFrame. No network in this layer."""

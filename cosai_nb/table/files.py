@@ -28,8 +28,9 @@ import pyarrow.parquet
 
 from cosai_nb import arguments
 from cosai_nb.errors import FileError, FrameError, SettingsError
-from cosai_nb.schema import COLUMNS
-from cosai_nb.table.frame import conform, frame_of, from_arrow, timing_of
+from cosai_nb.schema import ADDED, COLUMNS
+from cosai_nb.table.dtypes import from_arrow
+from cosai_nb.table.frame import conform, frame_of, timing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ def write_jobs(
         where nothing is) or ``.xlsx`` (times in UTC; needs openpyxl). ``~`` is your home; a link is followed, a pipe or
         device written into, the mode of a file that was there is kept. Or a stream, which is left open.
     format : {"parquet", "csv", "jsonl", "xlsx"}, optional
-        Needed for a stream; for a path it wins over the suffix.
+        Needed for a stream; for a path it takes precedence over the suffix.
     excel_safe : bool
         Put ``'`` before text that a spreadsheet would run as a formula (begins with ``=``, ``+``, ``-``, ``@``, tab or CR).
         For eyes only: what is read back keeps the ``'``. CSV only; in ``.xlsx`` text is always text.
@@ -124,6 +125,16 @@ def write_jobs(
         ``jobs`` is no jobs frame.
     SettingsError
         ``format`` is none of the four, or missing for a stream.
+
+    Examples
+    --------
+    >>> import io
+    >>> from cosai_nb.schema import Record
+    >>> from cosai_nb.table.frame import frame_of
+    >>> stream = io.StringIO()
+    >>> write_jobs(frame_of([Record("a1", "not_found")]), stream, format="csv")
+    >>> stream.getvalue().splitlines()[1][:20]
+    '"a1",,,,,,"not_found'
     """
     stream = path_or_stream if hasattr(path_or_stream, "write") else None
     path = arguments.path(path_or_stream) if stream is None else Path("The stream")
@@ -290,7 +301,7 @@ def _read_csv(file: io.BufferedReader) -> pd.DataFrame:
     try:
         return conform(frame)
     except FrameError:
-        if not COLUMNS.keys() <= set(frame.columns):
+        if not COLUMNS.keys() - ADDED <= set(frame.columns):
             raise
         return _from_spreadsheet(frame)
 

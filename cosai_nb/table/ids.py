@@ -128,7 +128,7 @@ def _ids_of_text(text: str) -> list[str]:
     header = next(csv.reader(lines[:1], delimiter=separator))
     place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
     if place is not None:
-        # whole, for a cell may hold line ends
+        # whole, because a cell may hold line ends
         table = io.StringIO(f"\n{text}".partition(f"\n{lines[0]}\n")[2])
         cells = [_bare(row[place]) for row in csv.reader(table, delimiter=separator) if len(row) > place]
         return [cell for cell in cells if cell and not cell.startswith("#")]

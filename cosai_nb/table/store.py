@@ -6,14 +6,18 @@
     ├── jobs-<BLAKE2 of the bytes>.parquet   observations: the columns of ``jobs``, version in the Parquet metadata
     ├── .jobs-….<random>.tmp                 being written; left behind by a writer that was killed
     ├── _listed/<BLAKE2>.json                windows of creation time whose jobs have all ended and are stored
+    ├── _queues/<BLAKE2>.json                names of queues by ID
     └── _set-aside/                          files that are no valid part, moved here and never deleted
 
 A store holds *observations*: what the service said of a job at one moment. Which one of a job counts is decided when they
 are read:
 
-1. one of a job that has ended beats one of a job that has not, for an ended job never changes;
-2. then the newer one (``observed_at``) wins;
+1. one of an ended job counts before one of an unfinished job, because an ended job never changes;
+2. then the newer one (``observed_at``) counts;
 3. that the service no longer knows an ID is an observation too, and never hides what was seen before.
+
+One ID in two buckets is two jobs. An observation without a bucket (version 0.1.0 wrote none) is of the bucket that others of its ID
+are of.
 
 A text that was queried on top (``columns=``) is told by the last observation that was queried with it. A part has the
 columns that its observations were queried with, which is how "absent from the answer" differs from "not queried".
@@ -37,6 +41,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -44,15 +49,14 @@ import pyarrow.parquet as pq
 from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
+from cosai_nb.table.dtypes import ARROW_TYPES, TEXT, from_arrow
 from cosai_nb.table.files import write_whole
-from cosai_nb.table.frame import TEXT, conform, from_arrow, progress_of
+from cosai_nb.table.frame import conform, keys_of_jobs, progress_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    import pandas as pd
 
 Parts = dict[str, tuple[str, ...]]
 """Names of parts, each with the texts beyond the schema that it holds."""
@@ -65,24 +69,16 @@ PART_NAME = re.compile(r"jobs-([0-9a-f]{32})\.parquet")
 PART_ROWS = 1_000_000
 
 _FORMAT_KEY = b"cosai_nb.store"
-_SET_ASIDE, _LISTED = "_set-aside", "_listed"
+_SET_ASIDE, _LISTED, _QUEUES = "_set-aside", "_listed", "_queues"
 _LEFT = re.compile(r"\.jobs-.*\.tmp")
 _ABANDONED_S = 3600.0  # a younger file may still be growing
 # a question to a compacted store reads the row groups that answer it, not a million rows
 _GROUP_ROWS = 65_536
 _READ_TRIES = 20
 _NEEDED = ("job_id", "outcome", "observed_at")
-_PART = "_part"
-_ARROW = {
-    "str": pa.string(),
-    "category": pa.dictionary(pa.int32(), pa.string()),
-    "datetime64[ms, UTC]": pa.timestamp("ms", "UTC"),
-    "float64": pa.float64(),
-    "Int64": pa.int64(),
-    "bool": pa.bool_(),
-}
+_PART, _KEY = "_part", "_key"
 _SCHEMA = pa.schema(
-    [(column.name, _ARROW[column.dtype]) for column in COLUMNS.values()],
+    [(column.name, ARROW_TYPES[column.dtype]) for column in COLUMNS.values()],
     metadata={_FORMAT_KEY: str(FORMAT).encode()},
 )
 
@@ -134,7 +130,7 @@ class JobStore:
         return f"JobStore({str(self.folder)!r})"
 
     def jobs(self, job_ids: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return one row a job, sorted by creation time.
+        """Return one row a job, sorted by creation time; one ID in two buckets is two jobs.
 
         Parameters
         ----------
@@ -144,9 +140,9 @@ class JobStore:
         Returns
         -------
         pandas.DataFrame
-            The columns of ``cosai_nb.COLUMNS``, the texts that were queried on top (``str``), and two more: ``last_seen``
-            (datetime64[ms, UTC]), when the service last showed the job (NaT for an ID that it never knew), and ``forgotten``
-            (bool), True where the service has since said that it does not know the ID.
+            The columns of ``cosai_nb.COLUMNS``, the texts that were queried on top (``str``), ``queue_name`` (category) where
+            names are known, and two more: ``last_seen`` (datetime64[ms, UTC]), when the service last showed the job (NaT for an
+            ID that it never knew), and ``forgotten`` (bool), True where the service has since said that it does not know it.
 
         Raises
         ------
@@ -162,12 +158,53 @@ class JobStore:
         newest, _ = self._read(lambda parts: _newest(parts, read_parts(self.folder, parts, among=among)))
         known = ~newest["outcome"].isin(NOT_A_JOB).to_numpy()
         # twice stands a job that the service no longer knows
-        twice = newest["job_id"].duplicated(keep=False).to_numpy()
-        kept = known | ~twice
-        jobs = conform(newest[kept].reset_index(drop=True))
-        return jobs.assign(last_seen=jobs["observed_at"].where(known[kept]), forgotten=twice[kept])
+        forgotten = known & pd.Series(keys_of_jobs(newest)).duplicated(keep=False).to_numpy()
+        ids = pd.factorize(newest["job_id"])[0]
+        found = np.bincount(ids, known) > 0  # of each ID, whether it is a job in any bucket
+        kept = known | ~(found[ids] | pd.Series(ids).duplicated(keep="last").to_numpy())
+        jobs = self.named(conform(newest[kept].reset_index(drop=True)))
+        return jobs.assign(last_seen=jobs["observed_at"].where(known[kept]), forgotten=forgotten[kept])
 
-    def ended_ids(self, job_ids: Iterable[str] | None = None, columns: Collection[str] = ()) -> set[str]:
+    @property
+    def queue_names(self) -> dict[str, str]:
+        """Names of queues by ID, as far as listings into this store have told them."""
+        known: dict[str, str] = {}
+        for path in sorted((self.folder / _QUEUES).glob("*.json"), key=_written_at):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                content = path.read_bytes()
+                if path.stem == _digest(content):
+                    known |= {str(queue): str(name) for queue, name in json.loads(content).items()}
+        return known
+
+    def name_queues(self, names: Mapping[str, str | None]) -> None:
+        """Remember names of queues by ID; the newest name of a queue counts.
+
+        Raises
+        ------
+        FileError
+            Where the folder cannot be written.
+        """
+        known = self.queue_names
+        new = {queue: name for queue, name in names.items() if name is not None and known.get(queue) != name}
+        if new:
+            content = json.dumps(new, sort_keys=True).encode()
+            _place(self.folder, self.folder / _QUEUES / f"{_digest(content)}.json", content)
+
+    def named(self, jobs: pd.DataFrame) -> pd.DataFrame:
+        """Return jobs with the column ``queue_name`` (category) where this store knows names of queues."""
+        known = self.queue_names
+        if not known:
+            return jobs
+        queues = jobs["queue_id"].astype("category")
+        names = np.array([known.get(str(queue)) for queue in queues.cat.categories] + [None], dtype=object)
+        return jobs.assign(queue_name=pd.Categorical(names[queues.cat.codes.to_numpy()]))
+
+    def ended_ids(
+        self,
+        job_ids: Iterable[str] | None = None,
+        columns: Collection[str] = (),
+        buckets: Collection[str] | None = None,
+    ) -> set[str]:
         """Return the IDs, or those of ``job_ids``, whose jobs need not be queried again.
 
         Parameters
@@ -177,12 +214,20 @@ class JobStore:
         columns : collection of str
             Texts beyond ``cosai_nb.COLUMNS`` that are needed too: a job counts only where it was seen ended and queried
             with each of them.
+        buckets : collection of str, optional
+            Only jobs of these, and those whose bucket is not known; default all.
         """
         among = _among(job_ids)
 
         def read(parts: Parts) -> set[str]:
-            seen = read_parts(self.folder, parts, ["job_id", "outcome"], among)
+            seen = read_parts(self.folder, parts, ["job_id", "outcome", "bucket"], among)
             ended = seen.filter(_is_ended(seen))
+            if buckets is not None:
+                ended = ended.filter(
+                    pc.is_in(
+                        ended["bucket"].cast("string"), value_set=pa.array([*buckets, None], pa.string())
+                    )
+                )
             holds = [np.array([text in texts for texts in parts.values()], bool) for text in columns]
             told = [ended.filter(pa.array(each[ended[_PART].to_numpy()])) for each in holds]
             return set.intersection(*({*each["job_id"].to_pylist()} for each in (ended, *told)))
@@ -200,7 +245,7 @@ class JobStore:
         Returns
         -------
         pandas.DataFrame
-            job_id, tag, queue_id, outcome and creation_time; one row an observation, in no order.
+            job_id, tag, queue_id, bucket, outcome and creation_time; one row an observation, in no order.
         """
         first, last = (pa.scalar(moment * 1000, pa.timestamp("ms", "UTC")) for moment in (start, end))
 
@@ -209,7 +254,7 @@ class JobStore:
             inside = pc.and_(pc.greater_equal(created, first), pc.less(created, last))
             return pc.if_else(created.is_null(), _is_ended(seen), inside)
 
-        columns = ["job_id", "tag", "queue_id", "outcome", "creation_time"]
+        columns = ["job_id", "tag", "queue_id", "bucket", "outcome", "creation_time"]
         among = ("creation_time", "outcome"), here
         seen = self._read(lambda parts: read_parts(self.folder, parts, columns, among))
         return from_arrow(seen.select(columns))
@@ -220,7 +265,8 @@ class JobStore:
         Parameters
         ----------
         jobs : pandas.DataFrame
-            As ``fetch_jobs`` returns, with the texts that were queried on top; other columns of your own are not kept.
+            As ``fetch_jobs`` returns, with the texts that were queried on top and names of queues; other columns of your own
+            are not kept.
             ``invalid_id`` and ``unread`` rows say nothing of a job.
 
         Returns
@@ -236,6 +282,9 @@ class JobStore:
             Where ``jobs`` is no jobs frame.
         """
         seen = conform(jobs)
+        if "queue_name" in jobs.columns:
+            pairs = jobs[["queue_id", "queue_name"]].drop_duplicates().dropna()
+            self.name_queues(dict(zip(pairs["queue_id"].map(str), pairs["queue_name"].map(str), strict=True)))
         seen = seen[(~seen["outcome"].isin([Outcome.INVALID_ID, Outcome.UNREAD])).to_numpy()]
         if len(seen):
             self._checked[write_part(self.folder, seen)] = _texts_in(seen)
@@ -312,18 +361,20 @@ def _newest(parts: Parts, table: pa.Table) -> tuple[pd.DataFrame, list[tuple[str
     observed = seen["observed_at"].astype("int64").to_numpy()
     width = np.array([len(texts) for texts in parts.values()], np.int64)[part]
     order = np.lexsort((width, progress_of(seen), observed, seen["outcome"].isin(ENDED)))
-    ordered = seen.iloc[order]
+    ordered = seen.iloc[order].assign(**{_KEY: keys_of_jobs(seen)[order]})
     is_job = ~ordered["outcome"].isin(NOT_A_JOB).to_numpy()
-    jobs, absent = (ordered[rows].drop_duplicates("job_id", keep="last") for rows in (is_job, ~is_job))
-    last = jobs.set_index("job_id")["observed_at"].reindex(absent["job_id"]).array
+    jobs, absent = (ordered[rows].drop_duplicates(_KEY, keep="last") for rows in (is_job, ~is_job))
+    last = jobs.set_index(_KEY)["observed_at"].reindex(absent[_KEY]).array
     absent = absent[~(last >= absent["observed_at"].array)]  # never seen is NaT, and NaT >= anything is False
-    both = seen.loc[jobs.index.append(absent.index)].sort_values(["creation_time", "job_id", "observed_at"])
+    keys = pd.concat([jobs[_KEY], absent[_KEY]])
+    both = seen.loc[keys.index].sort_values(["creation_time", "job_id", "observed_at"])
+    keys = keys.reindex(both.index)
     queried: list[tuple[str, ...]] = [()] * len(both)
     for text in _all_texts(parts):
         holds = np.array([text in texts for texts in parts.values()])[part[order]]
-        told = ordered[is_job & holds].drop_duplicates("job_id", keep="last").set_index("job_id")[text]
-        both[text] = told.reindex(both["job_id"]).array
-        there = told.index.get_indexer(both["job_id"]) >= 0
+        told = ordered[is_job & holds].drop_duplicates(_KEY, keep="last").set_index(_KEY)[text]
+        both[text] = told.reindex(keys).array
+        there = told.index.get_indexer(keys) >= 0
         queried = [(*texts, text) if here else texts for texts, here in zip(queried, there, strict=True)]
     return both.reset_index(drop=True), queried
 
@@ -376,7 +427,7 @@ def read_parts(
 
 def _read_part(path: Path, schema: pa.Schema, number: int = 0, mask: Any = None) -> pa.Table:
     """Read the columns of one part; with a mask only the row groups that it leaves something of."""
-    with _reading(path), path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         part = pq.ParquetFile(file)
         if mask is None:
             return _fitted(part.read(columns=schema.names), schema, number)
@@ -391,7 +442,7 @@ def _read_part(path: Path, schema: pa.Schema, number: int = 0, mask: Any = None)
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Tell a part that cannot be read now (no right to it, too many open files, a bad disk) from one that is damaged."""
     try:
         yield
@@ -463,6 +514,13 @@ def _place(store: Path, target: Path, content: Any) -> None:
         ) from None
 
 
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _digest(content: Any) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
@@ -498,7 +556,7 @@ def _texts_of(entry: Path) -> tuple[str, ...]:
     match = PART_NAME.fullmatch(entry.name)
     if match is None:
         raise pa.ArrowInvalid("is no part of this store")
-    with _reading(entry), entry.open("rb") as file:
+    with reading(entry), entry.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
         schema = pq.ParquetFile(file).schema_arrow if digest == match[1] else None
     if schema is None:

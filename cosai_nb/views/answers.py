@@ -5,48 +5,59 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 
-from cosai_nb.schema import COLUMNS, Outcome
-from cosai_nb.stats.backlog import backlog
+from cosai_nb.schema import COLUMNS
+from cosai_nb.stats.counts import HOURS, RECENT_MS, Counted, batches, count_all
+from cosai_nb.stats.durations import durations
 from cosai_nb.stats.failures import error_pareto, failure_rates
-from cosai_nb.stats.frames import check_jobs, group_columns
-from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.stats.histogram_table import hour_times
-from cosai_nb.stats.latency import queue_latency, run_time
-from cosai_nb.stats.slices import labelled
-from cosai_nb.views.queue_lines import Line, queue_lines
+from cosai_nb.stats.latency import QUANTILES, Behind, latency_of, queues_behind, run_time
+from cosai_nb.stats.load import Times, numbers, times_of
+from cosai_nb.stats.measures import Windows, check_jobs, group_columns
+from cosai_nb.stats.queues import eta, queue_alarms
+from cosai_nb.views.wording import in_zone, label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OPTIONAL = ("tag", "queue_id", "code", "message", "input_object")
+QUEUE, BUCKET = ("queue_id",), ("bucket",)
+AUTO = "auto"
 _WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
+_LONGEST_ID = 20
+_PLACES = {"queue_id": "queue", "queue_name": "queue"}
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The statistics of one frame.
+    """The statistics of one source of jobs.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame
-        The frame, with text columns that it lacks added as missing.
+    jobs : pandas.DataFrame, path or JobStore
+        A frame has the text columns that it lacked added as missing.
     by : tuple of str
         Columns that the report groups by; () where none is there.
     tz : str
         Display zone.
     lacking : list of str
         Names of columns that the frame does not have.
+    counted : Counted
+        All that is asked of counts.
+    behind : Behind
+        The queues of these jobs.
+    latency, latency_by, run, run_by, failures, failures_by, errors : pandas.DataFrame
+        What the statistics of these names say of all jobs, and by group.
     """
 
-    jobs: pd.DataFrame
+    jobs: Any = field(repr=False)
     by: tuple[str, ...]
     tz: str
     lacking: list[str]
-    histogram: DurationHistogram = field(repr=False)
+    counted: Counted = field(repr=False)
+    behind: Behind = field(repr=False)
     latency: pd.DataFrame = field(repr=False)
     latency_by: pd.DataFrame = field(repr=False)
     run: pd.DataFrame = field(repr=False)
@@ -55,61 +66,17 @@ class Answers:
     failures_by: pd.DataFrame = field(repr=False)
     errors: pd.DataFrame = field(repr=False)
 
+    # --- how many, and when ---
+
     @property
     def count(self) -> int:
         """Number of jobs: rows that are about a job."""
         return int(self.latency["jobs"].sum())
 
     @property
-    def span_s(self) -> float:
-        """Seconds from the first creation to the last creation, start or end; NaN where no time is known."""
-        times = self.jobs[["creation_time", "start_time", "end_time"]].max().max()
-        return float((times - self.jobs["creation_time"].min()) / pd.Timedelta("1s"))
-
-    @cached_property
-    def parts(self) -> dict[Any, DurationHistogram]:
-        """The histogram of each group by its :func:`plain_key`, the largest first."""
-        if not self.by:
-            return {}
-        found = [
-            (plain_key(labels if len(labels) > 1 else labels[0]), part)
-            for labels, part in self.histogram.groups(self.by)
-        ]
-        return dict(sorted(found, key=lambda pair: -pair[1].jobs))
-
-    @cached_property
-    def growing(self) -> pd.DataFrame:
-        """The latency of the queues whose line grows, the longest line first; none where no line grows."""
-        whole = self.latency.iloc[0]
-        if not (whole["growing"] and whole["waiting"]):
-            return self.latency.head(0)
-        queues = queue_latency(self.jobs, by="queue_id", q=0.95)
-        grow = queues[queues["growing"].astype(bool) & (queues["waiting"] > 0)]
-        return grow.sort_values("waiting", ascending=False, kind="stable")
-
-    @cached_property
-    def backlogs(self) -> pd.DataFrame:
-        """What waits in each queue, and when it will have started."""
-        return backlog(self.jobs, by="queue_id")
-
-    @cached_property
-    def lines(self) -> dict[Any, Line]:
-        """The line of each queue."""
-        return queue_lines(self.jobs)
-
-    @cached_property
-    def by_hour(self) -> pd.DataFrame:
-        """The jobs created in each hour, and how many of them failed."""
-        hours, codes = self.histogram.coded("hour")
-        counts = self.histogram.counts("total_time")
-        jobs = np.bincount(counts.cell, counts.jobs, len(codes))
-        failed = np.where(labelled(self.histogram.coded("outcome"), [str(Outcome.FAILED)]), jobs, 0)
-        known = codes >= 0
-        table = {
-            name: np.bincount(codes[known], numbers[known], len(hours)).astype(np.int64)
-            for name, numbers in (("jobs", jobs), ("failed", failed))
-        }
-        return pd.DataFrame(table, index=hour_times(hours.astype(np.int64)))
+    def left_out(self) -> dict[str, int]:
+        """Rows that are about a query that failed, by outcome."""
+        return self.counted.left_out
 
     @property
     def usable(self) -> int:
@@ -117,48 +84,202 @@ class Answers:
         return self.count - int(self.latency["unusable"].sum())
 
     @property
-    def left_out(self) -> dict[str, int]:
-        """Rows that are about a query that failed, by outcome."""
-        return dict(self.latency.attrs.get("left_out", {}))
+    def as_of(self) -> Any:
+        """The newest observation; NaT where there is none."""
+        return self.counted.as_of
+
+    @cached_property
+    def times(self) -> Times:
+        """The times between which all this happened."""
+        return times_of(self.jobs)
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first creation to the last creation, start or end; NaN where no time is known."""
+        return float((self.times.end - self.times.first) / pd.Timedelta("1s"))
+
+    @cached_property
+    def outcomes(self) -> dict[str, int]:
+        """Number of jobs by outcome."""
+        found = numbers(self.counted, "outcome")["jobs"]
+        return {str(name): int(number) for name, number in found.items()}
+
+    @cached_property
+    def window(self) -> str:
+        """Windows of creation time that are wide enough to hold failures and narrow enough to see when."""
+        hours = (self.times.last - self.times.first) / pd.Timedelta("1h")
+        return next((width for width, most in _WINDOWS.items() if not hours > most), "7D")
+
+    @property
+    def windowed(self) -> Any:
+        """What windows of the display zone can be cut from: the counts, where these windows begin on the hour."""
+        return self.counted if Windows.of("1h", self.tz).whole_hours else self.jobs
+
+    # --- groups and queues ---
+
+    def sizes(self, by: tuple[str, ...]) -> pd.DataFrame:
+        """Jobs, unfinished and unusable ones of each group, the largest first; no row where there are no groups."""
+        if not by:
+            return numbers(self.counted).head(0)
+        return numbers(self.counted, by).sort_values("jobs", ascending=False, kind="stable")
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """The :meth:`sizes` of the report's groups."""
+        return self.sizes(self.by)
+
+    @property
+    def choices(self) -> list[tuple[str, ...]]:
+        """By what columns a reader may choose a group: those of the report, queues, and buckets where there are several."""
+        several = BUCKET if "bucket" in self.counted.tables["jobs"] and len(self.sizes(BUCKET)) > 1 else ()
+        wanted = dict.fromkeys((self.by, QUEUE, several))
+        return [by for by in wanted if by and not set(by) & set(self.lacking)]
+
+    @cached_property
+    def anchors(self) -> dict[tuple[tuple[str, ...], Any], str]:
+        """Where each group's figures are, as part of an address: ``queue=nightly``."""
+        found: dict[tuple[tuple[str, ...], Any], str] = {}
+        taken: set[str] = set()
+        for by in self.choices:
+            for key in self.sizes(by).index:
+                where = "+".join(_PLACES.get(name, name) for name in by)
+                address = anchor = f"{where}={quote(self.name(by, key), safe='')}"
+                again = 2
+                while anchor in taken:  # names are shown shortened, and queues may share one
+                    anchor, again = f"{address}~{again}", again + 1
+                taken.add(anchor)
+                found[by, plain_key(key)] = anchor
+        return found
+
+    @cached_property
+    def queue_names(self) -> dict[str, str]:
+        """Names of queues by ID, as far as the jobs have them."""
+        return {} if "queue_id" in self.lacking else names_of_queues(self.jobs)
+
+    def name(self, by: tuple[str, ...], key: Any) -> str:
+        """Return the name of a group: that of a queue, or its ID without the middle."""
+        parts = key if isinstance(key, tuple) else (key,)
+        named = [
+            self.queue_names.get(part) or short_id(label(part)) if column == "queue_id" else part
+            for column, part in zip(by, parts, strict=True)
+        ]
+        return " · ".join(map(label, named))
+
+    @cached_property
+    def alarms(self) -> pd.DataFrame:
+        """What the queues do now, with the evidence; those that stand still or grow first, then by the number waiting."""
+        table = self._told(queue_alarms(self.counted))
+        alarm = table["state"].isin(["stopped", "growing"])
+        order = table.assign(alarm=alarm).sort_values(["alarm", "waiting"], ascending=False, kind="stable")
+        return order.drop(columns="alarm")
+
+    @cached_property
+    def starts(self) -> pd.DataFrame:
+        """When each waiting job is expected to start."""
+        return self._told(eta(self.counted))
+
+    def _told(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table whose notes have their times in the display zone."""
+        return table.assign(note=table["note"].map(lambda note: in_zone(note, self.tz)))
+
+    @cached_property
+    def out_of_queue(self) -> pd.Series:
+        """Number of jobs by queue that wait and stand in no queue: paused ones, and those whose latest record is old."""
+        out = self.starts[self.starts["place"] == 0]
+        return out.groupby("queue_id", dropna=False).size()
+
+    def spreads(self, measure: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return how a duration is distributed, by group and over all jobs."""
+        whole = durations(self.counted, measure=measure)
+        return durations(self.counted, self.by, measure=measure) if self.by else whole, whole
 
 
-def ask(jobs: pd.DataFrame, *, by: str | Sequence[str] | None, tz: str) -> Answers:
+def completed(jobs: Any, by: str | Sequence[str] | None) -> tuple[Any, tuple[str, ...], list[str]]:
+    """Return jobs with every column that the report reads, by which of the columns they are grouped, and which were missing."""
+    names, lacking = group_columns("tag" if by == AUTO else by), []
+    if names == ("queue_name",) and not (
+        isinstance(jobs, pd.DataFrame) and {*QUEUE, *names} - {*jobs.columns}
+    ):
+        names = QUEUE  # whose groups are shown by name
+    if isinstance(jobs, pd.DataFrame):
+        lacking = [name for name in OPTIONAL if name not in jobs.columns]
+        names = tuple(name for name in names if name not in lacking)
+        check_jobs(jobs, names)
+        missing = {name: pd.Series(None, index=jobs.index, dtype=COLUMNS[name].dtype) for name in lacking}
+        jobs = jobs.assign(**missing) if missing else jobs
+    return jobs, names, lacking
+
+
+def ask(jobs: Any, *, by: str | Sequence[str] | None, tz: str) -> Answers:
     """Ask every statistic of the report.
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column without which nothing can be said.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of jobs, lacks a column without which nothing can be said, or cannot be read.
     """
-    check_jobs(jobs, [])
-    lacking = [name for name in OPTIONAL if name not in jobs.columns]
-    wanted = [name for name in group_columns(by) if name not in lacking]
-    check_jobs(jobs, wanted)
-    if lacking:
-        jobs = jobs.assign(
-            **{name: pd.Series(None, index=jobs.index, dtype=_dtype(name)) for name in lacking}
-        )
-    grouped = tuple(wanted)
-    counts = DurationHistogram.from_jobs(jobs, keys=grouped)
-    latency, run, failures = queue_latency(jobs), run_time(counts), failure_rates(counts)
+    jobs, names, lacking = completed(jobs, by)
+    one_bucket = isinstance(jobs, pd.DataFrame) and ("bucket" not in jobs or jobs["bucket"].nunique() < 2)  # noqa: PLR2004
+    kept = names if one_bucket else (*names, *BUCKET)
+    wanted = {
+        "jobs": dict.fromkeys((*kept, "queue_id", "tag", "outcome", "code")),
+        "queue_latency": dict.fromkeys((*kept, "queue_id")),
+        "run_time": dict.fromkeys((*kept, "queue_id", "tag", "outcome", "code")),
+        "total_time": dict.fromkeys((*kept, "queue_id", "outcome", "code")),
+        **dict.fromkeys(HOURS, QUEUE),
+    }
+    keys = {measure: tuple(names) for measure, names in wanted.items()}
+    counted = count_all(jobs, keys, recent_ms=RECENT_MS, ids=True)
+    if by == AUTO and "bucket" in counted.tables["jobs"] and len(numbers(counted, BUCKET)) > 1:
+        names = (*BUCKET, *names)
+    behind = queues_behind(counted)
+    latency, run, failures = (
+        latency_of(counted, behind, (), QUANTILES),
+        run_time(counted, detail=True),
+        failure_rates(counted, detail=True),
+    )
     return Answers(
         jobs=jobs,
-        by=grouped,
+        by=names,
         tz=tz,
-        lacking=lacking + [name for name in group_columns(by) if name not in jobs.columns],
-        histogram=counts,
+        lacking=lacking,
+        counted=counted,
+        behind=behind,
         latency=latency,
-        latency_by=queue_latency(jobs, by=grouped) if grouped else latency,
+        latency_by=latency_of(counted, behind, names, QUANTILES) if names else latency,
         run=run,
-        run_by=run_time(counts, by=grouped) if grouped else run,
+        run_by=run_time(counted, by=names, detail=True) if names else run,
         failures=failures,
-        failures_by=failure_rates(counts, by=grouped) if grouped else failures,
+        failures_by=failure_rates(counted, by=names, detail=True) if names else failures,
         errors=error_pareto(jobs),
     )
 
 
-def _dtype(name: str) -> Any:
-    return COLUMNS[name].dtype
+def names_of_queues(jobs: Any) -> dict[str, str]:
+    """Return names of queues by ID, as far as jobs or a summary of them have them; one that several share with its ID."""
+    if isinstance(jobs, Counted):
+        parts: Any = [jobs.tables["queue_latency"]]
+    else:
+        there = not isinstance(jobs, pd.DataFrame) or "queue_name" in jobs.columns
+        parts = batches(jobs, QUEUE, optional=("queue_name",)) if there else ()
+    pairs = [part[["queue_id", "queue_name"]].drop_duplicates() for part in parts if "queue_name" in part]
+    if not pairs:
+        return {}
+    named = pd.concat(pairs).dropna().astype(str).drop_duplicates("queue_id")
+    shared = named["queue_name"].duplicated(keep=False)
+    told = named["queue_name"].where(~shared, named["queue_name"] + " (" + named["queue_id"].str[:8] + "…)")
+    return dict(zip(named["queue_id"], told, strict=True))
+
+
+def short_id(text: str) -> str:
+    """Return an ID without its middle.
+
+    Examples
+    --------
+    >>> short_id("p0123456789abcdef0123456789abcdef0"), short_id("nightly")
+    ('p0123456…abcdef0', 'nightly')
+    """
+    return text if len(text) <= _LONGEST_ID else f"{text[:8]}…{text[-7:]}"
 
 
 def plain_key(key: Any) -> Any:
@@ -166,14 +287,3 @@ def plain_key(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple(map(plain_key, key))
     return None if pd.isna(key) else key
-
-
-def hours_of(counts: DurationHistogram) -> int:
-    """Return the hours from the first creation to the last."""
-    hours = counts.coded("hour").labels
-    return int(hours[-1] - hours[0]) if len(hours) else 0
-
-
-def window_of(counts: DurationHistogram) -> str:
-    """Return windows of creation time that are wide enough to hold failures and narrow enough to see when."""
-    return next((width for width, most in _WINDOWS.items() if hours_of(counts) <= most), "7D")

@@ -1,62 +1,113 @@
-"""An explorer of jobs: filters, tabs, one sentence and one figure, drawn from the histogram.
+"""An explorer of jobs: linked views, a list of jobs, and one sentence, all of one selection.
 
-Every control is a function of the frozen :class:`~cosai_nb.views.selection.Selection`; the widget holds no other state.
+Python holds the state, computes and words; ``assets/explorer.js`` draws the controls and says what a user did. Each message has a
+number, which the answer repeats, so that the page sends the newest change only, and shows no old one.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-from typing import TYPE_CHECKING, Any, cast
+import contextlib
+import dataclasses
+import json
+import math
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-import ipywidgets as widgets
+import anywidget
+import numpy as np
 import pandas as pd
+import traitlets
 
-from cosai_nb.errors import CosaiError
-from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.views.findings import finding
-from cosai_nb.views.panel import Controls, detail_table, job_options
-from cosai_nb.views.plots.quick import quick_png
-from cosai_nb.views.plots.style import DISPLAY_ZONE, bare_sheet, say, without_tex, zone_name
-from cosai_nb.views.selection import TABS
-from cosai_nb.views.sources import Sources
+import cosai_nb
+from cosai_nb import arguments
+from cosai_nb.errors import CosaiError, FrameError, SettingsError
+from cosai_nb.stats.durations import survival_curves
+from cosai_nb.stats.latency import latency_of, name_of
+from cosai_nb.stats.measures import UNFINISHED, Windows
+from cosai_nb.table.store import JobStore
+from cosai_nb.views import plots
+from cosai_nb.views.catalog import VIEWS
+from cosai_nb.views.figure import picture, png
+from cosai_nb.views.page import asset
+from cosai_nb.views.plots import axes
+from cosai_nb.views.plots.eta import starts_of
+from cosai_nb.views.plots.latency import latency_curves
+from cosai_nb.views.plots.over_time import draw_overview
+from cosai_nb.views.plots.text import label as short_label
+from cosai_nb.views.selection import CALENDAR, Selection
+from cosai_nb.views.sentences import COLUMN_NAMES, finding
+from cosai_nb.views.sources import LISTED, PAGE, Listing, Sources
+from cosai_nb.views.wording import (
+    UNKNOWN,
+    WEEKDAYS,
+    about,
+    count,
+    duration,
+    jobs_in_words,
+    label,
+    moment,
+    printable,
+    when,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import tzinfo
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    from cosai_nb.views.selection import Selection
+    from cosai_nb.service.client import Client
 
-_TITLES = ("Latency", "Over time", "Weekdays", "Failures", "Load", "Errors", "Slowest jobs")
-_SIZES = {"weekdays": (9.2, 3.9), "slowest": (9.2, 6.4)}
-_DPI = 100
+_PX, _DPI = 96, 100
+_NARROW, _WIDE = 300, 1500
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_MOST_OPTIONS, _MOST_ROWS = 200, 500
+_DEADLINE_S = 60
+_TITLES = {
+    "job_id": "Job",
+    "creation_time": "Created",
+    "queue_latency_s": "Waited",
+    "run_time_s": "Ran",
+    **COLUMN_NAMES,
+    **CALENDAR,
+}
+_KEEP: Any = object()
 
 
-def explore(jobs: pd.DataFrame | DurationHistogram, *, tz: str | tzinfo = DISPLAY_ZONE) -> Explorer:
+def explore(
+    jobs: Any, *, tz: str | tzinfo = axes.DISPLAY_ZONE, markers: Any = None, client: Client | None = None
+) -> Explorer:
     """Look at jobs from all sides in a notebook: filter, group, and read the answer as a sentence and a figure.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
-        One row per job; or their histogram, which knows no single jobs: the tabs of errors and slowest jobs then
-        say so. A frame is counted once; after that a change costs the same for a thousand jobs and for a million.
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
+        One row per job: a frame, a Parquet file or a folder of them, a store; or their histogram, which knows no single
+        jobs. Jobs are counted once; after that a change costs the same for a thousand of them and for a million. Columns of
+        your own can be filtered and grouped by, if they hold texts, whole numbers or True and False, 50 values at most.
     tz : str or tzinfo
         Time zone of axes and of the From and To fields.
+    markers : dict, pandas.DataFrame or list of pairs, optional
+        Deploys, incidents: time → text, drawn in every figure over time; as in :func:`cosai_nb.plots.latency_over_time`.
+    client : Client, optional
+        Whom to ask for the whole answer about a job that is opened.
 
     Returns
     -------
     Explorer
         A widget. ``.selection`` is what it shows, ``.data()`` the small frame that its figure draws, ``.code()``
-        the Python that reproduces the view.
+        the Python that reproduces the view; ``.select(…)`` does what a user does.
 
     Raises
     ------
     TypeError
-        ``jobs`` is neither a frame nor a histogram.
+        ``jobs`` is no source of jobs.
     SettingsError
-        ``tz`` is no time zone.
+        ``tz`` is no time zone; ``markers`` are none.
+    FrameError, FileError
+        A file lacks a column, or cannot be read.
 
     Examples
     --------
@@ -65,47 +116,151 @@ def explore(jobs: pd.DataFrame | DurationHistogram, *, tz: str | tzinfo = DISPLA
     ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
     ...     "StartTime": "2026-11-01T10:00:07+0800", "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
     >>> explorer = explore(cn.add_timings(texts, observed_at="2026-11-01T02:01:00Z"))
-    >>> explorer.controls.quantile.value = 0.5
+    >>> explorer.select(q=0.5)
     >>> explorer
     Explorer: 50 % of the jobs start within 7 s. (2 jobs, 50.0 % unfinished)
     """
-    return Explorer(jobs, tz=tz)
+    return Explorer(jobs, tz=tz, markers=markers, client=client)
 
 
-class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
+class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped here
     """The widget that :func:`explore` returns.
 
     Attributes
     ----------
-    controls : Controls
-        The filters; setting a ``.value`` there is what a user does.
-    tabs : ipywidgets.Tab
-        ``selected_index`` is the place of the tab.
+    selection : Selection
+        What is shown, as a frozen value.
     sentence : str
         What stands above the figure.
     """
 
-    def __init__(self, jobs: pd.DataFrame | DurationHistogram, *, tz: str | tzinfo = DISPLAY_ZONE) -> None:
-        tz = zone_name(tz)
-        if not isinstance(jobs, (pd.DataFrame, DurationHistogram)):
-            raise TypeError(f"explore takes the jobs frame or its histogram, not {type(jobs).__name__}.")
-        self._sources = Sources(jobs)
-        self.controls = Controls(self._sources.histogram, tz, self._refresh)
-        self._pages = [_Page() for _ in TABS]
-        self.tabs = widgets.Tab([page.box for page in self._pages], titles=_TITLES)
-        self._job = widgets.Dropdown(description="Job", options=[], layout={"width": "min(560px, 98%)"})
-        self._detail = widgets.HTML()
-        self._pages[-1].box.children += (self._job, self._detail)
-        self.sentence = ""
-        super().__init__([self.controls.box, self.tabs])
-        self.tabs.observe(self._refresh, names="selected_index")
-        self._job.observe(self._show_job, names="value")
-        self._refresh()
+    selection: Selection
+    _overview_of: tuple[Selection, int] | None
+    _esm = asset("overlay.js") + asset("explorer.js")
+    _css = asset("overlay.css") + asset("explorer.css")
+    _state = traitlets.Dict().tag(sync=True)
+    _figure = traitlets.Dict().tag(sync=True)
+    _overview = traitlets.Dict().tag(sync=True)
+    _jobs = traitlets.Dict().tag(sync=True)
+    _job = traitlets.Dict().tag(sync=True)
+    _menu = traitlets.Dict().tag(sync=True)
+    _table = traitlets.Dict().tag(sync=True)
 
-    @property
-    def selection(self) -> Selection:
-        """What is shown, as a frozen value."""
-        return self.controls.selection(TABS[self.tabs.selected_index or 0])
+    def __init__(
+        self,
+        jobs: Any,
+        *,
+        tz: str | tzinfo = axes.DISPLAY_ZONE,
+        markers: Any = None,
+        client: Client | None = None,
+    ) -> None:
+        self.selection = Selection(tz=axes.zone_name(tz))
+        self._markers = None if markers is None else arguments.markers(markers, self.selection.tz)
+        self._sources, self._client = Sources(jobs), client
+        self._listing, self._width, self._token = Listing(), 920, f"x{uuid4().hex[:8]}"
+        self._answered: dict[str, int] = {}
+        self._menu_of: tuple[str, str] | None = None
+        self._table_open, self._overview_of = False, None
+        self._ax: Axes | None = None
+        self._summary: pd.DataFrame | None = None
+        self.sentence, self._note = "", self._notes()
+        super().__init__()
+        self.on_msg(self._receive)
+        self._update()
+
+    # --- what it shows ---
+
+    def select(
+        self,
+        *,
+        start: Any = _KEEP,
+        end: Any = _KEEP,
+        by: Any = _KEEP,
+        q: Any = _KEEP,
+        tab: Any = _KEEP,
+        **labels: Any,
+    ) -> None:
+        """Do what a user does: choose jobs, a grouping, a quantile, a view. What is not given stays.
+
+        Parameters
+        ----------
+        start, end : str or datetime, optional
+            Window of creation; a time without a zone is in the display zone, None is no limit. Of a histogram full hours are
+            chosen.
+        by : str, optional
+            Column to group by, None for none.
+        q : float, optional
+            Quantile between 0 and 1.
+        tab : str, optional
+            A view: latency, over_time, weekdays, failures, failures_over_time, load, errors, slowest or eta.
+        **labels : str or list of str, optional
+            Of a column the labels that are shown, None for a missing one; an empty list for all jobs. ``weekday`` ("Monday")
+            and ``hour`` (0 to 23) are those of creation.
+
+        Raises
+        ------
+        SettingsError
+            There is no such view, column, quantile or time.
+        """
+        selection = self.selection
+        changes: dict[str, Any] = {}
+        for name, value in (("start", start), ("end", end)):
+            if value is not _KEEP:
+                changes[name] = self._moment(name, value)
+        if tab is not _KEEP:
+            if tab not in VIEWS:
+                raise SettingsError(f"tab={tab!r} is no view; choose one of {', '.join(VIEWS)}.")
+            changes["tab"] = tab
+        if q is not _KEEP:
+            changes["q"] = arguments.share(q, "q", above_0=True)
+            if changes["q"] >= 1:
+                raise SettingsError(f"q={q!r} must lie between 0 and 1, such as 0.95.")
+        if by is not _KEEP:
+            changes["by"] = None if by is None else self._column("grouped by", by, self._sources.columns)
+        for column, values in labels.items():
+            self._column("a filter", column, (*self._sources.columns, *CALENDAR))
+            changed = dataclasses.replace(selection, **changes)
+            changes["filters"] = changed.filtered(column, _labels(column, values))
+        self._change(**changes)
+
+    def _column(self, use: str, name: str, known: Sequence[str]) -> str:
+        if name in known:
+            return name
+        why = self._sources.refused.get(name)
+        raise SettingsError(
+            f"{name!r} cannot be {use}: {why}."
+            if why
+            else f"{name!r} cannot be {use}; there are {', '.join(known)}."
+        )
+
+    def _change(self, **changes: Any) -> None:
+        changed = dataclasses.replace(self.selection, **changes)
+        if changed != self.selection:
+            if (changed.filters, changed.start, changed.end) != (
+                self.selection.filters,
+                self.selection.start,
+                self.selection.end,
+            ):
+                self._listing = dataclasses.replace(self._listing, page=0)
+            self.selection = changed
+            self._update()
+
+    def _moment(self, name: str, value: Any) -> Any:
+        """Return a moment; where only hours are known, the hour that holds it."""
+        if value is None or value == "":
+            return None
+        try:
+            time: Any = pd.Timestamp(value)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"{name}={value!r} is no time; write it as '2026-11-01 08:00'.") from error
+        if pd.isna(time):
+            return None
+        if time.tzinfo is None:
+            time = time.tz_localize(self.selection.tz, ambiguous=True, nonexistent="shift_forward")
+        time = time.tz_convert("UTC")
+        if self._sources.single:
+            return time
+        return time.floor("h") if name == "start" else time.ceil("h")
 
     def data(self) -> pd.DataFrame:
         """Return the small frame that the figure draws.
@@ -113,74 +268,431 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets is untyped
         Raises
         ------
         FrameError
-            The jobs lack a column, or the tab needs single jobs and there is only their histogram.
+            The jobs lack a column, or the view needs single jobs and there is only their histogram.
         """
+        return self._look()[0]
+
+    def _look(self) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+        """Return what is drawn, and in the view of latency the quantiles of the groups and those of all jobs."""
+        selection, names = self.selection, self._sources.names
+        source, (part, behind) = self._sources.of(selection), self._sources.part(selection)
+        if selection.tab == "eta":
+            assert part.recent is not None  # noqa: S101 - of a histogram there is no such view
+            waiting = part.recent[part.recent["kind"] == UNFINISHED]
+            chosen = None if selection.is_all else waiting["job_id"]
+            return starts_of(source, chosen, names=names, of=about(part)), []
+        if selection.tab != "latency":
+            summary = selection.data(source, **self._windows())
+            summary.attrs["about"] = about(part)
+            if "names" in summary.attrs:
+                summary.attrs["names"] = names
+            return summary, []
+        groups = [(selection.by,), ()] if selection.by else [()]
+        tables = [latency_of(part, behind, by, selection.shares, intervals=False) for by in groups]
+        whole = tables[-1]
+        if np.isinf(whole[name_of(selection.q)]).any():
+            whole["started"] = 1 - survival_curves(part)["survival"].iloc[-1]
+        shown = latency_curves(part, tables[0], by=selection.by, q=selection.shares, names=names)
+        return shown, [tables[0], whole]
+
+    def _windows(self) -> dict[str, str]:
+        """Return the width of the windows of a view that asks for one, which follows the span of the jobs."""
         selection = self.selection
-        return selection.data(self._sources.of(selection))
+        if "freq" not in selection.view.data:
+            return {}
+        first, last = self._sources.span(selection)
+        freq = axes.window_width(first, last)
+        # where hours begin at half past, counts know those of UTC only
+        whole = Windows.of(freq, selection.tz).whole_hours
+        return {"freq": freq} if whole else {"freq": freq, "tz": "UTC"}
 
     def code(self) -> str:
         """Return the Python that reproduces the view of a variable ``jobs``: what was given to :func:`explore`."""
-        selection = self.selection
-        return selection.code(counted=self._sources.frame is None, single=self._sources.gives_rows(selection))
-
-    @without_tex
-    def _refresh(self, _change: Any = None) -> None:
-        selection = self.selection
-        page = self._pages[TABS.index(selection.tab)]
-        ax = bare_sheet(*_SIZES.get(selection.tab, (9.2, 4.6)))
-        summary = pd.DataFrame({"job_id": []})
+        selection, jobs = self.selection, self._sources.jobs
+        single = self._sources.gives_rows(selection) or (selection.tab == "latency" and selection.is_all)
+        told: dict[str, Any] = {"markers": self._markers is not None}
         try:
-            jobs, selected = self._sources.of(selection), self._sources.histogram_of(selection)
-            summary = selection.data(jobs)
-            self.sentence = finding(selection, selected, summary)
-            selection.draw(summary, selected, ax)
+            told |= self._windows()
+        except FrameError:
+            told["freq"] = "1h"
+        if not self._sources.single:
+            return selection.code("histogram", **told)
+        frame = isinstance(jobs, pd.DataFrame)
+        return selection.code(
+            "frame" if frame else "store" if isinstance(jobs, JobStore) else "path",
+            single=single,
+            counted=selection.whole_hours,
+            **told,
+        )
+
+    # --- drawing ---
+
+    @axes.without_tex
+    def _draw(self) -> None:
+        """Draw the figure and word the sentence."""
+        selection, view = self.selection, self.selection.view
+        inches = self._width / _PX
+        self._summary = None
+        try:
+            summary, quantiles = self._look()
+            self.sentence = finding(selection, summary, *quantiles)
+            height = view.height + view.row * max(len(summary) if view.row else 0, 3)
+            ax = axes.offscreen_axes(inches, height)
+            selection.draw(summary, ax, self._markers)
+            self._summary = summary
         except CosaiError as error:
             self.sentence = str(error)
-            say(ax, "Nothing to draw: see the sentence above.")
-        page.show(self.sentence, ax)
-        if selection.tab == "slowest":
-            self._job.options = job_options(summary)
-            self._job.index = 0 if len(summary) else None
-            self._show_job()
+            ax = axes.offscreen_axes(inches, 2)
+            axes.show_message(ax, "Nothing to draw: see the sentence above.")
+        self._ax, self._figure = ax, self._picture(ax, "f", f"Figure: {self.sentence}")
 
-    def _show_job(self, _change: Any = None) -> None:
-        """Show every column of the job that is chosen, if there is one."""
-        number = self._job.value
-        frame = self._sources.frame
-        if number is None or frame is None:
-            self._detail.value = ""
+    def _picture(self, ax: Axes, which: str, title: str) -> dict[str, Any]:
+        svg, map_ = picture(ax, name=f"{self._token}{which}", title=title)
+        return {"svg": str(svg), "map": map_}
+
+    @axes.without_tex
+    def _draw_overview(self) -> None:
+        """Draw the jobs over all time under the filters, unless that is what is shown."""
+        everywhen = dataclasses.replace(
+            self.selection, start=None, end=None, by=None, tab="over_time", q=0.95
+        )
+        if (everywhen, self._width) == self._overview_of:
             return
-        job = frame.iloc[self._sources.slowest(self.selection)[number]]
-        self._detail.value = detail_table(job, self.controls.tz)
+        try:
+            told = plots.latency_over_time_data(self._sources.part(everywhen)[0], q=(0.95,), tz=everywhen.tz)
+        except FrameError:
+            return
+        ax = draw_overview(told, self._width / _PX, everywhen.tz)
+        self._overview_of = (everywhen, self._width)
+        self._overview = self._picture(ax, "o", "Jobs created, and p95 of their queue latency, over time")
+
+    def _update(self, *what: str) -> None:
+        """Bring what is shown up to date: all of it, or some of figure, list, menu, table and job."""
+        with self.hold_sync():
+            if not what or "figure" in what:
+                self._draw_overview()
+                self._draw()
+            if not what or "list" in what:
+                self._list()
+            if not what or "menu" in what:
+                self._fill_menu()
+            if not what or "table" in what or "figure" in what:
+                self._fill_table()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say what the controls show."""
+        selection, sources = self.selection, self._sources
+        self._state = {
+            "answered": dict(self._answered),
+            "tabs": [[view.name, view.title] for view in VIEWS.values()],
+            "tab": selection.tab,
+            "by": selection.by if selection.view.takes("by") else None,
+            "groups": [["", "nothing"], *([name, self._named(name)] for name in sources.columns)]
+            if selection.view.takes("by")
+            else [],
+            "q": selection.q,
+            "quantiles": sorted(
+                {selection.q: f"p{100 * selection.q:g}", **{q: p for p, q in _QUANTILES.items()}}.items()
+            )
+            if selection.view.takes("q")
+            else [],
+            "filters": [
+                [name, self._named(name), len(selection.labels_of(name))]
+                for name in (*sources.columns, *CALENDAR)
+            ],
+            "chips": self._chips(),
+            "window": self._window(),
+            "sentence": self.sentence,
+            "code": self.code(),
+            "note": self._note,
+            "client": self._client is not None,
+        }
+
+    def _named(self, column: str) -> str:
+        return _TITLES.get(column, printable(column, longest=40))
+
+    def _text(self, column: str, value: Any) -> str:
+        """Return a label as it is shown: of a queue its name, where that is known."""
+        return label(self._sources.names.get(value, value) if column == "queue_id" else value)
+
+    def _chips(self) -> list[list[Any]]:
+        selection = self.selection
+        chips: list[list[Any]] = [
+            [name, value, f"{self._named(name)}: {self._text(name, value)}"]
+            for name, labels in selection.filters
+            for value in labels
+        ]
+        edges = [
+            None if edge is None else when(edge, selection.tz) for edge in (selection.start, selection.end)
+        ]
+        if edges != [None, None]:
+            start, end = edges
+            words = f"Created before {end}" if start is None else f"Created from {start}"
+            chips.append(["", None, f"Created: {start} to {end}" if start and end else words])
+        return chips
+
+    def _window(self) -> dict[str, Any]:
+        edges = {"start": self.selection.start, "end": self.selection.end}
+        shown = {
+            name: "" if edge is None else f"{edge.tz_convert(self.selection.tz):%Y-%m-%dT%H:%M}"
+            for name, edge in edges.items()
+        }
+        span = [None if edge is None else round(edge.timestamp() * 1000) for edge in edges.values()]
+        ends = self._overview.get("map", {}).get("time") or [None, None]
+        return {**shown, "span": span, "ends": ends, "step": 60 if self._sources.single else 3600}
+
+    def _notes(self) -> str:
+        sources, tz = self._sources, self.selection.tz
+        said = [
+            f"From and To: time of creation, {tz}"
+            + ("" if sources.single else ", full hours: a histogram knows no minutes")
+        ]
+        with contextlib.suppress(FrameError):
+            first, last = sources.span(Selection(tz=tz))
+            if not pd.isna(first):
+                said.append(f"there are jobs from {when(first, tz)} to {when(last, tz)}")
+        if sources.refused:
+            why = ", ".join(f"{printable(name, longest=40)} ({why})" for name, why in sources.refused.items())
+            said.append(f"no filter: {why}")
+        return "; ".join(said) + "."
+
+    def _fill_menu(self) -> None:
+        """Count the labels of the menu that is open, under the other filters."""
+        if self._menu_of is None:
+            self._menu = {}
+            return
+        column, text = self._menu_of
+        chosen = self.selection.labels_of(column)
+        try:
+            every = self._sources.options(self.selection, column)
+        except CosaiError:
+            every = []
+        named = [(value, self._text(column, value), jobs) for value, jobs in every]
+        found = [one for one in named if text.lower() in f"{one[1]} {one[0] or ''}".lower()]
+        self._menu = {
+            "column": column,
+            "title": self._named(column),
+            "text": text,
+            "options": [
+                [value, name, count(jobs), value in chosen] for value, name, jobs in found[:_MOST_OPTIONS]
+            ],
+            "more": max(len(found) - _MOST_OPTIONS, 0),
+        }
+
+    def _fill_table(self) -> None:
+        """Show the numbers of the figure, where one looks at them."""
+        if not self._table_open or self._summary is None:
+            self._table = {}
+            return
+        shown = self._summary.head(_MOST_ROWS)
+        self._table = {
+            "columns": [str(name) for name in shown.columns],
+            "rows": [
+                [_cell(value, self.selection.tz) for value in row] for row in shown.itertuples(index=False)
+            ],
+            "note": ""
+            if len(shown) == len(self._summary)
+            else f"The first {len(shown):,} of {len(self._summary):,} rows; explorer.data() has all.",
+        }
+
+    def _list(self) -> None:
+        """Show a page of the jobs that are selected."""
+        listing = self._listing
+        try:
+            page, total = self._sources.page(self.selection, listing)
+        except CosaiError as error:
+            self._jobs = {"note": str(error), "columns": [], "rows": []}
+            return
+        self._jobs = {
+            "columns": [[name, _TITLES[name], listing.order_of(name)] for name in LISTED],
+            "rows": [
+                [
+                    None if pd.isna(row[0]) else str(row[0]),
+                    *(self._listed(name, value) for name, value in zip(LISTED, row, strict=True)),
+                ]
+                for row in page[list(LISTED)].itertuples(index=False)
+            ],
+            "note": f"{jobs_in_words(total)}{f' with “{printable(listing.text, longest=40)}”' if listing.text else ''}",
+            "text": listing.text,
+            "page": listing.page,
+            "pages": max(math.ceil(total / PAGE), 1),
+        }
+
+    def _listed(self, name: str, value: Any) -> str:
+        if name == "job_id":
+            return UNKNOWN if pd.isna(value) else short_label(value, longest=16)
+        if name.endswith("_s"):
+            return duration(value)
+        if name == "creation_time":
+            return when(value, self.selection.tz)
+        return UNKNOWN if pd.isna(value) else self._text(name, str(value))
+
+    def open_job(self, job_id: str | None) -> None:
+        """Show every column of a job below the list; None closes it.
+
+        Raises
+        ------
+        FrameError
+            There is no such job.
+        """
+        job = None if job_id is None else self._sources.job(job_id) if self._sources.single else None
+        if job_id is not None and job is None:
+            raise FrameError(
+                f"There is no job {printable(job_id, longest=60)} among the jobs that are explored."
+            )
+        self._job = {} if job is None else _opened(job, self.selection.tz)
+
+    # --- what a user did ---
+
+    def _receive(self, _: Any, message: dict[str, Any], __: Any = None) -> None:
+        """Do what the page asks for; every message is answered, so that the page may send the next."""
+        self._answered[str(message.get("view"))] = int(message.get("number", 0))
+        what: tuple[str, ...] = ("controls",)
+        try:
+            what = self._act(str(message.get("kind")), message)
+        except CosaiError as error:
+            self.send({"kind": "trouble", "text": str(error)})
+        finally:
+            if self._state["answered"] != self._answered:  # what it changed has told already
+                self._update(*what)
+
+    def _act(self, kind: str, message: dict[str, Any]) -> tuple[str, ...]:
+        """Change the state, and return what of the page is to be brought up to date beside the controls."""
+        choices = {"select": self._take, "pick": self._pick, "open": self._open, "answer": self._ask}
+        if kind in choices:
+            choices[kind](message)
+        elif kind == "width":
+            self._width = int(min(max(float(message["width"]), _NARROW), _WIDE))
+            return ("figure",)
+        elif kind == "list":
+            self._listing = dataclasses.replace(self._listing, **_listing(message["list"]))
+        elif kind == "menu":
+            self._menu_of = (message["column"], str(message.get("text", ""))) if message["column"] else None
+        elif kind == "table":
+            self._table_open = bool(message["open"])
+        return (kind,)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        chosen = dict(message["select"])
+        if "span" in chosen:
+            edges = (
+                None if edge is None else pd.Timestamp(int(edge), unit="ms", tz="UTC")
+                for edge in chosen.pop("span")
+            )
+            chosen |= dict(zip(("start", "end"), edges, strict=True))
+        cleared: dict[str, list[str]] = (
+            {name: [] for name, _ in self.selection.filters} if chosen.pop("reset", False) else {}
+        )
+        labels = {name: values or [] for name, values in chosen.pop("filters", {}).items()}
+        self.select(**chosen, **cleared, **labels)
+
+    def _open(self, message: dict[str, Any]) -> None:
+        self.open_job(message["job_id"])
+
+    def _pick(self, message: dict[str, Any]) -> None:
+        """Filter by what was clicked; a second click undoes it. A job is opened."""
+        pick = [(str(name), value) for name, value in message["pick"]]
+        known = (*self._sources.columns, *CALENDAR)
+        if job_ids := [value for name, value in pick if name == "job_id"]:
+            self.open_job(job_ids[0])
+        pick = [(name, None if value is None else str(value)) for name, value in pick if name in known]
+        if not pick:
+            return
+        there = all(self.selection.labels_of(name) == (value,) for name, value in pick)
+        changed = self.selection
+        for name, value in pick:
+            filters = changed.filtered(name, () if there else (value,))
+            changed = dataclasses.replace(changed, filters=filters)
+        self._change(filters=changed.filters)
+
+    def _ask(self, message: dict[str, Any]) -> None:
+        """Ask for the whole answer about a job, in a thread: the service may take its time."""
+        job_id = str(message["job_id"])
+
+        def ask() -> None:
+            try:
+                answer = cosai_nb.describe_job(job_id, client=self._client, deadline=_DEADLINE_S)
+                text = json.dumps(answer, ensure_ascii=False, indent=2, default=str)
+            except CosaiError as error:
+                text = str(error)
+            self.send({"kind": "answer", "job_id": job_id, "text": text})
+
+        if self._client is not None:
+            Thread(target=ask, daemon=True).start()
+
+    # --- without a page ---
 
     def __repr__(self) -> str:
         return f"Explorer: {self.sentence}"
 
+    @axes.without_tex
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the live widget, and for exports, where no kernel answers, the last figure and sentence."""
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
+        live = super()._repr_mimebundle_(**kwargs)
+        bundle: dict[str, Any] = dict((live[0] if isinstance(live, tuple) else live) or {})
         bundle["text/plain"] = repr(self)
-        bundle["image/png"] = self._pages[TABS.index(self.selection.tab)].png
+        if self._ax is not None:
+            drawn = png(self._ax.figure, dpi=_DPI)  # type: ignore[arg-type]
+            bundle["image/png"] = base64.b64encode(drawn).decode("ascii")
         return bundle, {"image/png": {"alt": self.sentence}}
 
 
-class _Page:
-    """One tab: a sentence and a figure.
+def _labels(column: str, values: Any) -> list[str | None]:
+    """Return labels as texts, None for a missing one."""
+    several = values if pd.api.types.is_list_like(values) else [values]
+    found = [None if pd.isna(value) else str(value) for value in several]
+    allowed = {"weekday": WEEKDAYS, "hour": tuple(map(str, range(24)))}.get(column, found)
+    for name in found:
+        if name not in allowed:
+            raise SettingsError(
+                f"{column}={name!r} is none; write it as one of {', '.join(map(str, allowed))}."
+            )
+    return list(dict.fromkeys(found))
 
-    The figure is markup and not a widgets.Image: that one has no alternative text.
-    """
 
-    def __init__(self) -> None:
-        self._text, self._figure = widgets.HTML(), widgets.HTML()
-        self.box = widgets.VBox([self._text, self._figure])
-        self.png = ""
+def _listing(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page may ask of the list of jobs."""
+    read: dict[str, Any] = {"ascending": bool, "text": str, "page": lambda page: max(int(page), 0)}
+    read["sort"] = lambda name: name if name in LISTED else Listing.sort
+    return {name: read[name](value) for name, value in asked.items() if name in read}
 
-    def show(self, sentence: str, ax: Axes) -> None:
-        """Put the sentence, and what was drawn, where they are seen."""
-        self.png = base64.b64encode(quick_png(cast("Figure", ax.figure), dpi=_DPI)).decode("ascii")
-        text = html.escape(sentence)
-        self._text.value = f'<p role="status" style="font-size:115%;line-height:1.4;margin:.4em 0">{text}</p>'
-        self._figure.value = (
-            f'<img alt="Figure: {text}" style="width:100%;max-width:920px;height:auto" '
-            f'src="data:image/png;base64,{self.png}">'
-        )
+
+def _opened(job: pd.Series[Any], tz: str) -> dict[str, Any]:
+    """Return what is shown of one job: its course in words and as parts of a bar, and every column."""
+    created, started, ended, seen = (
+        job.get(name) for name in ("creation_time", "start_time", "end_time", "observed_at")
+    )
+    parts, said = [], []
+    if not pd.isna(created):
+        said.append(f"created {moment(created.tz_convert(tz))}")
+        until = next((time for time in (started, ended, seen) if not pd.isna(time)), created)
+        waited = max((until - created).total_seconds(), 0)
+        parts.append(["waited", waited, f"waited {duration(waited)}"])
+        if pd.isna(started):
+            said.append(f"not started after {duration(waited)}")
+        else:
+            said.append(f"started {moment(started.tz_convert(tz))}, after {duration(waited)}")
+            until = ended if not pd.isna(ended) else seen
+            ran = 0 if pd.isna(until) else max((until - started).total_seconds(), 0)
+            parts.append(["ran", ran, f"ran {duration(ran)}"])
+            said.append(f"running for {duration(ran)}" if pd.isna(ended) else f"ran {duration(ran)}")
+        if not pd.isna(ended):
+            said.append(f"ended {moment(ended.tz_convert(tz))}: {label(job.get('outcome'))}")
+    whole = sum(part[1] for part in parts) or 1
+    return {
+        "id": str(job["job_id"]),
+        "course": " → ".join(said) or "Its times are not known.",
+        "parts": [[name, seconds / whole, words] for name, seconds, words in parts],
+        "rows": [[printable(name), _cell(value, tz)] for name, value in job.items()],
+    }
+
+
+def _cell(value: Any, tz: str) -> str:
+    if isinstance(value, pd.Timestamp) and value.tzinfo is not None and not pd.isna(value):
+        return f"{when(value, tz)}:{value:%S} ({tz})"
+    if isinstance(value, float | np.floating) and not pd.isna(value):
+        return f"{value:,.10g}"
+    if isinstance(value, list | tuple | dict | set | np.ndarray):
+        return printable(str(value), longest=2000)
+    return UNKNOWN if pd.isna(value) else printable(value, longest=2000)

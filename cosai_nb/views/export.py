@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosai_nb import __version__, arguments
 from cosai_nb.errors import FileError, NotebookError
-from cosai_nb.views.page import TEMPLATES, asset, write_page
+from cosai_nb.views.page import ASSETS, asset, write_page
 from cosai_nb.views.wording import printable
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def page_of(cells: NotebookNode, *, name: str, code: bool = True) -> str:
 
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN_FIRST}}),
-        extra_template_basedirs=[str(TEMPLATES)],
+        extra_template_basedirs=[str(ASSETS)],
         template_name="notebook",
         exclude_input=not code,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,29 +15,33 @@ import jinja2
 from cosai_nb import __version__, arguments
 from cosai_nb.errors import FileError
 from cosai_nb.table.files import write_whole
+from cosai_nb.views.figure import json_text
 
 if TYPE_CHECKING:
     import os
 
-TEMPLATES = Path(__file__).with_name("templates")
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|days|points|%)(?!\w))")
+ASSETS = Path(__file__).with_name("assets")
 
 
 @cache
 def asset(name: str) -> str:
-    """Return the text of a file of ``templates/``."""
-    return (TEMPLATES / name).read_text(encoding="utf-8")
+    """Return the text of a file of ``assets/``, which may lie in a zip."""
+    return (files("cosai_nb.views") / "assets" / name).read_text(encoding="utf-8")
 
 
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["version"] = __version__
+    environment.filters["json_text"] = json_text
+    environment.filters["units"] = lambda text: _UNIT.sub("\u00a0", text)  # a line never begins with a unit
     return environment
 
 
@@ -59,7 +65,7 @@ def _hash(text: str) -> str:
 
 def render(template: str, **context: Any) -> str:
     """Return a page; every value in it is escaped unless it is ``Markup``."""
-    script, style = asset("page.js"), asset("page.css")
+    script, style = (asset(f"overlay.{kind}") + asset(f"page.{kind}") for kind in ("js", "css"))
     values = {"csp": policy(script=script, style=style), "js": _own(script), "css": _own(style)}
     return _environment().get_template(template).render(values | context)
 

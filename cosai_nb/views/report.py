@@ -2,64 +2,87 @@
 
 from __future__ import annotations
 
+import gc
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from markupsafe import Markup, escape
 
 from cosai_nb import arguments
-from cosai_nb.errors import FrameError
-from cosai_nb.schema import NOT_A_JOB
-from cosai_nb.views.answers import Answers, ask
-from cosai_nb.views.headlines import Headline, headlines
+from cosai_nb.errors import CosaiError, FrameError
+from cosai_nb.stats.counts import Counted, count_all
+from cosai_nb.stats.durations import durations
+from cosai_nb.stats.failures import failure_rates
+from cosai_nb.stats.histogram import choose
+from cosai_nb.stats.load import queue_load
+from cosai_nb.stats.measures import Windows, milliseconds
+from cosai_nb.table.store import JobStore
+from cosai_nb.views import plots, tables
+from cosai_nb.views.answers import AUTO, QUEUE, Answers, ask, plain_key
+from cosai_nb.views.catalog import VIEWS, View
+from cosai_nb.views.changes import Changed, keep_summary, newest_kept, what_changed
+from cosai_nb.views.figure import Picture, offsets, picture
 from cosai_nb.views.page import render, write_page
-from cosai_nb.views.plots.style import without_tex, zone_name
-from cosai_nb.views.report_durations import durations
-from cosai_nb.views.report_figures import panels
-from cosai_nb.views.report_tables import error_list, failed_list, slowest_list, summary
+from cosai_nb.views.plots.axes import BLUE, by_text, offscreen_axes, window_width, without_tex, zone_name
+from cosai_nb.views.plots.text import by_group
+from cosai_nb.views.sentences import Line, group_name, headlines, interval
 from cosai_nb.views.wording import (
-    between,
     count,
     duration,
-    is_projected,
     jobs_in_words,
     label,
     printable,
     share,
     when,
+    whole_duration,
+    window,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator
     from datetime import tzinfo
     from pathlib import Path
 
+    from cosai_nb.stats.measures import Floats, Ints
+
 TITLE = "Queue latency and failures of AI jobs"
-
-
-class Card(NamedTuple):
-    """A number that is read at a glance."""
-
-    name: str
-    value: str
-    small: tuple[str, ...] = ()
+SIZE_IN, WIDE_IN = (6.0, 3.9), (12.0, 5.0)
+MOST_PANELS = 2
+"""Groups whose figures have axes; those of the others are thin lines."""
+_WIDE, _OF_QUEUES = ("slowest", "eta"), ("load", "over_time", "failures_over_time")
+_FEW_HOURS = pd.Timedelta("48h")
+Markers = Sequence[tuple[pd.Timestamp, str]]
+_HELP = "Arrow keys read the values, Shift with arrow keys marks a span, Escape clears."
+_MOST_WORDS, _FEW_COUNTS = 700, 100_000
+_THIN_POINTS, _FEWEST_POINTS = 1500, 4
+_THIN = (320.0, 84.0, 8.0, 16.0, 312.0, 66.0)
+"""Width and height of a thin figure, and left, upper, right and lower edge of its data."""
 
 
 def write_report(
-    jobs: pd.DataFrame,
+    jobs: Any,
     path: str | Path,
     *,
     title: str = TITLE,
     tz: str | tzinfo = "Asia/Shanghai",
-    by: str | Sequence[str] | None = "tag",
+    by: str | Sequence[str] | None = AUTO,
     slo: str | tuple[float, float] | None = None,
     max_failure_rate: float | str | None = None,
+    markers: Any = None,
+    previous: Any = None,
+    keep: str | Path | None = None,
+    every: float | str | None = None,
 ) -> Path:
-    """Write one HTML file: the answers in sentences, then tables, figures, single jobs and the method.
+    """Write one HTML file: the answers in at most five lines, then figures, tables, single jobs and the method.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame
-        One row per job.
+    jobs : pandas.DataFrame, path or JobStore
+        One row per job: a frame, a Parquet file or a folder of them, a store. What is on disk is read batch by batch.
     path : str or Path
         The file; it appears when it is whole, and replaces an older one.
     title : str
@@ -67,11 +90,22 @@ def write_report(
     tz : str or tzinfo
         Time zone that times are shown in: a name, an offset such as ``"+08:00"``, or a tzinfo.
     by : str or list of str, optional
-        Columns to group by.
+        Columns to group by; ``"auto"`` is the tag, and the bucket before it where jobs are of several. Every group, every queue
+        and every one of several buckets has its figures.
     slo : str or (float, float), optional
         Duration and target: ``"10m:95%"`` or ``(600, 0.95)`` asks that 95 % of the jobs start within 600 s.
     max_failure_rate : float or str, optional
         Share of the jobs that may fail: 0.01 or ``"1%"``.
+    markers : dict or pandas.DataFrame, optional
+        Deploys, incidents: time → text, or the columns ``time`` and ``text``. They stand in every figure over time.
+    previous : pandas.DataFrame, path, JobStore or DurationHistogram, optional
+        Earlier jobs, or the saved summary of them: what changed since stands below the first lines, with a verdict. Where both
+        have the same jobs, those created since the last of the earlier ones are compared.
+    keep : str or Path, optional
+        A folder for the summaries of this report and no other. The summary of these jobs is saved there, and without
+        ``previous`` the newest of an earlier time takes its place, one that ended before these jobs began if there is any.
+    every : float or str, optional
+        How often the page is written anew, ``"15m"`` say: an open one tells when a newer one should exist.
 
     Returns
     -------
@@ -81,15 +115,17 @@ def write_report(
     Raises
     ------
     TypeError
-        ``jobs`` is no frame.
+        ``jobs`` is no source of jobs.
     SettingsError
-        No such time zone; ``slo`` is no limit, ``max_failure_rate`` no share, ``path`` no path.
+        No such time zone; ``slo`` is no limit, ``max_failure_rate`` no share, ``path`` no path, ``markers`` no times, ``every``
+        no duration.
     FileError
-        The file cannot be written.
+        The jobs cannot be read, or the file or its summary cannot be written.
 
     Notes
     -----
-    A frame that lacks a column still gives a page: it says what is missing and shows the rest.
+    A frame that lacks a column still gives a page: it says what is missing and shows the rest. Earlier jobs and summaries that
+    cannot be read or compared are a sentence of the page.
 
     Examples
     --------
@@ -108,120 +144,219 @@ def write_report(
     slo = None if slo is None else arguments.limit(slo, "slo")
     if max_failure_rate is not None:
         max_failure_rate = arguments.share(max_failure_rate, "max_failure_rate")
-    if not isinstance(jobs, pd.DataFrame):
+    if not isinstance(jobs, pd.DataFrame | str | os.PathLike | JobStore):
         raise TypeError(
-            f"A report is made of a pandas DataFrame (as fetch_jobs returns it), not {type(jobs).__name__}."
+            f"A report is made of a pandas DataFrame (as fetch_jobs returns it), a path or a JobStore, not {type(jobs).__name__}."
         )
-    return write_page(
-        path, report_html(jobs, title=title, tz=tz, by=by, slo=slo, max_failure_rate=max_failure_rate)
+    if not isinstance(previous, pd.DataFrame | str | os.PathLike | JobStore | Counted | None):
+        raise TypeError(
+            f"previous= is a DataFrame, a path, a JobStore or a DurationHistogram, not {type(previous).__name__}."
+        )
+    folder = None if keep is None else arguments.path(keep)
+    renewal = None if every is None else _renewal(arguments.duration(every, "every"), tz)
+    told = [
+        (pd.Timestamp(time).tz_convert("UTC"), text) for time, text in arguments.markers(markers or {}, tz)
+    ]
+    page = report_html(
+        jobs,
+        title=title,
+        tz=tz,
+        by=by,
+        slo=slo,
+        max_failure_rate=max_failure_rate,
+        markers=told,
+        previous=previous,
+        keep=folder,
+        renewal=renewal,
     )
+    written = write_page(path, page)
+    if folder is not None:
+        keep_summary(folder, jobs, by)
+    return written
+
+
+class Renewal(NamedTuple):
+    """When a page was made, in words and [ms since the epoch], and how often it is, in words and [ms]."""
+
+    made: str
+    made_ms: int
+    every: str
+    every_ms: int
+
+
+def _renewal(every_s: float, tz: str) -> Renewal:
+    now = pd.Timestamp.now(tz="UTC")
+    return Renewal(when(now, tz), int(1000 * now.timestamp()), whole_duration(every_s), int(1000 * every_s))
 
 
 @without_tex
 def report_html(
-    jobs: pd.DataFrame,
+    jobs: Any,
     *,
     title: str,
     tz: str,
     by: str | Sequence[str] | None,
     slo: tuple[float, float] | None,
     max_failure_rate: float | None = None,
+    markers: Markers = (),
+    previous: Any = None,
+    keep: Path | None = None,
+    renewal: Renewal | None = None,
 ) -> str:
     """Return the page that :func:`write_report` writes."""
-    page: dict[str, Any] = {"title": printable(title, longest=200)}
+    page: dict[str, Any] = {
+        "title": printable(title, longest=200),
+        "tz": tz,
+        "window": [],
+        "cards": [],
+        "sections": [],
+        "thin": None,
+        "changed": None,
+        "renewal": renewal,
+    }
     try:
         answers = ask(jobs, by=by, tz=tz)
     except FrameError as error:
-        trouble = Headline("The table cannot be read", str(error), "bad")
-        return render("report.html.j2", **page | _without(trouble, len(jobs)))
-    drawn, groups_hidden = panels(answers)
+        rows = (
+            f"the table has {len(jobs):,} rows, and none of them"
+            if isinstance(jobs, pd.DataFrame)
+            else "no job"
+        )
+        page |= {"lines": [Line("The table cannot be read", str(error), "bad")]}
+        return render(
+            "report.html.j2", **page, panels=[], limitations=[f"Everything: {rows} could be counted."]
+        )
     full = bool(answers.count)
+    changed = _changed(answers, previous, keep) if full else None
+    lines = headlines(answers, slo, max_failure_rate)
+    drawn = panels(answers, markers, [line.anchor for line in lines]) if full else []
     page |= {
         "window": _window(answers),
-        "headlines": headlines(answers, slo, max_failure_rate),
+        "lines": lines,
         "cards": _cards(answers) if full else [],
-        "by_text": f"by {' and '.join(map(label, answers.by))}" if answers.by else "of all jobs",
-        "summaries": [summary(answers), *durations(answers)] if full else [],
         "panels": drawn,
-        "groups_hidden": groups_hidden,
-        "errors": error_list(answers) if full else None,
-        "slowest": slowest_list(answers) if full else None,
-        "failed": failed_list(answers) if full else None,
-        "unknown": _unknown(answers),
+        "sections": _sections(answers, markers, changed) if full else [],
+        "changed": changed,
+        "limitations": _limitations(answers),
+        **(
+            {"thin": thin_map(answers), "dates": thin_dates(answers)}
+            if any(figure.look == "thin" for panel in drawn for figure in panel.figures)
+            else {}
+        ),
     }
-    return render("report.html.j2", **page, sections=_sections(page))
+    return render("report.html.j2", **page)
 
 
-def _without(trouble: Headline, rows: int) -> dict[str, Any]:
-    empty: dict[str, Any] = dict.fromkeys(("cards", "summaries", "panels", "errors", "slowest", "failed"))
-    unknown = [f"Everything: the table has {rows:,} rows, and none of them could be counted."]
-    page = empty | {
-        "window": [],
-        "headlines": [trouble],
-        "groups_hidden": "",
-        "by_text": "",
-        "unknown": unknown,
-    }
-    return page | {"sections": _sections(page)}
+class Section(NamedTuple):
+    """Tables under a heading, or the sentence that stands for them."""
+
+    id: str
+    heading: str
+    tables: list[tables.Table]
+    sentence: str = ""
 
 
-def _sections(page: dict[str, Any]) -> list[tuple[str, str]]:
-    names = (
-        ("summaries", "summary", "Summary"), ("panels", "figures", "Figures"), ("errors", "errors", "What fails"),
-        ("slowest", "slowest", "Slowest jobs"), ("failed", "failed", "Failed jobs"),
-    )  # fmt: skip
-    shown = [(anchor, name) for key, anchor, name in names if page[key]]
-    return [*shown, ("method", "How to read this"), ("unknown", "What is not known")]
+def _changed(answers: Answers, previous: Any, keep: Path | None) -> Changed | None:
+    """Return what changed since the earlier jobs that are given or kept; None where there is nothing to compare with."""
+    remarks: list[str] = []
+    if previous is None and keep is not None:
+        previous, remarks = newest_kept(keep, answers)
+        if previous is None:
+            first = "No earlier summary is kept yet: the next report is compared with this one."
+            return Changed([Line("What changed: not known", first)], remarks=remarks)
+    return None if previous is None else what_changed(answers, previous, remarks)
+
+
+def _sections(answers: Answers, markers: Markers, changed: Changed | None) -> list[Section]:
+    def some(identity: str, heading: str, table: tables.Table | None, sentence: str) -> Section:
+        return Section(identity, heading, [table] if table else [], "" if table else sentence)
+
+    first, *summaries = tables.summaries(answers)
+    queues = [first] if first.id == "queues-table" else []
+    found = [
+        *([Section("changes", "What changed", [*changed.tables])] if changed and changed.tables else []),
+        *([Section("queues", "Queues", queues)] if queues else []),
+        some(
+            "starts", "When will waiting jobs start?", tables.expected_starts(answers), "No job is waiting."
+        ),
+        Section(
+            "summary",
+            f"Summary{by_text(answers.by) or ' of all jobs'}",
+            summaries if queues else [first, *summaries],
+        ),
+        some(
+            "errors", "Errors", tables.errors(answers), "No job has failed, so there are no errors to list."
+        ),
+        some(
+            "slowest",
+            "Slowest jobs",
+            tables.slowest(answers),
+            "No job has a known wait, so none can be called slow.",
+        ),
+        some("failed", "Failed jobs", tables.failed(answers), "No job has failed."),
+    ]
+    if markers:
+        frame = pd.DataFrame(markers, columns=["time", "text"])
+        table = tables.Table(
+            "markers-table", "Markers in the figures over time", frame, {"time": "time", "text": "long"}
+        )
+        found.append(Section("markers", "Markers", [table]))
+    return found
 
 
 def _window(answers: Answers) -> list[str]:
-    created = answers.jobs["creation_time"]
+    times, as_of = answers.times, answers.as_of
     told = [jobs_in_words(answers.count)]
-    if created.notna().any():
-        told.append(f"created {when(created.min(), answers.tz)} to {when(created.max(), answers.tz)}")
-    as_of = answers.latency["as_of"].iloc[0]
+    if not pd.isna(times.first):
+        told.append(f"created {when(times.first, answers.tz)} to {when(times.last, answers.tz)}")
     told.append(f"as of {when(as_of, answers.tz)}" if not pd.isna(as_of) else "as of an unknown time")
     offset = "" if pd.isna(as_of) else f" (UTC{as_of.tz_convert(answers.tz):%z})"
     spanned = ""
     if answers.span_s > 0:
-        spanned = f"The jobs span {duration(answers.span_s)}, from the first creation to the last time seen. "
+        spanned = f"The jobs span {duration(answers.span_s)}, from the first creation to the last creation, start or end. "
     return [", ".join(told), f"{spanned}All times are in {printable(answers.tz)}{offset}."]
+
+
+class Card(NamedTuple):
+    """A number that is read at a glance."""
+
+    name: str
+    value: str
+    small: str = ""
 
 
 def _cards(answers: Answers) -> list[Card]:
     latency, run, failures = answers.latency.iloc[0], answers.run.iloc[0], answers.failures.iloc[0]
-    outcomes = answers.jobs["outcome"].value_counts()
-    rate = "–" if not failures["ended"] else share(failures["rate"])
-    interval = (
-        f"{share(failures['low'])} to {share(failures['high'])}" if failures["ended"] else "none has ended"
-    )
+    rate = Card("Failure rate", "–", "none has ended")
+    if failures["ended"]:
+        rate = Card(
+            "Failure rate", share(failures["rate"]), f"{share(failures['low'])} to {share(failures['high'])}"
+        )
     return [
-        Card("Jobs", count(answers.count), (f"{count(failures['ended'])} ended",)),
-        Card("Waiting", count(latency["waiting"]), (f"{count(int(outcomes.get('running', 0)))} running",)),
-        Card("Queue latency p50", duration(latency["p50"]), _interval(latency, "p50")),
-        Card("Queue latency p95", duration(latency["p95"]), _interval(latency, "p95")),
-        Card("Run time p95", duration(run["p95"]), _interval(run, "p95")),
-        Card("Failure rate", rate, (interval,)),
+        Card("Jobs", count(answers.count), f"{count(failures['ended'])} ended"),
+        Card("Waiting", count(latency["waiting"]), f"{count(answers.outcomes.get('running', 0))} running"),
+        *(_quantile_card(f"Queue latency {name}", latency, name) for name in ("p50", "p95")),
+        _quantile_card("Run time p95", run, "p95"),
+        rate,
     ]
 
 
-def _interval(row: pd.Series[Any], name: str) -> tuple[str, ...]:
-    text = between(row[f"{name}_low"], row[f"{name}_high"])
-    if is_projected(row, name):
-        text = f"projected, {text}".removesuffix(", ")
-    return (text,) if text else ()
+def _quantile_card(heading: str, row: Any, name: str) -> Card:
+    value = row[name]
+    if np.isinf(value):
+        return Card(heading, f"> {duration(row[f'{name}_lower_bound'])}", interval(row, name))
+    return Card(heading, duration(value), "" if pd.isna(value) else interval(row, name))
 
 
-def _unknown(answers: Answers) -> list[str]:
-    jobs = answers.jobs
-    told = ["Times have a resolution of 1 second; shorter differences are not seen."]
+def _limitations(answers: Answers) -> list[str]:
+    told = ["Times have a resolution of 1 second; shorter differences are not observed."]
     reasons = {
         "not_found": ("ID was not found by the service", "IDs were not found by the service"),
         "invalid_id": (
             "value cannot be a job ID and was never sent",
             "values cannot be job IDs and were never sent",
         ),
-        "unread": ("ID could not be read; ask for it again", "IDs could not be read; ask for them again"),
+        "unread": ("ID could not be read; query it again", "IDs could not be read; query them again"),
     }
     told += [
         f"{number:,} {reasons[name][number > 1]}. {'They are' if number > 1 else 'It is'} in no figure here."
@@ -231,14 +366,294 @@ def _unknown(answers: Answers) -> list[str]:
         told.append(
             f"The table lacks the columns {', '.join(map(label, answers.lacking))}; what they would tell is shown as missing."
         )
-    real = ~jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB])
-    believed = jobs["timing_ok"].astype(bool)
-    if (real & ~believed).any():
+    if answers.times.doubted:
         told.append(
-            f"Of {jobs_in_words(int((real & ~believed).sum()))} the times are missing, reversed, malformed or later than the moment of being seen: counted as jobs, and in those durations that their times give."
+            f"Of {jobs_in_words(answers.times.doubted)} the times are missing, reversed, malformed or later than the observation: counted as jobs, and in those durations that their times give."
         )
-    strange = int((jobs["outcome"] == "unknown").sum())
+    strange = answers.outcomes.get("unknown", 0)
     if strange:
         told.append(f"{jobs_in_words(strange)} in a state that no document lists: counted as unfinished.")
-    told.append("Whether a job that still waits will start, and whether one that still runs will fail.")
+    told.append("Whether a waiting job will start, and whether a running one will fail, is not known.")
     return told
+
+
+# --- figures ---
+
+
+class Shown(NamedTuple):
+    """A figure with its map, and the table of its numbers; or the sentence that stands for it."""
+
+    id: str
+    title: str
+    svg: Markup | None = None
+    map: dict[str, Any] | None = None
+    table: tables.Table | None = None
+    sentence: str = ""
+    look: str = ""
+
+
+class Panel(NamedTuple):
+    """The figures of one group; ``anchor`` is its part of the address."""
+
+    anchor: str
+    name: str
+    figures: list[Shown]
+
+
+def panels(answers: Answers, markers: Markers, wanted: Sequence[str] = ()) -> list[Panel]:
+    """Return the figures of all jobs, and of every group and queue.
+
+    Parameters
+    ----------
+    answers : Answers
+        What is known.
+    markers : sequence of (pandas.Timestamp, str)
+        What stands in every figure over time.
+    wanted : sequence of str
+        The anchors of the groups whose figures have axes in any case; the others are the largest.
+    """
+    with _no_collector():
+        return [Panel("group=all", "All jobs", _whole(answers, markers)), *_groups(answers, markers, wanted)]
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage until all figures are drawn: they are full of cycles, and each search for them takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _whole(answers: Answers, markers: Markers) -> list[Shown]:
+    """Return the figures of all jobs: every view of the catalog, and the queues beside each other."""
+    by, load = list(answers.by) or None, _bins(answers)
+    found = []
+    for name, view in VIEWS.items():
+        more = (
+            {"by": by} if by and "by" in view.data and not view.over_time else load if name == "load" else {}
+        )
+        found.append(_show(f"all-{name}", view, _source(answers, view), answers, markers, **more))
+        if name == "load" and len(answers.sizes(QUEUE)) > 1:
+            found.append(_show("all-queues", view, answers.jobs, answers, markers, by=["queue_id"], **load))
+    return found
+
+
+def _bins(answers: Answers) -> dict[str, Any]:
+    """Return the bins of a load: full hours or more where there are enough of them, for a finer bin says no more to the eye."""
+    times = answers.times
+    long = times.last - times.first > _FEW_HOURS
+    return {"freq": window_width(times.first, times.last)} if long else {}
+
+
+def _source(answers: Answers, view: View) -> Any:
+    if view.name == "failures_over_time":
+        return answers.windowed
+    # expected starts are those of single jobs that the counts hold, too
+    needs_jobs = view.name in ("load", "errors", "slowest")
+    return answers.jobs if needs_jobs else answers.counted
+
+
+def _show(identity: str, view: View, source: Any, answers: Answers, markers: Markers, **more: Any) -> Shown:
+    """Draw a view; ``more`` are the arguments of its data that are not those of the whole report."""
+    given = {"freq": answers.window, "tz": answers.tz, "markers": markers} | more
+    wide = "wide" if view.name in _WIDE else ""
+    try:
+        names = dict.fromkeys((*view.data, *more))
+        data = getattr(plots, f"{view.plot}_data")(
+            source, **{name: given[name] for name in names if name in given}
+        )
+        data.attrs["names"] = answers.queue_names
+        drawn = {name: given[name] for name in (*view.data, *view.drawn) if name in given}
+        ax = offscreen_axes(*(WIDE_IN if wide else SIZE_IN))
+        ax = getattr(plots, view.plot)(None, data=data, ax=ax, **drawn)
+    except CosaiError as error:
+        return Shown(identity, view.title, sentence=str(error))
+    if not ax.axison:  # nothing to draw: the plot says why
+        return Shown(identity, view.title, sentence=" ".join(text.get_text() for text in ax.texts))
+    title = ax.get_title(loc="left").partition("\n")[0] or view.title
+    picture_ = picture(ax, name=identity, title=title)
+    _lighten(picture_.map)
+    table = tables.data_table(f"{identity}-data", title, data, answers.queue_names)
+    return Shown(identity, title, picture_.svg, picture_.map, table, look=wide)
+
+
+def _lighten(found: dict[str, Any]) -> None:
+    """Keep of a map what a page without a kernel needs: no picks, of many points the highest of each stretch."""
+    every = found.get("series", ())
+    most = _MOST_WORDS // max(len(every), 1)
+    for series in every:
+        series["pick"] = series["pick"] and []
+        if "boxes" in series:
+            series["picks"] = []
+        elif len(series["at"]) > most:
+            stretches = np.array_split(np.arange(len(series["at"])), most)
+            kept = [min(stretch.tolist(), key=lambda place: series["at"][place][1]) for stretch in stretches]
+            series |= {name: [series[name][place] for place in kept] for name in ("at", "words")}
+
+
+# --- figures of every group ---
+
+
+def _groups(answers: Answers, markers: Markers, wanted: Sequence[str]) -> Iterator[Panel]:
+    """Yield the figures of each group and queue, where there are several: a few with axes, the others thin."""
+    sizes = {by: of_groups["jobs"] for by in answers.choices if len(of_groups := answers.sizes(by)) > 1}
+    groups = [
+        (by, key, answers.anchors[by, plain_key(key)], jobs)
+        for by, of_groups in sizes.items()
+        for key, jobs in of_groups.items()
+    ]
+    order = sorted(groups, key=lambda group: (group[2] not in wanted, -group[3]))
+    few = (
+        len(answers.counted.tables["queue_latency"]) <= _FEW_COUNTS
+    )  # to count again for a group takes a tenth of a second
+    with_axes = {anchor for _, _, anchor, _ in order[: MOST_PANELS if few else 0]}
+    thin = {by: _thin(answers, by, len(groups), markers) for by in sizes if len(groups) > len(with_axes)}
+    for place, (by, key, anchor, _) in enumerate(groups):
+        if anchor in with_axes:
+            views = [VIEWS[name] for name in _OF_QUEUES if name != "load" or by == QUEUE]
+            figures = [
+                _show(
+                    f"g{place}-{view.name}",
+                    view,
+                    _part(answers, view, by, key),
+                    answers,
+                    markers,
+                    **(_bins(answers) if view.name == "load" else {}),
+                )
+                for view in views
+            ]
+        else:
+            figures = thin[by].get(plain_key(key) if len(by) > 1 else (plain_key(key),), [])
+        yield Panel(anchor, group_name(by, answers.name(by, key)), figures)
+
+
+def _part(answers: Answers, view: View, by: tuple[str, ...], key: Any) -> Any:
+    """Return the jobs of a group: rows of a frame where a figure needs them, else counts."""
+    labels = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
+    source = _source(answers, view)
+    if not isinstance(source, pd.DataFrame):
+        return choose(answers.counted, labels)
+    chosen = [
+        source[name].isna() if pd.isna(one) else source[name].astype("str") == str(one)
+        for name, one in labels.items()
+    ]
+    return source[np.logical_and.reduce(chosen)]
+
+
+def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) -> dict[Any, list[Shown]]:
+    """Return thin lines over time for each group, with fewer points where there are many groups."""
+    names, tz, windows = list(by), answers.tz, Windows.of(answers.window, answers.tz)
+    width = pd.Timedelta(windows.width, "ms")
+    waits = count_all(answers.windowed, {"queue_latency": (*by, "time")}, windows=windows)
+    latency = durations(waits, [*names, "time"], (0.95,))
+    rates = failure_rates(answers.windowed, names, freq=answers.window, tz=tz)
+    known = np.isfinite(latency["p95"])
+    longest = latency["p95"].where(known, latency["p95_lower_bound"])
+    measures: list[tuple[str, Any, Any, Any, Callable[[float], str]]] = [
+        ("Queue latency p95", longest, latency["jobs"], known, duration),
+        ("Failure rate", rates["rate"], rates["jobs"], True, share),
+    ]
+    if by == QUEUE:
+        load = queue_load(answers.jobs, answers.window, by=names, tz=tz)
+        # a histogram knows the ends of the windows only
+        most_waiting = load["waiting_max"].fillna(load["waiting"])
+        measures.insert(0, ("Most waiting", most_waiting, load["arrivals"], True, count))
+    clock = _thin_clock(answers)
+    most = max(_THIN_POINTS // (groups * len(measures)), _FEWEST_POINTS)
+    found: dict[Any, list[Shown]] = {}
+    for title, values, jobs, exact, in_words in measures:
+        columns = {"value": values.astype(float), "jobs": jobs, "exact": exact}
+        course = pd.DataFrame(columns).dropna().reset_index()
+        for key, part in by_group(course[course["time"].notna()], names):
+            stretch = np.arange(len(part)) * most // max(len(part), most)
+            kept = part.loc[part.groupby(stretch)["value"].idxmax()]  # of each stretch the largest
+            told = [
+                f"{'' if sure else '≥ '}{in_words(value)}"
+                for value, sure in zip(kept["value"], kept["exact"], strict=True)
+            ]
+            words = [
+                f"{window(at, width)}: {value}, {jobs_in_words(number)}"
+                for at, value, number in zip(kept["time"].dt.tz_convert(tz), told, kept["jobs"], strict=True)
+            ]
+            drawn = thin_picture(
+                milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
+                title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
+            )  # fmt: skip
+            found.setdefault(plain_key(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
+    return found
+
+
+def _thin_clock(answers: Answers) -> tuple[int, int]:
+    """Return from when to when the thin lines of all groups reach [ms]: whole windows of creation."""
+    windows = Windows.of(answers.window, answers.tz)
+    times = pd.Series([answers.times.first, max(answers.times.last, answers.as_of)])
+    first, last = windows.start(milliseconds(times)).tolist()
+    return first, last + windows.width
+
+
+def thin_map(answers: Answers) -> dict[str, Any]:
+    """Return what the maps of all thin figures have in common."""
+    width, height, *box = _THIN
+    return {
+        "size": [width, height], "box": box, "time": _thin_clock(answers), "zone": answers.tz,
+        "offsets": offsets(answers.tz, *_thin_clock(answers)), "snap": 3_600_000, "help": _HELP, "font": 10,
+    }  # fmt: skip
+
+
+def thin_dates(answers: Answers) -> Markup:
+    """Return the first and the last day of all thin figures, which use them by their ID."""
+    _, height, x0, _, x1, _ = _THIN
+    begin, end = (
+        f"{pd.Timestamp(moment, unit='ms', tz='UTC').tz_convert(answers.tz):%Y-%m-%d}"
+        for moment in _thin_clock(answers)
+    )
+    # the page's style does not reach what is used elsewhere
+    text = f'<text font-size="10" fill="currentColor" y="{height - 4:g}"'
+    told = f'{text} x="{x0:g}">{begin}</text>{text} x="{x1:g}" text-anchor="end">{end}</text>'
+    svg = f'<svg class="dates" width="0" height="0" aria-hidden="true"><g id="thin-dates">{told}</g></svg>'
+    return Markup(svg)  # noqa: S704 - nothing of a user is in it
+
+
+def thin_picture(
+    at: Ints,
+    values: Floats,
+    words: Sequence[str],
+    *,
+    title: str,
+    top: str,
+    clock: tuple[int, int],
+    tz: str,
+    markers: Markers,
+) -> Picture:
+    """Return one line over time in a kilobyte: axes of matplotlib cost ten times as much, in time and size."""
+    width, height, x0, y0, x1, y1 = _THIN
+    scale = (x1 - x0) / (clock[1] - clock[0])
+    x, y = x0 + (at - clock[0]) * scale, y1 - (y1 - y0) * values / max(values.max(), 1e-9)
+    points = np.column_stack([x, y]).clip((x0, y0), (x1, y1)).round(1).tolist()
+    series: list[dict[str, Any]] = [{"name": title, "color": BLUE, "at": points, "words": words}]
+    told = [
+        (x0 + (time.timestamp() * 1000 - clock[0]) * scale, f"{when(time, tz)}: {printable(text)}")
+        for time, text in markers
+    ]
+    told = [(round(place, 1), text) for place, text in told if x0 <= place <= x1]
+    if told:
+        marks = {
+            "at": [[place, y0] for place, _ in told],
+            "words": [text for _, text in told],
+            "single": True,
+        }
+        series.append({"name": "markers", "color": "currentColor"} | marks)
+    rules = "".join(f"M{place:g} {y0:g}V{y1:g}" for place, _ in told)
+    rule = f'<path class="rule" d="{rules}"/>' if rules else ""
+    svg = (
+        f'<svg class="cosai-picture" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">'
+        f'<path class="axis" d="M{x0:g} {y1:g}H{x1:g}"/><svg class="data" x="{x0:g}" y="0" width="{x1 - x0:g}" height="{height:g}" '
+        f'viewBox="{x0:g} 0 {x1 - x0:g} {height:g}" preserveAspectRatio="none">{rule}'
+        f'<path class="course" stroke="{BLUE}" d="M{"L".join(f"{a:g} {b:g}" for a, b in points)}"/></svg><text x="{x0:g}" y="11">{escape(top)}</text>'
+        '<use class="tick" href="#thin-dates"/></svg>'
+    )
+    return Picture(Markup(svg), {"series": series})  # noqa: S704 - every text in it is escaped

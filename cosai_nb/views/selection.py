@@ -1,54 +1,35 @@
-"""What an explorer shows, as one frozen value: filters, a window, a grouping, a quantile, a tab.
+"""What an explorer shows, as one frozen value: filters, a window, a grouping, a quantile, a view.
 
-The same selection is applied to a histogram or a frame, drawn, and written down as the Python that does it.
+The same selection is applied to a histogram or a frame, and written down as the Python that does it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from cosai_nb.stats.frames import check_jobs
 from cosai_nb.stats.histogram import KEYS
+from cosai_nb.stats.measures import HOUR_MS, MISSING, check_jobs, milliseconds, moments
 from cosai_nb.views import plots
-from cosai_nb.views.plots.errors import draw_error_pareto
-from cosai_nb.views.plots.failures import draw_failure_rates
-from cosai_nb.views.plots.heat import draw_heatmap
-from cosai_nb.views.plots.jobs import draw_timeline
-from cosai_nb.views.plots.load import draw_queue_load
-from cosai_nb.views.plots.over_time import draw_latency_over_time
+from cosai_nb.views.catalog import VIEWS
+from cosai_nb.views.wording import WEEKDAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    import numpy.typing as npt
     from matplotlib.axes import Axes
 
-    from cosai_nb.stats.histogram import DurationHistogram
+    from cosai_nb.stats.measures import Flags, Ints
+    from cosai_nb.views.catalog import Tab, View
 
-Tab = Literal["latency", "over_time", "weekdays", "failures", "load", "errors", "slowest"]
-TABS: tuple[Tab, ...] = get_args(Tab)
-_PLOTS: dict[Tab, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "latency": ("queue_latency", ("by",), ("q",)),
-    "over_time": ("latency_over_time", ("by", "q"), ("tz",)),
-    "weekdays": ("heatmap", ("q", "tz"), ()),
-    "failures": ("failure_rates", ("by",), ()),
-    "load": ("queue_load", (), ("tz",)),
-    "errors": ("error_pareto", (), ()),
-    "slowest": ("timeline", (), ("tz",)),
-}
-"""For each tab the plot, the arguments that its data twin takes as well, and those that only the plot takes."""
-_DRAWN: dict[Tab, Callable[..., Axes]] = {
-    "over_time": draw_latency_over_time,
-    "weekdays": draw_heatmap,
-    "failures": draw_failure_rates,
-    "load": draw_queue_load,
-    "errors": draw_error_pareto,
-    "slowest": draw_timeline,
-}
+CALENDAR = {"weekday": "Weekday", "hour": "Hour"}
+"""What of the creation time can be filtered by, in the display zone; no columns of a frame."""
+Label = str | None
+Filters = tuple[tuple[str, tuple[Label, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +38,31 @@ class Selection:
 
     Parameters
     ----------
-    filters : tuple of (str, str or None)
-        Column and the label that jobs must have there; None stands for a missing label.
+    filters : tuple of (str, tuple of str or None)
+        Column and the labels of which jobs must have one there; None stands for a missing label. ``weekday`` ("Monday") and
+        ``hour`` ("0" to "23") are those of creation in ``tz``.
     start, end : pandas.Timestamp or None
-        Full hours (UTC) of creation, ``start`` ≤ creation < ``end``.
+        ``start`` ≤ creation < ``end``.
     by : str or None
         Column to group by.
     q : float
         Quantile.
     tab : str
-        One of :data:`TABS`.
+        One of :data:`cosai_nb.views.catalog.VIEWS`.
     tz : str
         Time zone of the axes.
 
     Examples
     --------
-    >>> print(Selection(filters=(("tag", "Translation"), ("code", None)), by="queue_id").code())
+    >>> print(Selection(filters=(("tag", ("Translation",)), ("code", (None, "E1"))), by="queue_id").code())
     import cosai_nb as cn
     histogram = cn.DurationHistogram.from_jobs(jobs)
-    selected = histogram.where(tag='Translation', code=None)
-    summary = cn.plots.queue_latency_data(selected, by='queue_id')
+    selected = histogram.where(tag='Translation', code=[None, 'E1'])
+    summary = cn.plots.queue_latency_data(selected, by='queue_id', q=(0.5, 0.95))
     ax = cn.plots.queue_latency(selected, by='queue_id', q=(0.5, 0.95))
     """
 
-    filters: tuple[tuple[str, str | None], ...] = ()
+    filters: Filters = ()
     start: pd.Timestamp | None = None
     end: pd.Timestamp | None = None
     by: str | None = None
@@ -88,7 +70,52 @@ class Selection:
     tab: Tab = "latency"
     tz: str = "Asia/Shanghai"
 
-    def rows_of(self, jobs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    # --- which jobs ---
+
+    @property
+    def view(self) -> View:
+        """The view that is shown."""
+        return VIEWS[self.tab]
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.filters and self.start is None and self.end is None
+
+    @property
+    def whole_hours(self) -> bool:
+        """Whether the window begins and ends on full hours of UTC, which is what a histogram knows."""
+        return all(edge is None or edge == edge.floor("h") for edge in (self.start, self.end))
+
+    @property
+    def labels(self) -> dict[str, tuple[Label, ...]]:
+        """The filters by columns of the jobs."""
+        return {name: labels for name, labels in self.filters if name not in CALENDAR}
+
+    def labels_of(self, column: str) -> tuple[Label, ...]:
+        """Return the labels that a column is filtered by, none where it is not."""
+        return dict(self.filters).get(column, ())
+
+    def filtered(self, column: str, labels: Sequence[Label]) -> Filters:
+        """Return the filters with other labels for one column, none for all jobs."""
+        rest = [pair for pair in self.filters if pair[0] != column]
+        return (*rest, (column, tuple(labels))) if labels else tuple(rest)
+
+    def hours_of(self, creation: pd.Series[Any]) -> Ints | None:
+        """Return those of these hours of creation that weekday and hour of the day leave, since the epoch; None: all."""
+        calendar = self._calendar()
+        if not calendar:
+            return None
+        hours = np.unique(milliseconds(creation))
+        hours = hours[hours != MISSING] // HOUR_MS * HOUR_MS
+        local = moments(hours).tz_convert(self.tz)
+        kept = np.ones(len(hours), dtype=bool)
+        for name, numbers in calendar:
+            kept &= np.isin(getattr(local, name), numbers)
+        left: Ints = hours[kept] // HOUR_MS
+        return left
+
+    def rows_of(self, jobs: pd.DataFrame) -> Flags:
         """Say of each row of a frame whether it is selected.
 
         Raises
@@ -96,87 +123,168 @@ class Selection:
         FrameError
             A column that is filtered by is missing.
         """
-        check_jobs(jobs, [*(name for name, _ in self.filters), "creation_time"])
+        check_jobs(jobs, [*self.labels, "creation_time"])
         kept = np.ones(len(jobs), dtype=bool)
-        for name, label in self.filters:
-            kept &= _has_label(jobs[name], label).to_numpy()
+        for name, labels in self.labels.items():
+            kept &= has_label(jobs[name], labels)
         if self.start is not None:
             kept &= (jobs["creation_time"] >= self.start).to_numpy()
         if self.end is not None:
             kept &= (jobs["creation_time"] < self.end).to_numpy()
+        hours = self.hours_of(jobs["creation_time"])
+        if hours is not None:
+            kept &= np.isin(milliseconds(jobs["creation_time"]) // HOUR_MS, hours)
         return kept
 
-    def draw(self, summary: pd.DataFrame, histogram: DurationHistogram, ax: Axes) -> Axes:
-        """Draw what :meth:`data` returned of the jobs of a histogram, which are selected already."""
-        _, shared, own = _PLOTS[self.tab]
-        settings = self._arguments(shared + own)
-        if self.tab == "latency":  # draws more than its twin tells
-            return plots.queue_latency(histogram, ax=ax, **settings)
-        return _DRAWN[self.tab](summary, histogram, ax=ax, **settings)
+    # --- what is drawn of them ---
 
-    def data(self, jobs: pd.DataFrame | DurationHistogram) -> pd.DataFrame:
-        """Return the small frame that :meth:`draw` draws."""
-        name, shared, _ = _PLOTS[self.tab]
-        drawn: pd.DataFrame = getattr(plots, f"{name}_data")(jobs, **self._arguments(shared))
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The quantiles that are drawn."""
+        return tuple(sorted({0.5, self.q}))
+
+    def data(self, jobs: Any, **more: Any) -> pd.DataFrame:
+        """Return the small frame that :meth:`draw` draws; ``more`` are arguments beside those of the selection."""
+        data = getattr(plots, f"{self.view.plot}_data")
+        drawn: pd.DataFrame = data(jobs, **self._arguments(self.view.data, more), **_others(more))
         return drawn
 
-    def code(self, *, counted: bool = False, single: bool = False) -> str:
-        """Return the Python that makes this view of a variable ``jobs``: a frame, or (``counted``) its histogram.
+    def draw(self, data: pd.DataFrame, ax: Axes, markers: Any = None) -> Axes:
+        """Draw what :meth:`data` returned."""
+        settings = self._arguments(self.view.drawn, {"markers": markers})
+        drawn: Axes = getattr(plots, self.view.plot)(data=data, ax=ax, **settings)
+        return drawn
 
-        Of a frame it draws the histogram, or where ``single`` the rows themselves.
+    def _arguments(self, names: Sequence[str], more: dict[str, Any]) -> dict[str, Any]:
+        q = self.q if self.tab == "weekdays" else self.shares
+        every = {"by": self.by, "q": q, "tz": self.tz, **more}
+        return {name: every[name] for name in names if every.get(name) is not None}
+
+    # --- the same as Python ---
+
+    def code(
+        self,
+        source: Literal["frame", "path", "store", "histogram"] = "frame",
+        *,
+        single: bool = False,
+        counted: bool = True,
+        freq: str | None = None,
+        markers: bool = False,
+    ) -> str:
+        """Return the Python that makes this view of a variable ``jobs``.
+
+        Parameters
+        ----------
+        source : {"frame", "path", "store", "histogram"}
+            What ``jobs`` is.
+        single : bool
+            Draw the jobs themselves, and not their histogram.
+        counted : bool
+            Choose full hours from the histogram; False where the window begins or ends within an hour.
+        freq : str, optional
+            Width of the windows of a view over time.
+        markers : bool
+            Draw a variable ``markers`` too.
         """
-        name, shared, own = _PLOTS[self.tab]
-        data_call, plot_call = (
-            "".join(f", {key}={value!r}" for key, value in self._arguments(used).items())
-            for used in (shared, shared + own)
-        )
+        given = {"freq": freq}
+        shared = _written(self._arguments(self.view.data, given))
+        own = _written(self._arguments(self.view.drawn, given))
+        if markers and "markers" in self.view.drawn:
+            own += ", markers=markers"
+        if self.tab == "eta":
+            lines = [*self._frame_code(source)]
+            shared += ", job_ids=selected['job_id']" if not self.is_all else ""
+            drawn = "jobs"
+        else:
+            lines = self._histogram_code(counted=source == "histogram") if counted and not single else []
+            lines = lines or self._frame_code(source)
+            drawn = "selected"
+            if not single and not counted:
+                lines.append(f"selected = cn.DurationHistogram.from_jobs(selected{self._keys()})")
         return "\n".join(
             [
                 "import cosai_nb as cn",
-                *(self._frame_code() if single else self._histogram_code(counted=counted)),
-                f"summary = cn.plots.{name}_data(selected{data_call})",
-                f"ax = cn.plots.{name}(selected{plot_call})",
+                *lines,
+                f"summary = cn.plots.{self.view.plot}_data({drawn}{shared})",
+                f"ax = cn.plots.{self.view.plot}({drawn}{shared}{own})",
             ]
         )
 
-    def _arguments(self, names: tuple[str, ...]) -> dict[str, Any]:
-        q = self.q if self.tab == "weekdays" else tuple(sorted({0.5, self.q}))
-        every = {"by": self.by, "q": q, "tz": self.tz}
-        return {name: every[name] for name in names}
+    def _keys(self) -> str:
+        keys = sorted({*self.labels, *([self.by] if self.by else [])} - set(KEYS))
+        return f", keys={keys!r}" if keys else ""
 
-    def _frame_code(self) -> list[str]:
-        tests = [
-            f"jobs[{name!r}].isna()" if label is None else f"(jobs[{name!r}].astype('str') == {label!r})"
-            for name, label in self.filters
-        ]
+    def _frame_code(self, source: str) -> list[str]:
+        if self.is_all:
+            return [] if self.tab == "eta" else ["selected = jobs"]
+        read = {"path": ["jobs = pd.read_parquet(jobs)"], "store": ["jobs = jobs.jobs()"]}.get(source, [])
+        tests = [_test(name, labels) for name, labels in self.labels.items()]
         for operator, moment in ((">=", self.start), ("<", self.end)):
             if moment is not None:
                 tests.append(f"(jobs['creation_time'] {operator} pd.Timestamp({moment.isoformat()!r}))")
-        pandas = ["import pandas as pd"] if self.start is not None or self.end is not None else []
-        return [*pandas, f"selected = jobs[{' & '.join(tests)}]" if tests else "selected = jobs"]
+        local: list[str] = []
+        if self.labels.keys() != dict(self.filters).keys():
+            local = [f"hours = jobs['creation_time'].dt.floor('h').dt.tz_convert({self.tz!r})"]
+            tests += [f"hours.dt.{name}.isin({numbers})" for name, numbers in self._calendar()]
+        return ["import pandas as pd", *read, *local, f"selected = jobs[{' & '.join(tests)}]"]
+
+    def _calendar(self) -> list[tuple[str, list[int]]]:
+        """Return the filters by the calendar as pandas names and counts them."""
+        found = []
+        for name, labels in self.filters:
+            if name == "weekday":
+                found.append(("day_of_week", sorted(WEEKDAYS.index(str(label)) for label in labels)))
+            elif name == "hour":
+                found.append(("hour", sorted(int(str(label)) for label in labels)))
+        return found
 
     def _histogram_code(self, *, counted: bool) -> list[str]:
-        wanted = [f"{name}={label!r}" for name, label in self.filters]
+        wanted = [
+            _keyword(name, labels[0] if len(labels) == 1 else list(labels))
+            for name, labels in self.labels.items()
+        ]
         for name, moment in (("start", self.start), ("end", self.end)):
             if moment is not None:
                 wanted.append(f"{name}={moment.isoformat()!r}")
-        used = {name for name, _ in self.filters} | ({self.by} if self.by else set())
-        keys = sorted(used - set(KEYS))
         source = "jobs" if counted else "histogram"
-        count = (
-            []
-            if counted
-            else [f"histogram = cn.DurationHistogram.from_jobs(jobs{f', keys={keys!r}' if keys else ''})"]
-        )
-        return [
-            *count,
-            f"selected = {source}.where({', '.join(wanted)})" if wanted else f"selected = {source}",
-        ]
+        lines = [] if counted else [f"histogram = cn.DurationHistogram.from_jobs(jobs{self._keys()})"]
+        lines.append(f"selected = {source}.where({', '.join(wanted)})" if wanted else f"selected = {source}")
+        local = f"hour.tz_convert({self.tz!r})"
+        tests = [f"{local}.{name} in {numbers}" for name, numbers in self._calendar()]
+        if tests:  # a histogram has no weekdays: its hours are added up
+            lines.append(
+                f"hours = [part for (hour,), part in selected.groups('hour') if {' and '.join(tests)}]"
+            )
+            lines.append("selected = sum(hours, selected.where(tag=[]))")
+        return lines
 
 
-def _has_label(column: pd.Series, label: str | None) -> pd.Series:
-    if label is None:
-        return column.isna()
-    if isinstance(column.dtype, pd.CategoricalDtype):  # compares the few labels, not the million rows
-        return column.isin([value for value in column.cat.categories if str(value) == label])
-    return column.astype("str") == label
+def has_label(column: pd.Series[Any], labels: Sequence[Label]) -> Flags:
+    """Say of each row whether it has one of these labels, which are texts, None where there is none."""
+    categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
+    known = [value for value in categories if not pd.isna(value) and str(value) in labels]
+    found: Flags = column.isin(known).to_numpy(dtype=bool)
+    return found | column.isna().to_numpy(dtype=bool) if None in labels else found
+
+
+def _keyword(name: str, value: Any) -> str:
+    return f"{name}={value!r}" if name.isidentifier() and not iskeyword(name) else f"**{ {name: value}!r}"
+
+
+def _test(name: str, labels: Sequence[Label]) -> str:
+    """Return the Python that chooses the rows with these labels."""
+    texts = [label for label in labels if label is not None]
+    tests = [f"jobs[{name!r}].isna()"] if None in labels else []
+    if texts:
+        column = f"jobs[{name!r}].astype('str')"
+        tests.append(f"({column} == {texts[0]!r})" if len(texts) == 1 else f"{column}.isin({texts!r})")
+    return tests[0] if len(tests) == 1 else f"({' | '.join(tests)})"
+
+
+def _written(arguments: dict[str, Any]) -> str:
+    return "".join(f", {key}={value!r}" for key, value in arguments.items())
+
+
+def _others(more: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that no selection knows of."""
+    return {name: value for name, value in more.items() if name not in {"freq", "markers"}}

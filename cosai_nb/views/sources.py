@@ -1,31 +1,66 @@
-"""What the explorer draws from: the histogram, counted once, and the few rows of the frame that single jobs need."""
+"""What the explorer draws from: jobs counted once, the few single ones that a view shows, and pages of their list."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING
+import dataclasses
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import FrameError
-from cosai_nb.schema import COLUMNS, Outcome
-from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.views.plots.jobs import job_lengths
+from cosai_nb.schema import COLUMNS
+from cosai_nb.stats.counts import RECENT_MS, SAVED, Counted, Counter, batches, count_all, only_jobs
+from cosai_nb.stats.failures import failed_jobs
+from cosai_nb.stats.histogram import KEYS, choose
+from cosai_nb.stats.latency import Behind, queues_behind
+from cosai_nb.stats.load import longest_jobs, numbers
+from cosai_nb.stats.measures import MISSING, NEEDED, milliseconds
+from cosai_nb.stats.queues import eta
+from cosai_nb.table.parquet import schema_of
+from cosai_nb.table.scan import fragments
+from cosai_nb.views.plots.text import queue_names
+from cosai_nb.views.selection import CALENDAR, has_label
+from cosai_nb.views.wording import WEEKDAYS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Iterable, Iterator
 
-    from cosai_nb.views.selection import Selection
+    from cosai_nb.stats.measures import Flags, Ints
+    from cosai_nb.views.selection import Label, Selection
 
-    Filters = tuple[tuple[str, str | None], ...]
-    Rows = npt.NDArray[np.int64]
-
-LANGUAGES = ("input_lang", "target_lang")
+SOMETIMES = ("bucket", "input_lang", "target_lang")
+"""Columns that are filtered and grouped by where jobs have them: a bucket where there are several."""
+MOST_LABELS = 50
+"""Values of a column of one's own that can be filtered by."""
+_LABELS = KEYS[1:]
+_SHOWN = ("job_id", "tag", "outcome", "code", "message", "creation_time")
+LISTED = ("job_id", "tag", "queue_id", "outcome", "code", "creation_time", "queue_latency_s", "run_time_s")
+"""Columns of the list of jobs."""
+_SEARCHED = ("job_id", "tag", "queue_id", "outcome", "code", "message")
+PAGE = 50
 _MOST = 20
 MOST_STEPPED = 100_000
 """Jobs whose load is counted moment by moment; of more, on full hours, which costs the same for any number."""
 _REMEMBERED = 16
+_NO_SINGLE = "A histogram knows no single jobs: this view needs the jobs frame."
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """Which page of the list of jobs is shown: how it is sorted, and what a job must hold."""
+
+    sort: str = "creation_time"
+    ascending: bool = False
+    text: str = ""
+    page: int = 0
+
+    def order_of(self, column: str) -> str:
+        """Return ascending or descending where the list is sorted by this column, else none."""
+        if column != self.sort:
+            return "none"
+        return "ascending" if self.ascending else "descending"
 
 
 class Sources:
@@ -33,44 +68,113 @@ class Sources:
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
         One row per job, or their histogram. Of a frame that lacks a column nothing can be shown: every view raises the error
         that says so.
 
     Attributes
     ----------
-    frame : pandas.DataFrame or None
-        The jobs, where single ones are known.
-    histogram : DurationHistogram
-        All jobs, with their languages where the frame has them.
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
+        What was given.
+    single : bool
+        Whether single jobs are known.
+    columns : tuple of str
+        What can be filtered and grouped by.
+    refused : dict of str to str
+        Columns of one's own that cannot, and why.
+    names : dict of str to str
+        Names of the queues by their ID, where they are known.
     """
 
-    def __init__(self, jobs: pd.DataFrame | DurationHistogram) -> None:
-        self.frame: pd.DataFrame | None = None
+    def __init__(self, jobs: Any) -> None:
+        self.jobs, self.single = jobs, not isinstance(jobs, Counted)
         self._trouble: FrameError | None = None
-        self._order: Rows = np.empty(0, dtype=np.int64)
-        self._failed = pd.DataFrame()
-        if isinstance(jobs, DurationHistogram):
-            self.histogram = jobs
-        else:
-            self.frame = jobs
-            self._count(jobs)
-        self._part = lru_cache(maxsize=_REMEMBERED)(self._select)
-
-    def _count(self, jobs: pd.DataFrame) -> None:
+        self.refused: dict[str, str] = {}
+        self._own: tuple[str, ...] = ()
+        self._with = lru_cache(maxsize=_REMEMBERED)(self._count)
         try:
-            keys = [name for name in LANGUAGES if name in jobs.columns]
-            self.histogram = DurationHistogram.from_jobs(jobs, keys=keys)
+            counted, _ = self._with(frozenset())
         except FrameError as trouble:
-            self._trouble = trouble
-            self.histogram = DurationHistogram.from_jobs(_no_jobs())
-            return
-        lengths = job_lengths(jobs)
-        self._order = np.argsort(-lengths, kind="stable")[: int(np.isfinite(lengths).sum())]
-        self._failed = jobs[(jobs["outcome"] == str(Outcome.FAILED)).to_numpy()]
+            if not isinstance(jobs, pd.DataFrame):
+                raise
+            self._trouble, self.single = trouble, False
+            nothing = {column.name: pd.Series(dtype=column.dtype) for column in COLUMNS.values()}
+            self.jobs = pd.DataFrame(nothing)
+            counted, _ = self._with(frozenset())
+            self.jobs = jobs
+        self.names = {} if self._trouble else queue_names(jobs)
+        if self.single:
+            self._own = self._find_own()
+        keys = [name for name in counted.tables["jobs"].columns[1:-3] if self._is_known(counted, name)]
+        self.columns = (*keys, *self._own)
+        self._part = lru_cache(maxsize=_REMEMBERED)(self._select)
+        self._slowest = lru_cache(maxsize=_REMEMBERED)(self._find_slowest)
 
-    def histogram_of(self, selection: Selection) -> DurationHistogram:
-        """Return the histogram of the selected jobs.
+    # --- columns ---
+
+    @staticmethod
+    def _is_known(counted: Counted, name: str) -> bool:
+        return name in _LABELS or len(counted.tables["jobs"][name].cat.categories) > (name == "bucket")
+
+    def _find_own(self) -> tuple[str, ...]:
+        """Return the columns of one's own that have few labels, and note why the others cannot be filtered by."""
+        if isinstance(self.jobs, pd.DataFrame):
+            names = [str(name) for name in self.jobs.columns]
+        else:
+            pieces = fragments(self.jobs)
+            names = schema_of(pieces[0]).names if pieces else []
+        kept: dict[str, set[str]] = {}
+        taken = {*COLUMNS, *CALENDAR, *_RESERVED, *(["queue_name"] if self.names else [])}
+        own = [name for name in names if name not in taken]
+        self.refused = dict.fromkeys({*names} & {*CALENDAR, *_RESERVED} - {*COLUMNS}, "its name is taken")
+        for batch in self._batches(_LABELS[:1], own) if own else ():
+            for name in [name for name in own if name not in self.refused and name in batch]:
+                kept[name] = kept.get(name, set()) | self._texts_of(batch[name])
+                if len(kept[name]) > MOST_LABELS:
+                    self.refused[name] = f"it has more than {MOST_LABELS} values"
+        return tuple(name for name in own if name not in self.refused)
+
+    def _texts_of(self, column: pd.Series[Any]) -> set[str]:
+        """Return the labels of a column as texts; of one that has none, note it."""
+        dtype = column.dtype
+        whole = pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype)
+        if (
+            not whole
+            and not isinstance(dtype, pd.CategoricalDtype)
+            and not pd.api.types.is_object_dtype(dtype)
+        ):
+            whole = pd.api.types.is_string_dtype(dtype)
+            if not whole:
+                self.refused[str(column.name)] = f"it is no text and no whole number ({dtype})"
+                return set()
+        try:
+            values = column.head(1000).unique()
+            values = column.unique() if len(values) <= MOST_LABELS else values
+        except TypeError:
+            self.refused[str(column.name)] = "it holds values that cannot be compared"
+            return set()
+        return {str(value) for value in values if not pd.isna(value)}
+
+    # --- counts ---
+
+    def _count(self, own: frozenset[str]) -> tuple[Counted, Behind]:
+        """Count all jobs by the usual columns, and by these of one's own: more of them make the tables longer."""
+        jobs = self.jobs
+        if isinstance(jobs, Counted):
+            labels = tuple(name for name in jobs.tables["queue_latency"].columns[1:-3])
+            tables = {**count_all(jobs, {"jobs": labels}).tables, **jobs.tables}
+            counted = Counted(tables, jobs.as_of, jobs.left_out)
+        else:
+            counted = count_all(jobs, self._wanted(own), recent_ms=RECENT_MS, ids=True)
+        return counted, queues_behind(counted)
+
+    def _wanted(self, own: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        there = isinstance(self.jobs, pd.DataFrame)
+        sometimes = [name for name in SOMETIMES if not there or name in self.jobs.columns]
+        return dict.fromkeys(("jobs", *SAVED), (*_LABELS, *sometimes, *sorted(own)))
+
+    def part(self, selection: Selection) -> tuple[Counted, Behind]:
+        """Return the counts of the selected jobs, and the queues behind these, which are judged by all jobs.
 
         Raises
         ------
@@ -79,49 +183,216 @@ class Sources:
         """
         if self._trouble is not None:
             raise self._trouble
-        return self._part(selection.filters, selection.start, selection.end)
+        by = selection.by if selection.by in self._own else None  # the only one that decides what is counted
+        return self._part(dataclasses.replace(selection, by=by, tab="latency", q=0.95))
 
-    def _select(
-        self, filters: Filters, start: pd.Timestamp | None, end: pd.Timestamp | None
-    ) -> DurationHistogram:
-        if not filters and start is None and end is None:
-            return self.histogram
-        return self.histogram.where(start=start, end=end, **dict(filters))
+    def _select(self, selection: Selection) -> tuple[Counted, Behind]:
+        used = {*selection.labels, *([selection.by] if selection.by else [])}
+        own = frozenset(used & set(self._own))
+        counted, behind = self._with(own)
+        if selection.is_all:
+            return counted, behind
+        if selection.whole_hours or not self.single:
+            part = choose(
+                counted,
+                selection.labels,
+                start=selection.start,
+                end=selection.end,
+                hours=selection.hours_of(counted.tables["jobs"]["hour"]),
+            )
+        else:
+            counter = Counter(self._wanted(own))
+            every = self._batches((*counter.columns, *selection.labels))
+            counter.add_frames(batch[selection.rows_of(batch)] for batch in every)
+            part = dataclasses.replace(counter.counted(), left_out={}, as_of=counted.as_of)
+            part.recent = counted.recent
+        if part.recent is None:
+            return part, behind
+        rows = selection.rows_of(part.recent)
+        part.recent = part.recent[rows].reset_index(drop=True)
+        return part, behind.of_rows(rows)
 
-    def of(self, selection: Selection) -> pd.DataFrame | DurationHistogram:
-        """Return what the tab draws: a histogram, or of a frame the rows that matter to it.
+    def options(self, selection: Selection, column: str) -> list[tuple[Label, int]]:
+        """Return the labels of a column with their numbers of jobs under the other filters, the most frequent first."""
+        other = dataclasses.replace(selection, filters=selection.filtered(column, ()), by=None)
+        if column in self._own:
+            other = dataclasses.replace(other, by=column)
+        part, _ = self.part(other)
+        if column in CALENDAR:
+            return _calendar_options(part, column, selection.tz)
+        jobs = numbers(part, column)["jobs"]
+        found: dict[Label, int] = {
+            None if pd.isna(value) else str(value): number
+            for value, number in zip(jobs.index.tolist(), jobs.tolist(), strict=True)
+        }
+        for label in selection.labels_of(column):
+            found.setdefault(label, 0)
+        return sorted(found.items(), key=lambda pair: -pair[1])
+
+    def span(self, selection: Selection) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """Return the first hour of creation, and the end of the last; NaT where there are no jobs."""
+        told = numbers(self.part(selection)[0]).attrs
+        return told["first"], told["last"] + pd.Timedelta("1h")
+
+    # --- single jobs ---
+
+    def of(self, selection: Selection) -> Any:
+        """Return what the view draws: counts, or the single jobs that matter to it.
 
         Raises
         ------
         FrameError
-            The frame lacks a column, or the tab shows single jobs and there is only a histogram.
+            The frame lacks a column, or the view shows single jobs and there is only a histogram.
         """
-        histogram = self.histogram_of(selection)
-        if self.frame is None:
-            if selection.tab == "slowest":
-                raise FrameError("A histogram knows no single jobs: this tab needs the jobs frame.")
-            return histogram
+        part, _ = self.part(selection)
+        if selection.tab in ("slowest", "eta") and not self.single:
+            raise FrameError(_NO_SINGLE)
+        if selection.tab == "eta":
+            return self._expected
         if not self.gives_rows(selection):
-            return histogram
-        if selection.tab == "load":
-            return self.frame[selection.rows_of(self.frame)]
+            # a load needs no seconds, and of the jobs' table it has its arrivals twenty times as fast
+            tables = {**part.tables, "queue_latency": part.tables["jobs"]} if selection.tab == "load" else {}
+            return dataclasses.replace(part, tables=tables) if tables else part
+        if selection.tab == "slowest":
+            return self._slowest(dataclasses.replace(selection, by=None, q=0.95))
         if selection.tab == "errors":
-            return self._failed[selection.rows_of(self._failed)]
-        return self.frame.iloc[self.slowest(selection)]
+            failed = self._failed(frozenset(set(selection.labels) & set(self._own)))
+            return failed[selection.rows_of(failed)]
+        if isinstance(self.jobs, pd.DataFrame):
+            return self.jobs[selection.rows_of(self.jobs)]
+        every = self._batches((*_SHOWN, *NEEDED, *selection.labels, "queue_id"))
+        return pd.concat([batch[selection.rows_of(batch)] for batch in every], ignore_index=True)
 
     def gives_rows(self, selection: Selection) -> bool:
-        """Say whether the tab draws rows of the frame: where it shows single jobs, and the load of few."""
-        if self.frame is None or self._trouble is not None:
+        """Say whether the view draws single jobs: where it shows some, and for the load of few."""
+        if not self.single:
             return False
-        few = selection.tab == "load" and self.histogram_of(selection).jobs <= MOST_STEPPED
-        return few or selection.tab in ("errors", "slowest")
+        few = selection.tab == "load" and int(numbers(self.part(selection)[0])["jobs"].sum()) <= MOST_STEPPED
+        return few or selection.view.single
 
-    def slowest(self, selection: Selection) -> Rows:
-        """Return the places of the selected jobs that took longest, the longest first."""
-        if self.frame is None:
-            return self._order
-        return self._order[selection.rows_of(self.frame)[self._order]][:_MOST]
+    @cached_property
+    def _expected(self) -> pd.DataFrame:
+        return eta(self._with(frozenset())[0])
+
+    @cached_property
+    def _failed(self) -> Any:
+        labels = [name for name in self.columns if name not in (*_SHOWN, *self._own)]
+
+        def find(own: frozenset[str]) -> pd.DataFrame:
+            return failed_jobs(self.jobs, (*_SHOWN, *labels, *own, *NEEDED))
+
+        return lru_cache(maxsize=_REMEMBERED)(find)
+
+    def _find_slowest(self, selection: Selection) -> pd.DataFrame:
+        """Return the selected jobs that took longest, the longest first, with every column that is known of them."""
+        columns = list(self.jobs.columns) if isinstance(self.jobs, pd.DataFrame) else list(COLUMNS)
+        columns = [*dict.fromkeys((*columns, *selection.labels))]
+        found = longest_jobs(
+            self.jobs, most=_MOST, columns=columns, chosen=None if selection.is_all else selection.rows_of
+        )
+        return found[columns]
+
+    def _batches(self, columns: Iterable[str], optional: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
+        """Yield the jobs with these columns; those of a frame are looked through once, and have all of theirs."""
+        if isinstance(self.jobs, pd.DataFrame):
+            yield from self._held
+        else:
+            yield from batches(self.jobs, tuple(columns), optional=tuple(optional))
+
+    @cached_property
+    def _held(self) -> list[pd.DataFrame]:
+        return list(batches(self.jobs, [*map(str, self.jobs.columns)]))
+
+    def job(self, job_id: str) -> pd.Series[Any] | None:
+        """Return every column that is known of a job, None where there is no such job."""
+        for batch in self._batches(("job_id", *LISTED), (*COLUMNS, *self._own)):
+            rows = np.flatnonzero((batch["job_id"] == job_id).fillna(value=False).to_numpy(dtype=bool))
+            if len(rows):
+                row: pd.Series[Any] = batch.iloc[int(rows[0])]
+                known = [name for name in COLUMNS if name in row.index]
+                return (
+                    row
+                    if isinstance(self.jobs, pd.DataFrame)
+                    else row[[*dict.fromkeys([*known, *row.index])]]
+                )
+        return None
+
+    def page(self, selection: Selection, listing: Listing) -> tuple[pd.DataFrame, int]:
+        """Return a page of the list of the selected jobs, and how many there are.
+
+        Raises
+        ------
+        FrameError
+            The frame lacks a column, or there is only a histogram.
+        """
+        if self._trouble is not None:
+            raise self._trouble
+        if not self.single:
+            raise FrameError("A histogram knows no single jobs, so there is no list of them.")
+        most, total, first = PAGE * (listing.page + 1), 0, []
+        optional = ("queue_name", "message")
+        for batch in self._batches((*LISTED, *selection.labels), optional):
+            rows = np.flatnonzero(selection.rows_of(batch))
+            some = only_jobs(batch[[name for name in (*LISTED, *optional) if name in batch]].iloc[rows])[0]
+            if listing.text:
+                some = some[self._holds(some, listing.text)]
+            total += len(some)
+            first.append(_first(some, listing, most))
+        found = _first(pd.concat(first), listing, most)
+        return found.iloc[PAGE * listing.page :], total
+
+    def _holds(self, jobs: pd.DataFrame, text: str) -> Flags:
+        """Say of each job whether a text stands in it, in upper or lower case."""
+        found = np.zeros(len(jobs), dtype=bool)
+        for name in [name for name in _SEARCHED if name in jobs]:
+            column = jobs[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                named = [
+                    str(value)
+                    for value in column.cat.categories
+                    if text.lower() in f"{value} {self.names.get(str(value), '')}".lower()
+                ]
+                found |= has_label(column, named)
+            else:
+                found |= column.str.contains(text, case=False, regex=False, na=False).to_numpy(dtype=bool)
+        return found
 
 
-def _no_jobs() -> pd.DataFrame:
-    return pd.DataFrame({column.name: pd.Series(dtype=column.dtype) for column in COLUMNS.values()})
+_RESERVED = ("self", "start", "end", "by", "q", "tab", "tz", "time", "job_id", "class", "seconds", "jobs")
+"""Names that an argument or the counts have."""
+
+
+def _first(jobs: pd.DataFrame, listing: Listing, most: int) -> pd.DataFrame:
+    """Return the first rows in the order of a list, the missing last."""
+    column = jobs[listing.sort]
+    if len(column) > most and not isinstance(column.dtype, pd.CategoricalDtype):
+        order = _number_order(column, ascending=listing.ascending)
+        if order is not None:  # to sort all of them takes ten times as long
+            jobs = jobs.iloc[np.flatnonzero(order <= np.partition(order, most - 1)[most - 1])]
+    key = (lambda texts: texts.astype("str")) if isinstance(column.dtype, pd.CategoricalDtype) else None
+    return jobs.sort_values(
+        listing.sort, ascending=listing.ascending, kind="stable", na_position="last", key=key
+    ).head(most)
+
+
+def _number_order(column: pd.Series[Any], *, ascending: bool) -> Any:
+    """Return numbers that sort as the column does, the missing last; None for texts."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        times = milliseconds(column)
+        numbers = np.where(times == MISSING, np.nan, times)
+    elif pd.api.types.is_numeric_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        return None
+    return np.nan_to_num(numbers if ascending else -numbers, nan=np.inf)
+
+
+def _calendar_options(part: Counted, column: str, tz: str) -> list[tuple[Label, int]]:
+    """Return weekdays or hours of the day with their numbers of jobs."""
+    table = part.tables["jobs"]
+    table = table[table["hour"].notna().to_numpy()]
+    local = table["hour"].dt.tz_convert(tz).dt
+    number: Ints = (local.day_of_week if column == "weekday" else local.hour).to_numpy()
+    jobs = np.bincount(number, table["jobs"], minlength=7 if column == "weekday" else 24)
+    names: Iterable[str] = WEEKDAYS if column == "weekday" else map(str, range(24))
+    return [(name, int(one)) for name, one in zip(names, jobs, strict=True)]

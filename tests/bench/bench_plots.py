@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 import cosai_nb as cn
 from cosai_nb.emulator import Scenario, Workload
-from cosai_nb.views.plots.quick import quick_png
-from cosai_nb.views.plots.style import bare_sheet
+from cosai_nb.views.figure import png
+from cosai_nb.views.plots.axes import offscreen_axes
 
 JOBS, LIMIT_MS, RUNS = 1_000_000, 300, 5
 
@@ -88,6 +88,7 @@ def main():
     plots = {
         "queue_latency": lambda ax: cn.plots.queue_latency(histogram, ax=ax),
         "queue_latency by tag": lambda ax: cn.plots.queue_latency(histogram, by="tag", ax=ax),
+        "run_time by tag": lambda ax: cn.plots.run_time(histogram, by="tag", ax=ax),
         "latency_over_time": lambda ax: cn.plots.latency_over_time(histogram, ax=ax),
         "latency_over_time by tag": lambda ax: cn.plots.latency_over_time(histogram, by="tag", ax=ax),
         "failure_rates over time": lambda ax: cn.plots.failure_rates(histogram, freq="1h", ax=ax),
@@ -101,8 +102,8 @@ def main():
     print(f"{histogram}\nan empty figure, drawn: {empty:.0f} ms")
     slow = []
     for name, plot in plots.items():
-        made = best_ms(lambda plot=plot: plot(bare_sheet()))
-        drawn = best_ms(lambda plot=plot: quick_png(plot(bare_sheet()).figure, dpi=100))
+        made = best_ms(lambda plot=plot: plot(offscreen_axes()))
+        drawn = best_ms(lambda plot=plot: png(plot(offscreen_axes()).figure, dpi=100))
         print(f"{name:26} {made:5.0f} ms, with its PNG {drawn:5.0f} ms = {drawn / empty:4.1f} empty figures")
         if made > LIMIT_MS:
             slow.append(name)

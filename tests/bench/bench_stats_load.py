@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_histogram import a_week_of_jobs, groupby_quantile  # after the path
 
-from cosai_nb.stats.backlog import backlog  # after the path
 from cosai_nb.stats.failures import error_pareto, failure_rates  # after the path
 from cosai_nb.stats.histogram import DurationHistogram  # after the path
 from cosai_nb.stats.load import queue_load  # after the path
+from cosai_nb.stats.queues import backlog  # after the path
 from tests.simulate import with_ids  # after the path
 
 ALLOWED_S, ALLOWED_FRAME_S, RUNS = 0.150, 1.0, 5

@@ -45,8 +45,8 @@ def test_the_verdict_is_what_interval_and_p_value_say(first, second, q):
     before, after = frame(first), frame(second)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row = compare(before, after, q).loc["all"]
-        counted = compare(DurationHistogram.from_jobs(before), after, q).loc["all"]
+        row = compare(before, after, q, detail=True).loc["all"]
+        counted = compare(DurationHistogram.from_jobs(before), after, q, detail=True).loc["all"]
     pd.testing.assert_series_equal(row, counted)
     assert row["jobs_before"] == sum(job[0] != "unread" for job in first)
     if row["verdict"] == TOO_LITTLE:

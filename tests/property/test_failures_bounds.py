@@ -7,9 +7,8 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosai_nb.stats.failures import error_pareto, failure_rates
+from cosai_nb.stats.failures import error_pareto, failure_rates, normalise
 from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.stats.messages import normalise
 from tests.simulate import hand_made
 
 SECONDS = st.one_of(st.none(), st.integers(-4000, 90_000))
@@ -36,7 +35,7 @@ def frame(rows, at=70_000):
 @quick
 @given(ROWS, st.sampled_from([None, "tag", ["tag", "code"], "hour"]))
 def test_a_rate_lies_in_its_bounds_and_these_in_0_to_1(rows, by):
-    rates = failure_rates(frame(rows), by)
+    rates = failure_rates(frame(rows), by, detail=True)
     assert (rates["low"] >= 0).all()
     assert (rates["high"] <= 1).all()
     assert (rates["low"] <= rates["high"]).all()
@@ -52,10 +51,17 @@ def test_a_rate_lies_in_its_bounds_and_these_in_0_to_1(rows, by):
 @given(ROWS)
 def test_every_job_is_counted_once(rows):
     jobs = frame(rows)
-    for rates in (failure_rates(jobs), failure_rates(jobs, "tag"), failure_rates(jobs, freq="1h")):
+    for rates in (
+        failure_rates(jobs, detail=True),
+        failure_rates(jobs, "tag", detail=True),
+        failure_rates(jobs, freq="1h", detail=True),
+    ):
         assert (rates["ended"] + rates["cancelled"] + rates["unfinished"] == rates["jobs"]).all()
         assert rates["jobs"].sum() + sum(rates.attrs["left_out"].values()) == len(jobs)
-    by_code, all_codes = failure_rates(jobs, ["tag", "code"]), failure_rates(jobs, "tag")
+    by_code, all_codes = (
+        failure_rates(jobs, ["tag", "code"], detail=True),
+        failure_rates(jobs, "tag", detail=True),
+    )
     assert by_code["failed"].sum() == all_codes["failed"].sum()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.load import queue_load
+from cosai_nb.stats.queues import backlog
 from tests.simulate import hand_made
 
 SECONDS = st.one_of(st.none(), st.integers(-4000, 30_000))
@@ -29,8 +29,12 @@ def frame(rows, at=20_000):
     return jobs.assign(queue_id=pd.Categorical(np.array([row[4] for row in rows], dtype=object)))
 
 
+AFTER_THE_AS_OF_TIME = [("success", None, None, None, None), ("failed", 0, None, 20_001, None)]
+
+
 @quick
 @given(ROWS, st.sampled_from(["1min", "7min", "1h"]))
+@example(AFTER_THE_AS_OF_TIME, "1min")
 def test_steps_add_up_to_the_state_and_no_state_is_negative(rows, freq):
     load = queue_load(frame(rows), freq, by="queue_id")
     for _, group in load.groupby(level="queue_id", dropna=False):

@@ -1,4 +1,4 @@
-"""``cosai-nb check``: met only where the whole interval says so, one line of JSON, exit codes to act on."""
+"""``cosai-nb check``: met or missed where that is a fact, one line of JSON, exit codes to act on."""
 
 import json
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cosai_nb import cli
-from cosai_nb.cli.read import _finding
+from cosai_nb.cli.read import _failures
 from cosai_nb.emulator import Emulator, Fault, Scenario
 from cosai_nb.query import fetch_jobs
 from cosai_nb.stats.failures import failure_rates
@@ -43,16 +43,17 @@ def check(capsys, *arguments):
     return code, json.loads(line)
 
 
-def test_p95_is_judged_by_the_interval_of_the_share_in_time(here, jobs, capsys):
+def test_a_latency_is_judged_as_check_slo_does(here, jobs, capsys):
     waits = sorted(jobs["queue_latency_s"].dropna())
     codes = {}
     for limit in (waits[-1] + 1, waits[int(0.955 * len(waits))], waits[len(waits) // 2] + 0.5, 0):
-        row = check_slo(jobs, threshold_s=limit, target=0.95).iloc[0]
+        row = check_slo(jobs, threshold_s=limit, target=0.95, detail=True).iloc[0]
         code, told = check(capsys, "jobs.parquet", "--p95-wait", limit)
         codes[limit] = code
-        assert (code == 0) == (row["low"] >= 0.95)
-        assert (code == 1) == (row["high"] < 0.95)
-        result = {0: "met", 1: "missed", 4: "not enough data"}[code]
+        assert (code == 0) == (row["share_lower_bound"] >= 0.95)
+        assert (code == 1) == (row["share_upper_bound"] < 0.95)
+        result = {0: "met", 1: "missed", 4: "undecided"}[code]
+        assert result == row["verdict"]
         assert told == {
             "result": result,
             "jobs": 3_000,
@@ -62,17 +63,18 @@ def test_p95_is_judged_by_the_interval_of_the_share_in_time(here, jobs, capsys):
                 {
                     "check": "p95_wait",
                     "result": result,
-                    "value": round(row["share"], 6),
+                    "value": None if pd.isna(row["share"]) else round(row["share"], 6),
                     "low": round(row["low"], 6),
                     "high": round(row["high"], 6),
                     "at_least": 0.95,
+                    "long_run": row["long_run"],
                     "limit_s": limit,
-                    "p95_s": queue_latency(jobs, q=0.95)["p95"].iloc[0],
+                    "p95_s": queue_latency(jobs, q=0.95, detail=True)["p95"].iloc[0],
                     "note": row["note"] if isinstance(row["note"], str) else "",
                 }
             ],
         }
-    assert set(codes.values()) == {0, 1, 4}
+    assert set(codes.values()) == {0, 1}
 
 
 def test_a_failure_rate_is_judged_by_its_interval(here, jobs, capsys):
@@ -88,16 +90,18 @@ def test_a_failure_rate_is_judged_by_its_interval(here, jobs, capsys):
 
 
 def test_one_missed_limit_decides_over_one_that_is_open(here, jobs, capsys):
-    row = failure_rates(jobs).iloc[0]
+    row = failure_rates(jobs, detail=True).iloc[0]
     code, told = check(capsys, "jobs.parquet", "--p95-wait", 0, "--failure-rate", row["rate"])
-    assert (code, [finding["result"] for finding in told["checks"]]) == (1, ["missed", "not enough data"])
+    assert (code, [finding["result"] for finding in told["checks"]]) == (1, ["missed", "undecided"])
 
 
-def test_few_jobs_are_not_enough_data_however_good_they_look(here, jobs, capsys):
+def test_few_jobs_met_it_and_show_nothing_of_other_weeks(here, jobs, capsys):
     write_jobs(jobs[jobs["outcome"] == "success"].head(30), here / "few.parquet")
     code, told = check(capsys, "few.parquet", "--p95-wait", 100_000, "--failure-rate", 0.01)
-    assert code == 4
-    assert [finding["result"] for finding in told["checks"]] == ["not enough data"] * 2
+    assert code == 0
+    assert [(finding["result"], finding["long_run"]) for finding in told["checks"]] == [
+        ("met", "not shown")
+    ] * 2
     assert told["checks"][0]["value"] == 1.0
 
 
@@ -105,6 +109,19 @@ def test_no_jobs_are_not_enough_data(here, jobs, capsys):
     write_jobs(jobs.head(0), here / "none.parquet")
     code, told = check(capsys, "none.parquet", "--p95-wait", 60, "--failure-rate", 0.02)
     assert (code, told["jobs"], told["as_of"]) == (4, 0, None)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_tag_or_queue_that_no_job_has_is_named_with_what_there_is(jobs, capsys):
+    queues = ", ".join(sorted(jobs["queue_id"].dropna().unique()))
+    for option, word, said in (
+        ("--tag", "translaton", "did you mean Translation?"),
+        ("--queue", "nowhere", f"there are {queues}."),
+    ):
+        assert cli.main(["check", "jobs.parquet", "--p95-wait", "90s", option, word]) == cli.NOT_ENOUGH_DATA
+        assert said in capsys.readouterr().err
+    code, told = check(capsys, "jobs.parquet", "--p95-wait", "9h", "--tag", "translation")
+    assert (code, told["jobs"]) == (0, (jobs["tag"] == "Translation").sum())
 
 
 def test_jobs_that_only_wait_miss_a_limit_that_their_ages_are_above(here, jobs, capsys):
@@ -219,17 +236,23 @@ def test_words_say_the_same_as_json(here, jobs, capsys):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "most", "least"),
+    ("failed", "ended", "unfinished", "result"),
     [
-        (0.1, 0.5, "met", "missed"),
-        (0.5, 0.6, "not enough data", "met"),
-        (0.51, 0.6, "missed", "met"),
-        (0.4, 0.6, "not enough data", "not enough data"),
-        (0.4, 0.49, "met", "missed"),
-        (float("nan"), float("nan"), "not enough data", "not enough data"),
+        (2, 100, 0, "met"),
+        (3, 100, 0, "missed"),
+        (0, 100, 2, "met"),
+        (1, 100, 2, "undecided"),
+        (9, 100, 5, "missed"),
     ],
 )
-def test_only_a_whole_interval_decides(low, high, most, least):
-    assert _finding("x", 0.3, low, high, at_most=0.5)["result"] == most
-    if high != 0.5:
-        assert _finding("x", 0.3, low, high, at_least=0.5)["result"] == least
+def test_a_failure_rate_is_judged_by_what_the_unfinished_can_make_of_it(failed, ended, unfinished, result):
+    numbers = {
+        "failed": failed,
+        "ended": ended,
+        "unfinished": unfinished,
+        "rate": 0.02,
+        "low": 0.01,
+        "high": 0.05,
+    }
+    told = _failures(pd.Series(numbers | {"note": ""}), 0.02)
+    assert (told["result"], told["long_run"]) == (result, "not shown")

@@ -34,7 +34,9 @@ COMMANDS = [
     "export",
     "lab",
     "emulate",
+    "metrics",
     "completion",
+    "docs",
 ]
 
 

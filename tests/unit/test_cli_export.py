@@ -63,13 +63,32 @@ def test_the_report_command_hands_over_its_limits_and_refuses_columns_that_are_n
     page = tmp_path / "out.html"
     limits = ["--slo", "600:0.95", "--max-failure-rate", "0.1"]
     assert cli.main(["report", str(jobs), "-o", str(page), "--by", "queue_id", *limits]) == 0
-    html = page.read_text(encoding="utf-8")
-    assert "Is the SLO met?" in html
-    assert "No: at most 10.0 % of the jobs are to fail, 1 of 2 ended did" in html
+    html = page.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    assert "SLO: met" in html
+    assert "1 of 2 ended jobs failed; limit: at most 10.0 % fail" in html
     page.unlink()
     assert cli.main(["report", str(jobs), "-o", str(page), "--by", "nope"]) != 0
     said = capsys.readouterr().err
     assert "--by nope: the jobs have no such column; they have: job_id" in said
+    markers = tmp_path / "markers.csv"
+    markers.write_text("time,text\n2026-11-01 10:00,deploy <b>v2</b>\n", encoding="utf-8")
+    assert cli.main(["report", str(jobs), "-o", str(page), "--markers", str(markers)]) == 0
+    assert page.read_text(encoding="utf-8").count("deploy &lt;b&gt;v2") >= 1
+    page.unlink()
+    for text, said in (
+        ("when,what\n1,2\n", "its first line must be: time,text"),
+        ("time,text\nsoon,x\n", "'soon' is no time"),
+    ):
+        markers.write_text(text, encoding="utf-8")
+        assert cli.main(["report", str(jobs), "-o", str(page), "--markers", str(markers)]) in (
+            cli.WRONG_USAGE,
+            cli.COULD_NOT_READ,
+        )
+        assert said in capsys.readouterr().err
+    assert (
+        cli.main(["report", str(jobs), "-o", str(page), "--markers", str(tmp_path / "none.csv")])
+        == cli.COULD_NOT_READ
+    )
     for wrong in ("600", "600:5", "x:0.9"):
         with pytest.raises(SystemExit):
             cli.main(["report", str(jobs), "-o", str(page), "--slo", wrong])

@@ -7,14 +7,24 @@ import zipfile
 from pathlib import Path
 
 import cosai_nb as cn
-from cosai_nb import errors
+from cosai_nb import emulator, errors
 
 PROMISED = {
     "Client", "Emulator", "JobStore", "fetch_jobs", "list_jobs", "watch_jobs", "read_jobs", "write_jobs", "describe_job",
     "add_timings", "queue_latency", "run_time", "failure_rates", "error_pareto", "queue_load", "compare", "check_slo",
-    "explore", "write_report", "COLUMNS", "plots",
+    "explore", "write_report", "COLUMNS", "plots", "scale",
 }  # fmt: skip
-ADDED = {"DurationHistogram", "backlog", "change_points", "list_queues", "name_queues", "read_ids"}
+ADDED = {
+    "DurationHistogram",
+    "backlog",
+    "change_points",
+    "eta",
+    "list_queues",
+    "name_queues",
+    "queue_alarms",
+    "read_ids",
+    "usage",
+}
 
 
 def error_names():
@@ -62,7 +72,8 @@ def test_type_checkers_are_told_the_same_names_as_python():
         if isinstance(statement, ast.ImportFrom)
         for alias in statement.names
     }
-    assert told == {(module, name, name) for module, names in cn._PUBLIC.items() for name in names}
+    modules = {(None, name, name) for name in cn._MODULES}
+    assert told == modules | {(module, name, name) for module, names in cn._PUBLIC.items() for name in names}
 
 
 def test_a_zip_without_stubs_imports_with_every_public_name(tmp_path):
@@ -79,3 +90,12 @@ def test_a_zip_without_stubs_imports_with_every_public_name(tmp_path):
     where, has_all = done.stdout.splitlines()
     assert where.startswith(str(tmp_path / "app.zip"))
     assert has_all == "True"
+
+
+def test_the_file_of_typed_uses_calls_every_public_name():
+    tree = ast.parse((Path(__file__).parents[1] / "typing" / "uses.py").read_text(encoding="utf-8"))
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert {f"cn.{name}" for name in cn.__all__} <= used
+    assert {f"cn.plots.{name}" for name in cn.plots.__all__} <= used
+    assert {f"cn.scale.{name}" for name in cn.scale.__all__} <= used
+    assert {f"emulation.{name}" for name in emulator.__all__} <= used | {"emulation.Emulator"}

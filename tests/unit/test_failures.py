@@ -12,12 +12,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 import cosai_nb as cn
 from cosai_nb.errors import FrameError, SettingsError
-from cosai_nb.stats.bootstrap import draw_weights, spread
-from cosai_nb.stats.curves import aalen_johansen
-from cosai_nb.stats.failures import error_pareto, failure_rates
+from cosai_nb.stats.failures import error_pareto, failure_rates, normalise
 from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.stats.incidence import _draws, _final
-from cosai_nb.stats.messages import normalise
+from tests.simulate import hand_made
 
 START = pd.Timestamp("2026-11-01T00:00Z")
 STATES = {
@@ -74,7 +71,7 @@ def mixed(seed=1, size=400, hours=1, unfinished=0.3):
 
 def test_without_unfinished_jobs_it_is_failed_by_ended_with_wilson_s_interval():
     jobs = table(["failed"] * 3 + ["success"] * 17 + ["cancelled"] * 5, range(25), range(2, 27))
-    row = failure_rates(jobs).loc["all"]
+    row = failure_rates(jobs, detail=True).loc["all"]
     assert row[["jobs", "ended", "failed", "cancelled", "unfinished"]].tolist() == [25, 20, 3, 5, 0]
     assert row["rate"] == pytest.approx(3 / 20, abs=1e-12)
     assert row["rate_ended"] == 3 / 20
@@ -82,7 +79,7 @@ def test_without_unfinished_jobs_it_is_failed_by_ended_with_wilson_s_interval():
     assert row[["low", "high"]].tolist() == pytest.approx(
         proportion_confint(3, 20, method="wilson"), abs=1e-9
     )
-    assert "Wilson interval alone: 1 hour blocks" in row["note"]
+    assert "interval as if jobs were independent: 1 hours" in row["note"]
 
 
 def test_none_of_50_and_all_of_50_keep_an_interval():
@@ -111,13 +108,9 @@ def test_with_unfinished_jobs_it_is_aalen_johansen_to_the_last_digit(seed):
     event = jobs["outcome"].map({"failed": 1, "success": 2, "running": 0})
     seconds = (jobs["observed_at"] - jobs["creation_time"]).dt.total_seconds()
     fitted = AalenJohansenFitter().fit(seconds, event, event_of_interest=1)
-    row = failure_rates(jobs).loc["all"]
+    row = failure_rates(jobs, detail=True).loc["all"]
     assert row["undecided"] == 0
     assert row["rate"] == pytest.approx(float(fitted.cumulative_density_.iloc[-1, 0]), abs=1e-9)
-    counts = [np.bincount(seconds[event == kind].astype(int), minlength=500) for kind in (1, 2, 0)]
-    curve = aalen_johansen(counts[0], counts[0] + counts[1], counts[2])
-    at = fitted.cumulative_density_.index.to_numpy().astype(int)
-    assert curve[at] == pytest.approx(fitted.cumulative_density_.iloc[:, 0].to_numpy(), abs=1e-9)
 
 
 def test_the_number_behind_wilson_gives_aalen_johansen_s_variance():
@@ -125,79 +118,55 @@ def test_the_number_behind_wilson_gives_aalen_johansen_s_variance():
     event = jobs["outcome"].map({"failed": 1, "success": 2, "running": 0})
     seconds = (jobs["observed_at"] - jobs["creation_time"]).dt.total_seconds()
     fitted = AalenJohansenFitter().fit(seconds, event, event_of_interest=1)
-    counts = [
-        np.bincount(seconds[event == kind].astype(int), minlength=400).astype(float) for kind in (1, 2, 0)
-    ]
-    final, number = _final(counts[0], counts[0] + counts[1], counts[2])
-    assert final * (1 - final) / number == pytest.approx(
-        float(fitted.variance_.dropna().iloc[-1]), rel=0.02
-    )  # lifelines 0.30.3: NaN at the end
-    everyone = counts[0], counts[0] + counts[1] + counts[2], np.zeros(400)
-    assert _final(*everyone)[1] == pytest.approx(300)
+    row = failure_rates(jobs).loc["all"]
+    variance = float(fitted.variance_.dropna().iloc[-1])  # lifelines 0.30.3: NaN at the end
+    number = row["rate"] * (1 - row["rate"]) / variance
+    low, high = proportion_confint(row["rate"] * number, number, method="wilson")
+    assert row[["low", "high"]].tolist() == pytest.approx([low, high], abs=0.005)
 
 
-def test_the_interval_is_the_wider_of_wilson_and_a_bootstrap_of_hours():
+def test_the_interval_is_the_wider_of_wilson_s_and_that_of_the_hours():
     failed = np.zeros((24, 100), dtype=bool)
     failed[3:5] = True  # two bad hours
     created = (np.arange(24)[:, None] * 3600 + np.arange(100)).ravel()
     jobs = table(np.where(failed.ravel(), "failed", "success"), created, np.full(2400, 9))
-    row = failure_rates(jobs).loc["all"]
-    drawn = draw_weights(24) @ failed.sum(axis=1) / 2400
+    row = failure_rates(jobs, detail=True).loc["all"]
     assert row["rate"] == pytest.approx(1 / 12)
-    assert row[["low", "high"]].tolist() == pytest.approx([float(end) for end in spread(drawn)], abs=1e-12)
+    assert row["low"] < 1 / 12 < row["high"]
     assert row["high"] - row["low"] > 5 * np.ptp(proportion_confint(200, 2400, method="wilson"))
     assert (row["blocks"], row["note"]) == (24, "")
     even = table(np.where(np.arange(2400) % 12 == 0, "failed", "success"), created, np.full(2400, 9))
-    assert failure_rates(even).loc["all", ["low", "high"]].tolist() == pytest.approx(
+    assert failure_rates(even, detail=True).loc["all", ["low", "high"]].tolist() == pytest.approx(
         proportion_confint(200, 2400, method="wilson"), abs=1e-9
     )
 
 
-def test_bootstrap_draws_with_unfinished_jobs_are_each_aalen_johansen():
-    jobs = mixed(3, size=1000, hours=20)
-    seconds = (jobs["observed_at"] - jobs["creation_time"]).dt.total_seconds().astype(int).to_numpy()
-    hour = ((jobs["creation_time"] - START).dt.total_seconds() // 3600).astype(int).to_numpy()
-    width = seconds.max() + 1
-    kinds = [(jobs["outcome"] == kind).to_numpy() for kind in ("failed", "success", "running")]
-    blocks = [
-        np.bincount(hour[mine] * width + seconds[mine], minlength=20 * width).reshape(20, width)
-        for mine in kinds
-    ]
-    failed, succeeded, running = (draw_weights(20) @ block for block in blocks)
-    by_hand = [aalen_johansen(cause, failed + succeeded, running)[:, -1] for cause in (failed, succeeded)]
-    histogram = DurationHistogram.from_jobs(jobs)
-    counts, (labels, codes) = histogram.counts("total_time"), histogram.coded("outcome")
-    outcome = labels[codes][counts.cell]
-    classes = [outcome == kind for kind in ("failed", "success", "running")]
-    drawn, number = _draws(histogram.coded("hour").codes, counts, classes)
-    assert number == 20
-    assert np.allclose(drawn, by_hand, atol=1e-12)  # 300 ages: none is rounded
-
-
 def test_nothing_ended_and_no_jobs_have_bounds_and_no_rate():
-    waiting = failure_rates(table(["waiting"] * 3, range(3), [5, 6, 7])).loc["all"]
-    none = failure_rates(table([], [], [])).loc["all"]
+    waiting = failure_rates(table(["waiting"] * 3, range(3), [5, 6, 7]), detail=True).loc["all"]
+    none = failure_rates(table([], [], []), detail=True).loc["all"]
     for row in (waiting, none):
         assert np.isnan(row["rate"])
         assert np.isnan(row["rate_ended"])
         assert row[["low", "high"]].tolist() == [0, 1]
         assert row["note"].startswith("no rate: nothing has ended")
     assert waiting["unfinished"] == 3
-    cancelled = failure_rates(table(["cancelled"], [0], [5])).loc["all"]
+    cancelled = failure_rates(table(["cancelled"], [0], [5]), detail=True).loc["all"]
     assert np.isnan(cancelled["rate"])
-    assert failure_rates(table([], [], []), by="tag").empty
+    assert failure_rates(table([], [], []), by="tag", detail=True).empty
 
 
 def test_a_share_of_undecided_jobs_is_in_the_bounds_and_too_many_leave_no_rate():
     some = failure_rates(
-        table(["failed"] * 2 + ["success"] * 18 + ["running"], range(21), [5] * 20 + [60])
+        table(["failed"] * 2 + ["success"] * 18 + ["running"], range(21), [5] * 20 + [60]),
+        detail=True,
     ).loc["all"]
     assert some["rate"] == pytest.approx(2 / 21)
     assert some["undecided"] == pytest.approx(1 / 21)
     assert some["high"] > 3 / 21
     assert "undecided" in some["note"]
     many = failure_rates(
-        table(["failed"] * 2 + ["success"] * 8 + ["running"] * 10, range(20), [5] * 10 + [60] * 10)
+        table(["failed"] * 2 + ["success"] * 8 + ["running"] * 10, range(20), [5] * 10 + [60] * 10),
+        detail=True,
     ).loc["all"]
     assert np.isnan(many["rate"])
     assert many["rate_ended"] == 0.2
@@ -383,3 +352,63 @@ def test_a_hostile_message_is_read_once(part):
 def test_the_doors_of_the_package_open_here():
     assert cn.failure_rates is failure_rates
     assert cn.error_pareto is error_pareto
+
+
+# --- the clock of the run ---
+
+
+def test_how_long_a_job_waited_says_nothing_of_how_it_ends():
+    """The last hundred wait and are old: on the clock of all their time they would be those that nothing has outlived."""
+    done = [("failed" if n % 20 == 0 else "success", n, n + 5 * n, n + 5 * n + 60) for n in range(400)]
+    waiting = [("waiting", n, None, None) for n in range(100)]
+    row = failure_rates(hand_made(*done, *waiting, at=9999), detail=True).loc["all"]
+    assert (row["rate"], row["undecided"], row["waiting"], row["unfinished"]) == (0.05, 0, 100, 100)
+    assert "100 wait: an incident that they will meet cannot be seen" in row["note"]
+    few = failure_rates(hand_made(*done, waiting[0], at=9999), detail=True).loc["all"]
+    assert "wait" not in few["note"]  # one of 400 changes a rate of 5 % by a tenth of a point at most
+
+
+def test_failures_before_the_start_are_counted_apart_and_in_the_rate():
+    rows = (
+        [("success", 0, 5, 9)] * 6
+        + [("failed", 0, 5, 9), ("failed", 0, None, 900)]
+        + [("waiting", 0, None, None)]
+    )
+    jobs = hand_made(*rows, at=1000)
+    row = failure_rates(jobs, detail=True).loc["all"]
+    assert (row["failed"], row["failed_before_start"], row["rate"]) == (2, 1, 0.25)
+    assert (
+        "1 wait: an incident that they will meet cannot be seen, and more of them may fail before they start, as 1 did"
+        in row["note"]
+    )
+    pd.testing.assert_series_equal(
+        row, failure_rates(DurationHistogram.from_jobs(jobs), detail=True).loc["all"]
+    )
+
+
+def test_running_jobs_that_could_change_the_rate_are_said():
+    row = failure_rates(hand_made(*[("success", 0, 5, 90)] * 18, *[("running", 0, 80, None)] * 2, at=90)).loc[
+        "all"
+    ]
+    assert row["rate"] == 0
+    assert "2 run: the rate may come to 10.0% if all of them fail" in row["note"]
+
+
+def test_by_the_hour_of_start_an_incident_is_seen_when_it_came():
+    """Created over five hours, started over the sixth and seventh; all that start in the seventh fail."""
+    hour = 3600
+    rows = [
+        ("failed" if n >= 50 else "success", n * 180, 6 * hour + n * 72, 6 * hour + n * 72 + 30)
+        for n in range(100)
+    ]
+    jobs = hand_made(*rows, ("waiting", 10, None, None), at=9 * hour)
+    table = failure_rates(jobs, freq="1h", by_start=True, detail=True)
+    assert table["rate"].tolist() == [0, 1]
+    assert table["jobs"].tolist() == [50, 50]  # the one that waits has no hour of start
+    assert table.index.tolist() == [pd.Timestamp("2026-11-01T06:00Z"), pd.Timestamp("2026-11-01T07:00Z")]
+    assert (
+        failure_rates(jobs, freq="1h", detail=True)["jobs"].sum(),
+        len(failure_rates(jobs, freq="1h", detail=True)),
+    ) == (101, 5)
+    with pytest.raises(SettingsError, match="by_start=True needs the jobs frame"):
+        failure_rates(DurationHistogram.from_jobs(jobs), by_start=True, detail=True)

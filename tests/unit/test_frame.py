@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from cosai_nb.errors import CosaiWarning, FrameError, SettingsError, UnknownStateWarning
-from cosai_nb.schema import COLUMNS, WIRE, Outcome, Record
-from cosai_nb.table.frame import OUTCOME, TEXT, add_timings, conform, frame_of, one_row_a_job
+from cosai_nb.schema import COLUMNS, NOT_A_JOB, WIRE, Outcome, Record
+from cosai_nb.table.dtypes import OUTCOME, TEXT, as_frame
+from cosai_nb.table.frame import add_timings, conform, frame_of, one_row_a_job
 
 NAIVE = pd.Timestamp("2024-03-05").to_pydatetime()
 SUBMITTED = "2024-03-05T10:00:00+0800"
@@ -451,6 +452,20 @@ def test_a_frame_that_arrow_backs_is_a_frame(jobs, tmp_path):
     pd.testing.assert_frame_equal(conform(backed), jobs)
     zoned = table(EndTime=pd.to_datetime([ENDED], utc=True)).convert_dtypes(dtype_backend="pyarrow")
     pd.testing.assert_frame_equal(add_timings(zoned), add_timings(table()))
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda table: table, CapsuleOnly, lambda table: table.to_pandas(types_mapper=pd.ArrowDtype)]
+)
+def test_of_jobs_that_arrow_holds_one_row_counts_and_only_needed_columns_are_converted(jobs, wrap):
+    arrow = wrap(pa.Table.from_pandas(pd.concat([jobs, jobs], ignore_index=True), preserve_index=False))
+    rows = len(jobs) + int(jobs["outcome"].isin(NOT_A_JOB).sum())
+    with pytest.warns(CosaiWarning, match=f"{2 * len(jobs) - rows} of {2 * len(jobs)} rows"):
+        assert len(one_row_a_job(arrow)) == rows
+    few = as_frame(arrow, ["job_id", "creation_time", "nowhere"])
+    assert [*few.columns] == ["job_id", "creation_time"]
+    assert few.dtypes.tolist() == [TEXT, jobs["creation_time"].dtype]
+    assert as_frame(jobs, ["job_id"]) is jobs
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosai_nb.errors import CosaiError, InvalidIdError, SettingsError
-from cosai_nb.query.fetch import admit, why_invalid
+from cosai_nb.query.asked import admit, why_invalid
 from cosai_nb.schema import Record
 
 GOOD = "a8d121820f5e411ec926ef19d53ba9c6f"

@@ -8,9 +8,9 @@ import pytest
 
 import cosai_nb as cn
 from cosai_nb.errors import FrameError, SettingsError
-from cosai_nb.stats.backlog import backlog
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.load import queue_load
+from cosai_nb.stats.queues import backlog
 from tests.simulate import EPOCH, arrivals, serve, side_by_side, snapshot
 
 EXACT = ["arrivals", "starts", "ends", "left", "waiting", "running"]
@@ -44,6 +44,34 @@ def simulated(seed=3, seconds=7200, at=6000, load=0.95, servers=4):
     run = rng.exponential(60, len(created))
     started = serve(created, run, servers)
     return snapshot(created, started, started + run, at), created, started, started + run
+
+
+@pytest.mark.parametrize(("queues", "days"), [(1, 14), (3, 7), (40, 2)])
+def test_the_largest_levels_of_long_and_thin_weeks_are_those_of_brute_force(queues, days):
+    rng = np.random.default_rng(queues)
+    count = 60 * queues
+    created = np.sort(rng.integers(0, days * 86_400, count))
+    started = created + rng.integers(0, 3_600, count)
+    jobs = snapshot(created, started, started + rng.integers(1, 7_200, count), days * 86_400 + 20_000)
+    jobs = jobs.assign(queue_id=pd.Categorical([f"q{number % queues}" for number in range(count)]))
+
+    def most(rows, first, last):
+        moves = pd.concat([pd.Series(1, index=rows[first]), pd.Series(-1, index=rows[last])])
+        return moves.groupby(level=0).sum().cumsum().max()
+
+    load = queue_load(jobs, by="queue_id", freq="1h")
+    for queue, rows in jobs.groupby("queue_id", observed=True):
+        assert load.loc[queue, "running_max"].max() == most(rows, "start_time", "end_time")
+        assert load.loc[queue, "waiting_max"].max() == most(rows, "creation_time", "start_time")
+
+
+def test_a_level_may_be_larger_than_any_change_of_a_second():
+    created = np.append(np.repeat(np.arange(5), 100), 40 * 86_400).astype(
+        float
+    )  # 40 days: seconds are no table
+    started = np.append(np.full(500, 3_600.0), 40 * 86_400)
+    load = queue_load(snapshot(created, started, started + 9, 41 * 86_400), "1h")
+    assert (load["waiting_max"].max(), load["running_max"].max()) == (500, 500)
 
 
 def test_a_line_counted_by_hand():
@@ -171,15 +199,23 @@ def test_the_backlog_clears_when_starts_outrun_arrivals():
     rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)] + [
         ("Submitted", 239, None, None)
     ] * 3
-    now = backlog(table(*rows, observed=480), recent="5min").loc["all"]
-    # from 180 s (excluded) to 480 s: jobs 31 to 39 were created and the three that wait, jobs 21 to 39 started
+    now = backlog(table(*rows, observed=300), recent="5min").loc["all"]
+    # jobs 1 to 39 and the three that wait were created after 0 s; jobs 1 to 39 started after 60 s, where the first had left
     assert now["waiting"] == 3
     assert now["running"] == 0
-    assert now["arrival_rate"] == pytest.approx(12 / 300)
-    assert now["start_rate"] == pytest.approx(19 / 300)
-    assert now["eta_s"] == pytest.approx(3 / (7 / 300))
-    assert now["drain_s"] == pytest.approx(3 / (19 / 300))
+    assert now["arrival_rate"] == pytest.approx(42 / 300)
+    assert now["start_rate"] == pytest.approx(39 / 240, rel=0.02)  # one of 40 ran from the 60th second on
+    assert now["eta_s"] == pytest.approx(3 / (now["start_rate"] - now["arrival_rate"]))
+    assert now["drain_s"] == round(3 / (39 / 240))
     assert now["note"] == ""
+
+
+def test_a_backlog_where_nothing_starts_is_not_clearing():
+    rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)]
+    now = backlog(table(*rows, ("Submitted", 239, None, None), observed=500)).loc["all"]
+    assert (now["eta_s"], now["drain_s"], now["start_rate"]) == (np.inf, np.inf, 0)
+    assert "nothing has started since 2026-11-01 10:04 UTC (3 min)" in now["note"]
+    assert "not clearing" in now["note"]
 
 
 def test_a_backlog_that_grows_is_not_clearing_and_an_empty_one_is_cleared():
@@ -188,10 +224,50 @@ def test_a_backlog_that_grows_is_not_clearing_and_an_empty_one_is_cleared():
     ]
     assert growing["eta_s"] == np.inf
     assert growing["drain_s"] == pytest.approx(4 * 180)
-    assert growing["note"] == "not clearing"
+    assert growing["note"].startswith("not clearing; too few starts to tell the order")
     stuck = backlog(table(("Submitted", 5, None, None), observed=180)).loc["all"]
     assert stuck["drain_s"] == np.inf
     assert backlog(table(("Success", 0, 30, 90))).loc["all", "eta_s"] == 0
+
+
+def test_who_stands_in_no_queue_is_not_in_the_backlog():
+    rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)]
+    paused = [("Pause", 200, None, None)] * 5
+    stale = table(*[("Submitted", 9, None, None)] * 4, observed=60)
+    later = table(*rows, ("Submitted", 239, None, None), *paused, observed=300)
+    jobs = side_by_side([later.assign(observed_at=later["observed_at"] + pd.Timedelta("40min")), stale])
+    now = backlog(jobs).loc["all"]
+    assert now["waiting"] == 1
+    told = now["note"].split("; ")
+    said = ["5 paused jobs are in no queue", "4 stale records (30 min older than the newest) are in no queue"]
+    assert told[-2:] == said
+    alarm = cn.queue_alarms(jobs).loc["q1"]
+    assert (alarm["waiting"], alarm["stale"], alarm["note"].split("; ")[-2:]) == (1, 4, said)
+    assert cn.queue_latency(jobs).loc["all", "note"].split("; ")[1:3] == said
+    alone = backlog(table(*rows, *paused, observed=300)).loc["all"]
+    assert (alone["waiting"], alone["eta_s"], alone["drain_s"], alone["note"]) == (0, 0, 0, said[0])
+
+
+def test_starts_that_should_have_been_by_now_are_no_time_to_come():
+    rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(90)]
+    jobs = table(*rows, *[("Submitted", 541, None, None)] * 3, observed=1500)
+    behind = (jobs["outcome"] == "waiting").to_numpy()
+    jobs["observed_at"] = jobs["observed_at"].mask(behind, pd.Timestamp("2026-11-01T10:10Z"))
+    now = backlog(jobs).loc["all"]
+    said = "expected to start before the newest record: query again"
+    assert (now["waiting"], now["drain_s"], now["note"]) == (3, 0, said)
+    told = cn.eta(jobs)
+    assert (told["start_expected"] < now["as_of"]).all()
+    assert told["note"].tolist() == [said] * 3
+
+
+def test_jobs_that_are_in_no_rate_are_said_with_the_backlog_and_the_alarms():
+    lost = [("Success", 60, 59, 90)] * 5
+    jobs = table(*[("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)], *lost)
+    said = "5 of 45 jobs that started or ended have unusable times (missing or reversed) and are in no quantile, share or rate"
+    for source in (jobs, DurationHistogram.from_jobs(jobs)):
+        assert said in backlog(source).loc["all", "note"]
+        assert said in cn.queue_alarms(source).loc["q1", "note"]
 
 
 def test_the_backlog_of_a_histogram_says_what_it_cannot_know():
@@ -219,6 +295,37 @@ def test_no_jobs_give_no_rows_and_the_same_columns():
     assert queue_load(DurationHistogram.from_jobs(jobs.iloc[:0]), "1h").empty
     assert backlog(jobs.iloc[:0]).loc["all", "waiting"] == 0
     assert backlog(jobs.iloc[:0], by="tag").empty
+
+
+@pytest.mark.parametrize("freq", ["1h", "2h", "6h", "12h", "1D", "1W"])
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("Europe/Berlin", "2026-03-29"),
+        ("Europe/Berlin", "2026-10-25"),
+        ("America/Sao_Paulo", "2018-11-04"),
+        ("Asia/Beirut", "2026-03-29"),
+        ("Australia/Lord_Howe", "2026-10-04"),
+    ],
+)
+def test_no_window_is_lost_or_added_where_clocks_change(zone, day, freq):
+    change = pd.Timestamp(day, tz="UTC")
+    created = pd.date_range(
+        change - pd.Timedelta("2D"), change + pd.Timedelta("34h"), freq="13min"
+    ).to_series()
+    times = {
+        "CreationTime": created,
+        "StartTime": created + pd.Timedelta("9s"),
+        "EndTime": created + pd.Timedelta("60s"),
+    }
+    texts = pd.DataFrame({"JobId": [f"j{n}" for n in range(len(created))], **times})
+    jobs = cn.add_timings(
+        texts.assign(State="Success", Tag="t", QueueId="q1"), observed_at=created.iloc[-1]
+    ).reset_index(drop=True)
+    load = queue_load(jobs, freq, tz=zone)
+    assert load["arrivals"].sum() == len(jobs)
+    windows = cn.queue_latency(jobs, freq=freq, tz=zone)["jobs"]
+    pd.testing.assert_series_equal(load["arrivals"], windows, check_names=False, check_freq=False)
 
 
 def test_one_job_created_at_the_as_of_time():
@@ -296,3 +403,28 @@ def test_the_table_can_be_written_with_its_attributes(tmp_path):
     load = queue_load(table(("Success", 0, 30, 90)))
     load.to_parquet(tmp_path / "load.parquet")
     assert pd.read_parquet(tmp_path / "load.parquet").attrs == load.attrs
+
+
+@pytest.mark.parametrize("seconds", [40 * 86_400, 7200])
+@pytest.mark.parametrize("most", [None, 30])
+def test_the_largest_within_a_bin_is_that_of_every_second(monkeypatch, seconds, most):
+    """Few jobs in a long time and many in a short one; all seconds at once, and one stretch of bins after the other."""
+    if most:
+        monkeypatch.setattr("cosai_nb.stats.moves._MOST_MOMENTS", most)
+    rng = np.random.default_rng(seconds)
+    created = np.sort(rng.integers(0, seconds, 300))
+    started = created + rng.integers(0, seconds // 50, 300)
+    jobs = snapshot(created, started, started + rng.integers(1, seconds // 50, 300), seconds)
+    jobs["queue_id"] = pd.Categorical(np.where(np.arange(300) % 3, "a", "b"))
+    width = seconds // 40
+    load = queue_load(jobs, f"{width}s", by="queue_id", tz="UTC")
+    for queue, mine in load.groupby(level="queue_id"):
+        begin = (
+            mine.index.get_level_values("time") - pd.Timestamp(EPOCH, unit="s", tz="UTC")
+        ) // pd.Timedelta("1s")
+        chosen = (jobs["queue_id"] == queue).to_numpy()
+        moments = np.unique(np.concatenate((created, started, begin)))
+        waiting = (created[chosen] <= moments[:, None]) & (started[chosen] > moments[:, None])
+        before = np.concatenate(([0], waiting.sum(axis=1)[np.searchsorted(moments, begin[1:]) - 1]))
+        largest = np.maximum.reduceat(waiting.sum(axis=1), np.searchsorted(moments, begin))
+        assert mine["waiting_max"].tolist() == np.maximum(before, largest).tolist()

@@ -7,7 +7,16 @@ import pytest
 
 from cosai_nb.errors import AnswerError, MalformedError, OversizedError
 from cosai_nb.schema import WIRE
-from cosai_nb.service.parsing import MAX_BYTES, MAX_DEPTH, Fault, head, parse_error, parse_jobs, parse_tree
+from cosai_nb.service.parsing import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    Fault,
+    Fields,
+    head,
+    parse_error,
+    parse_jobs,
+    parse_tree,
+)
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 JOB = b"<Response><JobsDetail><JobId>a1</JobId><State>Running</State></JobsDetail></Response>"
@@ -217,3 +226,10 @@ def test_the_head_of_a_page_shows_no_signature():
         assert secret not in shown
     assert "/ai_jobs/a1" in shown
     assert head("q-ak=AKIDsecret" * 400).count("AKID") == 0
+
+
+def test_nothing_is_learnt_from_a_job_in_a_comment():
+    fields, broken = Fields(), b"<JobsDetail><JobId></State></JobsDetail>"
+    parse_jobs(b"<!-- >" + broken + b"< -->" + JOB, fields)
+    with pytest.raises(MalformedError, match="not well-formed"):
+        parse_jobs(b"<Response>" + broken + b"</Response>", fields)

@@ -82,12 +82,12 @@ def test_a_missing_label_is_a_group_of_its_own():
 
 def test_a_label_that_no_file_can_hold_is_no_trouble():
     jobs = table((0, 1, 2, "Success")).assign(tag=pd.Series(["a\ud800"], dtype=object))
-    assert plots.queue_latency_data(jobs, by="tag")["tag"].tolist() == ["a\\ud800"]
+    assert plots.latency_over_time_data(jobs, by="tag")["tag"].tolist() == ["a\\ud800"]
 
 
 def test_each_hour_has_its_own_quantiles_and_inf_where_jobs_still_wait():
     hours = plots.latency_over_time_data(MIXED)
-    assert hours["hour"].tolist() == [ZERO, ZERO + pd.Timedelta("1h")]
+    assert hours["time"].tolist() == [ZERO, ZERO + pd.Timedelta("1h")]
     assert hours["jobs"].tolist() == [2, 2]
     assert hours["not_started"].tolist() == [0, 1]
     assert hours["p50"].tolist() == [0, 60]
@@ -107,7 +107,7 @@ def test_the_quantiles_of_hours_are_those_of_the_statistics():
         )
     jobs = table(*rows, seen=18_000)
     histogram = DurationHistogram.from_jobs(jobs)
-    summary = latency_summary(histogram, by="hour", q=(0.5, 0.9))
+    summary = latency_summary(histogram, by="hour", q=(0.5, 0.9), detail=True)
     hours = plots.latency_over_time_data(histogram, q=(0.5, 0.9))
     for name in ("p50", "p90", "p50_lower_bound", "p90_lower_bound"):
         assert hours[name].tolist() == summary[name].tolist(), name

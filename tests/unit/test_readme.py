@@ -5,7 +5,8 @@ from pathlib import Path
 
 import cosai_nb as cn
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def column_table() -> str:
@@ -28,6 +29,19 @@ def test_the_ten_lines_run(tmp_path, monkeypatch):
 
 
 def test_links_and_pictures_are_there():
-    root = Path(__file__).parents[2]
     for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (root / target).exists(), target
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_reference_leads_from_every_public_name_to_a_section_that_shows_it():
+    sections = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-"): text
+        for heading, text in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", README, flags=re.MULTILINE)
+    }
+    links = re.findall(r"\[`(\w+)`\]\(([^)]+)\)", sections["reference"])
+    assert sorted(name for name, _ in links) == sorted(cn.__all__)
+    for name, target in links:
+        shown = (
+            sections[target[1:]] if target.startswith("#") else (ROOT / target).read_text(encoding="utf-8")
+        )
+        assert re.search(rf"\b{name}\b", shown), f"{target} does not show {name}"

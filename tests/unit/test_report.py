@@ -1,6 +1,7 @@
 """``write_report``: one file, whole or not at all, that says something true for every frame, and in which nothing runs."""
 
 import gc
+import json
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from html.parser import HTMLParser
@@ -15,8 +16,11 @@ from matplotlib.text import Text
 
 import cosai_nb as cn
 from cosai_nb.errors import FileError, SettingsError
-from cosai_nb.views import report, report_figures
+from cosai_nb.views import report, tables
+from cosai_nb.views.answers import ask
+from cosai_nb.views.catalog import VIEWS
 from cosai_nb.views.report import write_report
+from cosai_nb.views.wording import share
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -36,7 +40,7 @@ VOID = {"meta", "link", "input", "br", "img"}
 ALLOWED = {
     "html", "head", "meta", "link", "title", "style", "body", "script", "a", "header", "h1", "h2", "h3", "p", "nav", "main", "section",
     "ul", "li", "b", "dl", "dt", "dd", "div", "small", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "label",
-    "input", "button", "select", "option", "figure", "svg", "g", "path", "text", "tspan", "use", "defs", "clippath", "rect", "pattern", "image",
+    "input", "button", "select", "option", "datalist", "span", "figure", "svg", "g", "path", "text", "tspan", "use", "defs", "clippath", "rect", "pattern", "image",
     "footer", "figcaption",
 }  # fmt: skip
 
@@ -95,12 +99,14 @@ def page_of(jobs, tmp_path, **settings):
 @pytest.fixture
 def plain(monkeypatch):
     """Leave the figures out where the test is not about them."""
-    monkeypatch.setattr(report, "panels", lambda answers: ([], ""))
+    monkeypatch.setattr(report, "panels", lambda *_: [])
 
 
 def check_inert(page):
     assert set(page.tags) <= ALLOWED
-    assert page.tags.count("script") == 1
+    scripts = [value for tag, name, value in page.attributes if (tag, name) == ("script", "type")]
+    assert page.tags.count("script") == 1 + len(scripts)
+    assert set(scripts) <= {"application/json"}
     assert not [
         one
         for one in page.attributes
@@ -115,9 +121,10 @@ def test_the_page_holds_what_was_promised(tmp_path):
     page = page_of(jobs_of(texts()), tmp_path, title="My week", slo=(60, 0.9), max_failure_rate=0.01)
     check_inert(page)
     for said in (
-        "My week", "The jobs span 6.6 h", "Is the failure rate within its limit?", "max so far", "created per h", "Total time", "by tag", "B 10", "40 jobs, created 2026-11-01 08:00 to 2026-11-01 14:30, as of 2026-11-01 16:00", "All times are in Asia/Shanghai (UTC+0800).",
-        "Is the SLO met?", "Is a queue saturated?", "What fails most?", "Who waits longest?", "Summary by tag", "Kaplan–Meier",
-        "All 10 failed jobs, the newest first.", "All 40 jobs with a known wait, the longest wait first.", "resolution of 1 second",
+        "My week", "The jobs span 6.6 h", "Failure rate limit: missed", "max (observed)", "created per h", "Total time", "by tag",
+        "40 jobs, created 2026-11-01 08:00 to 2026-11-01 14:30, as of 2026-11-01 16:00", "All times are in Asia/Shanghai (UTC+0800).",
+        "SLO: met", "Queues: none is growing or stopped", "Tag B: failure rate 50.0 %", "Summary by tag", "Kaplan–Meier", "Show data", "Method",
+        "All 10 failed jobs, the newest first.", "All 40 jobs with a known wait, the longest wait first.", "resolution of 1 second", "Limitations",
     ):  # fmt: skip
         assert said in page.text, said
     assert page.tags.count("svg") >= 7
@@ -125,81 +132,155 @@ def test_the_page_holds_what_was_promised(tmp_path):
     assert policy
 
 
-def test_means_are_of_what_ended_and_the_longest_counts_what_goes_on(plain, tmp_path):
+def test_means_are_of_what_ended_and_the_longest_counts_what_goes_on():
     waits = texts(4, StartTime=pd.NaT, EndTime=pd.NaT, State="Submitted", Code="Success", Message="")
     waits["JobId"] = ["w0", "w1", "w2", "w3"]
     jobs = jobs_of(pd.concat([texts(), waits], ignore_index=True))
-    by_name = {one.id: one.table for one in report.durations(report.ask(jobs, by="tag", tz="UTC"))}
-    heads = [column.name for column in by_name["quantiles-table"].columns]
-    whole = dict(zip(heads, by_name["quantiles-table"].rows[-1], strict=True))
-    assert (whole["min of started"].value, whole["mean of started"].value) == ("0", "19.5")
-    assert (whole["max so far"].value, whole["max so far"].small) == ("28800", "did not start")
-    run = dict(
-        zip([c.name for c in by_name["run-table"].columns], by_name["run-table"].rows[-1], strict=True)
-    )
-    assert (run["min of ended"].value, run["max so far"].value, run["max so far"].small) == ("261", "300", "")
-    assert sum(int(row[1].text) for row in by_name["flow-table"].rows) == 44
+    by_id = {one.id: one.frame for one in tables.summaries(ask(jobs, by="tag", tz="UTC"))}
+    whole = by_id["queue-latency-table"].iloc[-1]
+    assert (whole["min of started"], whole["mean of started"]) == (0, 19.5)
+    assert (whole["max (observed)"], whole["max (observed) small"]) == (28800, "not ended")
+    run = by_id["run-time-table"].iloc[-1]
+    assert (run["min of ended"], run["max (observed)"], run["max (observed) small"]) == (261, 300, "")
+    assert by_id["throughput-table"]["created"].sum() == 44
 
 
 def test_a_long_queue_id_is_shortened_and_whole_where_it_is_pointed_at(plain, tmp_path):
     page = page_of(jobs_of(texts(QueueId="p" + "0123456789abcdef" * 2)), tmp_path)
     assert "p0123456…9abcdef" in page.text
     assert ("td", "title", "p0123456789abcdef0123456789abcdef") in page.attributes
-    assert ("td", "data-v", "p0123456789abcdef0123456789abcdef") in page.attributes
+
+
+def test_a_queue_is_called_by_its_name_everywhere(tmp_path):
+    ids = np.where(np.arange(40) % 2, "p-one", "p-two")
+    jobs = jobs_of(texts(QueueId=ids)).assign(queue_name=np.where(np.arange(40) % 2, "nightly", "voice"))
+    page = page_of(jobs, tmp_path)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Queue nightly" in page.text
+    assert ("div", "id", "queue=nightly") in page.attributes
+    assert page.text.count("p-one") == 1  # in the table of the queues, to be copied
+    assert html.count("p-one") == 2  # there whole as well
+
+
+def test_the_queues_table_is_what_queue_alarms_says():
+    jobs = jobs_of(
+        texts(
+            QueueId=np.where(np.arange(40) % 2, "q1", "q2"),
+            StartTime=pd.NaT,
+            EndTime=pd.NaT,
+            State="Submitted",
+        )
+    )
+    (table, *_), alarms = tables.summaries(ask(jobs, by="tag", tz="UTC")), cn.queue_alarms(jobs)
+    assert table.id == "queues-table"
+    for name, column in {
+        "waiting": "waiting",
+        "state": "state",
+        "oldest": "oldest_s",
+        "arrivals per h": "arrivals_per_hour",
+    }.items():
+        assert table.frame.set_index("queue")[name].to_dict() == alarms[column].to_dict()
+
+
+def test_the_expected_starts_are_those_of_eta_or_why_there_are_none():
+    waits = texts(6, StartTime=pd.NaT, EndTime=pd.NaT, State="Submitted", Code="Success", Message="")
+    waits["JobId"] = [f"w{n}" for n in range(6)]
+    waits["CreationTime"] = pd.Timestamp("2026-11-01T06:40:00Z")
+    jobs = jobs_of(pd.concat([texts(), waits], ignore_index=True), as_of="2026-11-01T06:45:00Z")
+    table, eta = tables.expected_starts(ask(jobs, by="tag", tz="UTC")), cn.eta(jobs)
+    row = table.frame.iloc[0]
+    assert row["waiting"] == len(eta) == 6
+    assert (row["first start"], row["last start"]) == (
+        eta["start_expected"].min(),
+        eta["start_expected"].max(),
+    ) or (eta["start_expected"].isna().all() and row["note"])
+    paused = waits.assign(State="Pause")
+    stopped = tables.expected_starts(ask(jobs_of(paused), by="tag", tz="UTC")).frame.iloc[0]
+    assert pd.isna(stopped["first start"])
+    assert stopped["note"] == "paused: it stands in no queue"
+    assert tables.expected_starts(ask(jobs_of(texts()), by="tag", tz="UTC")) is None
 
 
 def test_every_figure_has_a_text_alternative(tmp_path):
     page = page_of(jobs_of(texts()), tmp_path)
     pictures = [value for tag, name, value in page.attributes if tag == "svg" and name == "aria-label"]
-    assert len(pictures) == page.tags.count("svg")
+    assert len(pictures) == page.attributes.count(("svg", "role", "img")) >= 7
     assert all(pictures)
     assert page.tags.count("details") >= len(pictures)
 
 
-def test_the_figures_of_a_group_show_its_own_jobs_alone():
-    answers = report.ask(jobs_of(texts()), by="tag", tz="UTC")
-    (whole, one, other), _ = report.panels(answers)
-    assert [figure.title for figure in one.figures] == ["Queue latency over time", "Failure rate over time"]
-    said = [
-        re.sub(r"<[^>]*>", " ", str(figure.svg))
-        for figure in (*whole.figures[1::2][:2], *one.figures, *other.figures)
+def test_every_group_and_every_queue_has_figures_and_an_address():
+    jobs = jobs_of(texts(QueueId=[f"q{n % 3}" for n in range(40)]))
+    answers = ask(jobs, by="tag", tz="UTC")
+    found = report.panels(answers, [])
+    assert [panel.anchor for panel in found] == [
+        "group=all",
+        "tag=A",
+        "tag=B",
+        "queue=q0",
+        "queue=q1",
+        "queue=q2",
     ]
-    assert ["40 jobs" in text for text in said] == [True, True, False, False, False, False]
-    assert ["20 jobs" in text for text in said] == [False, False, True, True, True, True]
-    for tag, group in zip("AB", (one, other), strict=True):
-        jobs = jobs_of(texts())
-        (alone,), _ = report.panels(report.ask(jobs[jobs["tag"] == tag], by=None, tz="UTC"))
-        paths = [str(figure.svg).count("<path") for figure in (*group.figures, *alone.figures[1::2][:2])]
-        assert paths[:2] == paths[2:]  # nothing is left of what was drawn on the sheet before
+    assert all(figure.svg for panel in found[1:] for figure in panel.figures)
+    words = {
+        panel.anchor: [one for series in panel.figures[-1].map["series"] for one in series["words"]]
+        for panel in found[1:]
+    }
+    assert all(words.values())
 
 
-def test_a_group_that_needs_more_room_than_the_sheet_of_all_jobs_has_gets_its_own():
-    created = pd.Timestamp("2026-11-01T00:00:00Z") + pd.to_timedelta(np.arange(480) * 60, unit="s")
-    rare = np.arange(480) % 30 == 0  # one in thirty, so the p95 of all jobs is reached
-    started = pd.Series(created + pd.Timedelta("5s")).mask(rare)
-    jobs = jobs_of(
-        pd.DataFrame(
-            {
-                "JobId": [f"job{n}" for n in range(480)], "State": np.where(rare, "Submitted", "Success"),
-                "Tag": np.where(rare, "B", "A"), "QueueId": "q1", "CreationTime": created, "StartTime": started, "EndTime": started,
-            }
+def test_thin_figures_have_words_with_the_numbers_of_the_statistics():
+    answers = ask(jobs_of(texts(QueueId=[f"q{n % 3}" for n in range(40)])), by="tag", tz="UTC")
+    found = report._thin(answers, ("queue_id",), 3, [(pd.Timestamp("2026-11-01T02:00Z"), "deploy <b>")])
+    rates = cn.failure_rates(answers.jobs, by="queue_id", freq="1h", tz="UTC")
+    figure = {one.title: one for one in found["q1",]}["Failure rate"]
+    (line, marks) = figure.map["series"]
+    known = rates.loc["q1"].dropna(subset="rate")
+    assert len(line["words"]) == len(line["at"]) == len(known)
+    assert all(share(rate) in words for rate, words in zip(known["rate"], line["words"], strict=True))
+    assert marks["words"] == ["2026-11-01 02:00: deploy <b>"]
+    assert "<b>" not in str(figure.svg)
+    x0, y0, x1, y1 = report.thin_map(answers)["box"]
+    assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in line["at"])
+
+
+def test_figures_of_many_groups_are_thinned_and_keep_their_maximum():
+    jobs = jobs_of(texts(960, Tag="A", QueueId="q1"), as_of="2026-11-09T00:00:00Z")
+    answers = ask(jobs, by="tag", tz="UTC")
+    few, many = (report._thin(answers, ("tag",), groups, [])["A",] for groups in (1, 400))
+    for fine, thinned in zip(few, many, strict=True):
+        assert len(thinned.map["series"][0]["at"]) == report._FEWEST_POINTS < len(fine.map["series"][0]["at"])
+        assert min(y for _, y in thinned.map["series"][0]["at"]) == min(
+            y for _, y in fine.map["series"][0]["at"]
         )
-    )  # fmt: skip
-    (_, _, group), _ = report.panels(report.ask(jobs, by="tag", tz="UTC"))
-    (alone,), _ = report.panels(report.ask(jobs[rare], by=None, tz="UTC"))
-    boxes = [
-        re.search(r'viewBox="[^"]*"', str(figure.svg))[0] for figure in (group.figures[0], alone.figures[1])
-    ]
-    assert "at least" in str(group.figures[0].svg)
-    assert boxes[0] == boxes[1]
 
 
 def test_the_garbage_collector_is_as_it_was_after_the_figures(monkeypatch):
-    answers = report.ask(jobs_of(texts(4)), by=None, tz="UTC")
-    monkeypatch.setattr(report_figures, "_whole", lambda answers: 1 / 0)
+    answers = ask(jobs_of(texts(4)), by=None, tz="UTC")
+    monkeypatch.setattr(report, "_whole", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        report.panels(answers)
+        report.panels(answers, [])
     assert gc.isenabled()
+
+
+def test_markers_stand_in_every_figure_over_time_and_in_a_table(tmp_path):
+    markers = {"2026-11-01T10:00": HOSTILE[0], pd.Timestamp("2026-11-01T03:00:00Z"): "rollback"}
+    page = page_of(jobs_of(texts()), tmp_path, markers=markers)
+    check_inert(page)
+    assert "Markers in the figures over time" in page.text
+    assert "2026-11-01 11:00" in page.text
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.count("rollback") >= 2 * 4  # in the figures over time, and in their words
+    assert "Markers" not in page_of(jobs_of(texts()), tmp_path).text
+
+
+def test_a_map_is_json_that_ends_no_script(tmp_path):
+    html = write_report(
+        jobs_of(texts(Tag=["</script><b>", "B"] * 20)), tmp_path / "a.html", by="tag"
+    ).read_text(encoding="utf-8")
+    maps = re.findall(r'<script type="application/json">(.*?)</script>', html)
+    assert len(maps) >= 7
+    assert all({"size", "box", "series"} <= set(json.loads(one)) for one in maps)
 
 
 def test_every_id_is_unique_and_every_reference_has_its_target(tmp_path):
@@ -246,14 +327,15 @@ def test_one_job(tmp_path):
     assert "1 job, created 2026-11-01 08:00" in page.text
     assert "The only failed job, the newest first." in page.text
     assert "select" not in page.tags
+    assert "Show:" not in page.text
 
 
 def test_everything_waits(plain, tmp_path):
     table = texts(30, State="Submitted", StartTime=pd.NaT, EndTime=pd.NaT, Code="Success", Message="")
     page = page_of(jobs_of(table), tmp_path)
     assert "Nothing is known yet: none of the 30 jobs has succeeded or failed." in page.text
-    assert "and still waits" in page.text
-    assert "not reached" in page.text
+    assert "still waiting" in page.text
+    assert "too few started" in page.text
     assert "No job has failed." in page.text
 
 
@@ -289,7 +371,7 @@ def test_a_column_to_group_by_that_is_missing_is_a_sentence(plain, tmp_path):
 
 def test_groups_may_be_several_columns_numbers_or_none(plain, tmp_path):
     jobs = jobs_of(texts(40, **{"Operation/JobLevel": np.arange(40) % 3}))
-    assert "Summary by tag and queue_id" in page_of(jobs, tmp_path, by=["tag", "queue_id"]).text
+    assert "Summary by tag and queue" in page_of(jobs, tmp_path, by=["tag", "queue_id"]).text
     assert "Summary by job_level" in page_of(jobs, tmp_path, by="job_level").text
     assert "Summary of all jobs" in page_of(jobs, tmp_path, by=None).text
 
@@ -306,7 +388,7 @@ def test_rows_that_are_no_jobs_are_counted_and_in_no_figure(plain, tmp_path):
     page = page_of(pd.concat([jobs, lost], ignore_index=True), tmp_path)
     assert "40 jobs, created" in page.text
     assert "3 IDs were not found by the service." in page.text
-    assert "1 ID could not be read; ask for it again. It is in no figure here." in page.text
+    assert "1 ID could not be read; query it again. It is in no figure here." in page.text
     assert "1 value cannot be a job ID" in page.text
 
 
@@ -319,12 +401,16 @@ def test_a_long_list_says_how_many_are_not_shown(plain, tmp_path):
 
 
 @pytest.mark.slow
-def test_many_groups_are_cut_and_said(tmp_path):
+def test_of_many_groups_every_one_has_figures_and_the_tables_say_how_many_they_leave_out(tmp_path):
     page = page_of(
         jobs_of(texts(260, Tag=[f"tag{n}" for n in range(260)]), as_of="2026-11-09T00:00:00Z"), tmp_path
     )
-    assert "160 smaller groups are not listed" in page.text
-    assert "smaller groups have no figures of their own." in page.text
+    assert "160 smaller groups are not listed; they are in “All jobs”." in page.text
+    groups = [value for tag, name, value in page.attributes if (tag, name) == ("div", "id") and "=" in value]
+    assert len(groups) == len(set(groups)) == 261
+    assert "datalist" in page.tags
+    assert page.tags.count("svg") >= 2 * 260
+    assert (tmp_path / "report.html").stat().st_size < 1_000_000
 
 
 def test_the_index_of_the_frame_does_not_matter(plain, tmp_path):
@@ -426,6 +512,6 @@ def test_a_style_that_asks_for_latex_kills_no_page_and_no_widget(tmp_path):
     with mpl.rc_context({"text.usetex": True}):
         assert write_report(jobs, tmp_path / "page.html").read_bytes() == plain
         explorer = cn.explore(jobs)
-        for tab in range(len(explorer.tabs.children)):
-            explorer.tabs.selected_index = tab
+        for tab in VIEWS:
+            explorer.select(tab=tab)
         assert mpl.rcParams["text.usetex"]

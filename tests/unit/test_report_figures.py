@@ -9,7 +9,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from cosai_nb.views.svg import inline_svg
+from cosai_nb.views.figure import inline_svg
 
 HREF = "{http://www.w3.org/1999/xlink}href"
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosai_nb.views.page import asset, policy, render, write_page
-from cosai_nb.views.tables import MOST_TWIN_ROWS, number, twin_table
+from cosai_nb.views.tables import KINDS, MOST_ROWS, data_table, number
 from cosai_nb.views.wording import between, duration, label, printable, share, when
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0, "0 s"), (99.4, "99 s"), (100, "1.7 min"), (5999, "100.0 min"), (6000, "1.7 h"), (259_199, "72.0 h"), (259_200, "3.0 days"),
-     (math.inf, "not reached"), (math.nan, "–"), (-5, "-5 s")],
+     (math.inf, "more than observed"), (math.nan, "–"), (-5, "-5 s")],
 )  # fmt: skip
 def test_durations(seconds, said):
     assert duration(seconds) == said
@@ -64,23 +64,32 @@ def test_numbers_as_javascript_reads_them(value, text):
     assert number(value) == text
 
 
-def test_a_twin_keeps_named_indexes_and_says_what_it_leaves_out():
-    summary = pd.DataFrame(
-        {"n": range(MOST_TWIN_ROWS + 5), "t": pd.Timestamp("2026-11-01T00:00Z"), "x": math.nan}
-    )
+def test_a_table_of_data_keeps_named_indexes_and_says_what_it_leaves_out():
+    summary = pd.DataFrame({"n": range(MOST_ROWS + 5), "t": pd.Timestamp("2026-11-01T00:00Z"), "x": math.nan})
     summary.index.name = "hour"
-    table = twin_table(summary, "c", "Asia/Shanghai")
-    assert [column.name for column in table.columns] == ["hour", "n", "t", "x"]
-    assert [column.numeric for column in table.columns] == [True, True, False, True]
-    assert (len(table.rows), table.hidden) == (MOST_TWIN_ROWS, 5)
-    assert [cell.text for cell in table.rows[1]] == ["1", "1", "2026-11-01 08:00", "–"]
+    table = data_table("t", "c", summary)
+    assert table.kinds == {"hour": "number", "n": "number", "t": "time", "x": "number"}
+    rows = list(table.rows("Asia/Shanghai"))
+    assert (len(rows), table.hidden) == (MOST_ROWS, 5)
+    assert [cell.text for cell in rows[1]] == ["1", "1", "2026-11-01 08:00", "–"]
 
 
-def test_a_twin_groups_the_digits_of_large_numbers_and_sorts_by_the_whole_ones():
-    summary = pd.DataFrame({"n": [1234567, 3], "x": [20395.5, 0.03456]})
-    rows = twin_table(summary, "c", "UTC").rows
+def test_a_table_of_data_groups_the_digits_of_large_numbers_and_sorts_by_the_whole_ones():
+    rows = list(data_table("t", "c", pd.DataFrame({"n": [1234567, 3], "x": [20395.5, 0.03456]})).rows("UTC"))
     assert [[cell.text for cell in row] for row in rows] == [["1,234,567", "20,396"], ["3", "0.03456"]]
     assert rows[0][1].value == "20395.5"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "cell"),
+    [
+        ("seconds", 8826.0, ("2.5 h", "8826")), ("count", 20000, ("20,000", None)), ("share", 0.5, ("50.0 %", "0.5")),
+        ("per hour", 0.01, ("< 0.1", "0.01")), ("per hour", 120.4, ("120", "120.4")), ("per hour", math.nan, ("–", "NaN")),
+        ("time", pd.NaT, ("–", None)), ("text", None, ("–", None)), ("id", "a" * 33, ("aaaaaaaa…aaaaaaa", None)),
+    ],
+)  # fmt: skip
+def test_kinds_of_columns(kind, value, cell):
+    assert KINDS[kind].cell(value, "UTC")[:2] == cell
 
 
 def test_the_policy_admits_our_script_and_style_and_nothing_else():

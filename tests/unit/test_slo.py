@@ -21,9 +21,15 @@ NUMBERS = ["jobs", "on_time", "late", "open", "gave_up", "unusable"]
 
 def row_of(*rows, threshold_s=60, target=0.9, at=3600):
     jobs = hand_made(*rows, at=at)
-    row = check_slo(jobs, threshold_s=threshold_s, target=target).loc["all"]
-    counted = check_slo(DurationHistogram.from_jobs(jobs), threshold_s=threshold_s, target=target).loc["all"]
-    pd.testing.assert_series_equal(row, counted)
+    row = check_slo(jobs, threshold_s=threshold_s, target=target, detail=True).loc["all"]
+    counted = check_slo(
+        DurationHistogram.from_jobs(jobs), threshold_s=threshold_s, target=target, detail=True
+    ).loc["all"]
+    same = [name for name in row.index if "burn_" not in name and "jobs_" not in name] + [
+        "burn_rate",
+        "jobs_3d",
+    ]
+    pd.testing.assert_series_equal(row[same], counted[same])
     assert row[NUMBERS[1:]].sum() == row["jobs"]
     return row
 
@@ -33,15 +39,16 @@ ON_TIME, LATE = ("success", 0, 60, 61), ("success", 0, 61, 62)
 
 def test_the_columns_in_their_order_and_dtypes():
     jobs = hand_made(ON_TIME)
-    table = check_slo(jobs, threshold_s=60, target=0.9)
+    table = check_slo(jobs, threshold_s=60, target=0.9, detail=True)
     assert list(table.columns) == [
         *NUMBERS, "share", "low", "high", "share_lower_bound", "share_upper_bound", "met", "verdict", "burn_rate",
-        "threshold_s", "target", "blocks", "as_of", "note",
+        "threshold_s", "target", "blocks", "as_of", "note", "long_run", "not_read",
+        "burn_1h", "burn_6h", "burn_3d", "jobs_1h", "jobs_6h", "jobs_3d", "burn_alarm",
     ]  # fmt: skip
     assert (table.index.tolist(), table["met"].dtype) == (["all"], "object")
     assert (table["threshold_s"].iloc[0], table["target"].iloc[0]) == (60, 0.9)
     assert table["as_of"].iloc[0] == jobs["observed_at"].max()
-    assert table.dtypes.equals(check_slo(jobs[:0], threshold_s=60, target=0.9, by="tag").dtypes)
+    assert table.dtypes.equals(check_slo(jobs[:0], threshold_s=60, target=0.9, by="tag", detail=True).dtypes)
 
 
 def test_every_job_is_in_one_class():
@@ -88,11 +95,11 @@ def test_a_share_that_equals_the_target_meets_it(number):
 
 def test_the_share_is_kaplan_meier():
     rng = np.random.default_rng(3)
-    waits, ages = rng.integers(0, 200, 80), rng.integers(0, 200, 40)
+    waits, ages = rng.integers(0, 200, 300), np.append(rng.integers(120, 200, 40), [40, 60, 80, 100, 110])
     rows = [("success", 0, int(wait), int(wait)) for wait in waits]
     rows += [("waiting", 3600 - int(age), None, None) for age in ages]
     row = row_of(*rows, threshold_s=120)
-    oracle = KaplanMeierFitter().fit(np.append(waits, ages), np.append(np.ones(80), np.zeros(40)))
+    oracle = KaplanMeierFitter().fit(np.append(waits, ages), np.append(np.ones(300), np.zeros(45)))
     assert row["share"] == pytest.approx(1 - float(oracle.predict(120)), abs=1e-9)
     assert row["share_lower_bound"] < row["share"] < row["share_upper_bound"]
     assert row["share"] < (waits <= 120).mean()  # those that wait on were not the quick ones
@@ -102,11 +109,12 @@ def test_the_interval_is_wilsons_where_hours_tell_nothing():
     row = row_of(*[ON_TIME] * 45, *[LATE] * 5)
     assert (row["low"], row["high"]) == pytest.approx(proportion_confint(45, 50, method="wilson"), abs=1e-9)
     assert row["blocks"] == 1
-    assert "Wilson interval alone: 1 hour blocks, a bootstrap needs 14" in row["note"]
+    assert "interval as if jobs were independent: 1 hours with jobs, 14 are needed for more" in row["note"]
 
 
 def test_bad_hours_make_the_interval_wider_than_wilsons():
-    hours = [("success", h * 3600, h * 3600 + (900 if h % 5 == 0 else 5), h * 3600 + 999) for h in range(40)]
+    bad = (3, 4, 5, 17, 18, 29, 30, 31)  # in spells, as bad hours come
+    hours = [("success", h * 3600, h * 3600 + (900 if h in bad else 5), h * 3600 + 999) for h in range(40)]
     row = row_of(*hours * 50, at=50 * 3600)
     low, high = proportion_confint(1600, 2000, method="wilson")
     assert row["share"] == 0.8
@@ -141,18 +149,36 @@ def test_who_gave_up_in_time_is_in_no_share_and_the_note_says_where_that_matters
 
 
 def test_lost_times_may_go_either_way():
-    lost = ("success", 9, 7, 8)
-    row = row_of(*[ON_TIME] * 90, *[LATE] * 8, *[lost] * 5)
+    row = row_of(*[ON_TIME] * 90, *[LATE] * 8, *[LOST] * 5)
     assert row["verdict"] == "undecided"
     assert "undecided only by the 5 with unusable times" in row["note"]
-    assert row["share"] == 90 / 98
+    assert (row["share_lower_bound"], row["share_upper_bound"]) == (90 / 103, 95 / 103)
+
+
+LOST = ("success", 9, 7, 8)
+SAID = "have unusable times (missing or reversed) and are in no quantile, share or rate"
+
+
+def test_there_is_no_share_where_too_many_times_are_unusable():
+    """A clock that is a second behind reverses the times of the short waits alone: what is left is no share of all."""
+    skewed = row_of(*[ON_TIME] * 50, *[LATE] * 10, *[LOST] * 40)
+    assert np.isnan(skewed["share"])
+    assert np.isnan(skewed["burn_rate"])
+    assert skewed["low"] <= skewed["share_lower_bound"] == 0.5
+    assert skewed["high"] >= skewed["share_upper_bound"] == 0.9
+    assert (skewed["verdict"], skewed["long_run"]) == ("undecided", "not shown")
+    assert f"40 of 100 jobs that started or ended {SAID}" in skewed["note"]
+    assert "no share, only bounds: too many times are unusable" in skewed["note"]
+    assert "waited less than the threshold" not in row_of(*[LOST] * 9)["note"]
+    few = row_of(*[ON_TIME] * 980, *[LATE] * 5, *[LOST] * 15)
+    assert few["share"] == 980 / 985
+    assert f"15 of 1,000 jobs that started or ended {SAID}" in few["note"]
+    assert SAID not in row_of(*[ON_TIME] * 980, *[LATE] * 10, *[LOST] * 10)["note"]
 
 
 def test_no_share_where_hardly_anything_is_known():
-    row = row_of(ON_TIME, *[("waiting", 3590, None, None)] * 5)
-    assert (
-        row["share"] == 1
-    )  # the one that is older than them all started in time, and they are at its beginning
+    row = row_of(*[ON_TIME] * 49, ("waiting", 3590, None, None))
+    assert row["share"] == 1  # those that are older than it all started in time, and it is at its beginning
     row = row_of(("success", 0, 5, 9), *[("waiting", 3590, None, None)] * 5)
     assert np.isnan([row["share"], row["burn_rate"]]).all()
     assert row["note"].startswith("no share, only bounds: too many jobs have waited less than the threshold")
@@ -185,7 +211,7 @@ def test_no_jobs():
     assert (row["jobs"], row["verdict"], row["low"], row["high"]) == (0, "no data", 0, 1)
     assert row[["share", "share_lower_bound", "share_upper_bound"]].isna().all()
     assert row["met"] == "undecided"
-    assert len(check_slo(hand_made(), threshold_s=60, target=0.9, by="tag")) == 0
+    assert len(check_slo(hand_made(), threshold_s=60, target=0.9, by="tag", detail=True)) == 0
 
 
 @pytest.mark.parametrize(
@@ -213,7 +239,8 @@ def test_groups_and_their_missing_labels(by):
         for tag in ("a", "b"):
             alone = check_slo(jobs[jobs["tag"] == tag], threshold_s=20, target=0.9).loc["all"]
             told = table.loc[tag]
-            assert told[["share", "low", "high", "jobs"]].equals(alone[["share", "low", "high", "jobs"]])
+            same = ["share", "low", "high", "jobs"]
+            assert told[same].tolist() == pytest.approx(alone[same].tolist(), rel=1e-12)
 
 
 def test_rows_that_are_no_jobs_are_counted_beside():
@@ -236,13 +263,13 @@ def test_a_threshold_that_is_no_time(threshold_s):
 def test_what_is_no_jobs_frame_is_refused():
     jobs, asked = hand_made(ON_TIME), {"threshold_s": 60, "target": 0.9}
     with pytest.raises(TypeError, match="pandas DataFrame"):
-        check_slo([1, 2], **asked)
+        check_slo([1, 2], **asked, detail=True)
     with pytest.raises(FrameError, match="lacks the column 'timing_ok'; it has: tag"):
-        check_slo(jobs.drop(columns="timing_ok"), **asked)
+        check_slo(jobs.drop(columns="timing_ok"), **asked, detail=True)
     with pytest.raises(FrameError, match=r"tz_localize\('UTC'\)"):
-        check_slo(jobs.assign(observed_at=jobs["observed_at"].dt.tz_localize(None)), **asked)
+        check_slo(jobs.assign(observed_at=jobs["observed_at"].dt.tz_localize(None)), **asked, detail=True)
     with pytest.raises(FrameError, match="language"):
-        check_slo(DurationHistogram.from_jobs(jobs), by="language", **asked)
+        check_slo(DurationHistogram.from_jobs(jobs), by="language", **asked, detail=True)
 
 
 @pytest.mark.parametrize("target", [0.9, 1])
@@ -266,3 +293,111 @@ def test_numpy_numbers_are_numbers():
 def test_a_limit_may_be_said_as_on_the_command_line(threshold_s, target):
     asked = check_slo(hand_made(ON_TIME, LATE), threshold_s=threshold_s, target=target)
     pd.testing.assert_frame_equal(asked, check_slo(hand_made(ON_TIME, LATE), threshold_s=60, target=0.9))
+
+
+# --- who was not read, projected waits, burn rates, business hours ---
+
+
+def test_ids_that_were_not_read_or_not_found_may_go_either_way():
+    """Only the jobs in time were read: nobody knows whether the others were."""
+    seen = [ON_TIME] * 70
+    unread = [("unread", None, None, None)] * 29 + [("not_found", None, None, None)]
+    row = row_of(*seen, *unread)
+    assert (row["jobs"], row["not_read"], row["share"]) == (70, 30, 1)
+    assert (row["share_lower_bound"], row["share_upper_bound"], row["verdict"]) == (0.7, 1, "undecided")
+    assert "30 IDs unread or not found count as open, and alone leave it undecided" in row["note"]
+    assert row_of(*seen, *unread, target=0.7)["verdict"] == "met"
+    assert row_of(*seen, ("invalid_id", None, None, None))["not_read"] == 0  # no job has such an ID
+
+
+def growing(at=1200, queue_order=1):
+    """A job every 2 s, a start every 4 s: the n-th waits about 2 n s; those of the last ten minutes have not started."""
+    created = np.arange(0, at, 2.0)
+    started = 4.0 * np.arange(len(created))[::queue_order]
+    return snapshot(created, np.maximum(started, created), started + 9999, at), started - created
+
+
+def test_open_jobs_of_an_ordered_queue_are_at_their_projected_wait():
+    jobs, waits = growing()
+    row = check_slo(jobs, threshold_s=900, target=0.9, detail=True).loc["all"]
+    assert row["open"] == 299  # nobody is late yet, and a quarter will be
+    truth = (waits <= 900).mean()
+    assert row["share"] == pytest.approx(truth, abs=0.02)
+    assert (row["share_lower_bound"], row["share_upper_bound"]) == (301 / 600, 1)
+    assert row["burn_rate"] == pytest.approx((1 - row["share"]) / 0.1)
+    counted = check_slo(DurationHistogram.from_jobs(jobs), threshold_s=900, target=0.9, detail=True).loc[
+        "all"
+    ]
+    assert np.isnan(counted["share"])
+    assert counted["note"].startswith("no share, only bounds")
+    assert (counted["low"] <= 301 / 600, counted["high"], counted["long_run"]) == (True, 1, "not shown")
+
+
+def test_long_run_says_on_which_side_the_whole_interval_lies():
+    told = [row_of(*[ON_TIME] * good, *[LATE] * (500 - good))["long_run"] for good in (500, 455, 300)]
+    assert told == ["met", "not shown", "missed"]
+
+
+def at_minutes(*rows, at=72 * 60):
+    """Jobs created so many minutes before the reading, that waited so many seconds."""
+    times = [(at - before) * 60 for before, _ in rows]
+    return hand_made(
+        *[("success", t, t + wait, t + wait) for t, (_, wait) in zip(times, rows, strict=True)], at=at * 60
+    )
+
+
+def test_burn_rates_are_of_the_jobs_decided_in_their_window():
+    good, bad = [(20, 5)] * 50, [(10, 120)] * 50
+    row = check_slo(at_minutes(*good, *bad, *[(200, 5)] * 300), threshold_s=60, target=0.99, detail=True).loc[
+        "all"
+    ]
+    assert row[["jobs_1h", "jobs_6h", "jobs_3d"]].tolist() == [100, 400, 400]
+    assert row[["burn_1h", "burn_6h", "burn_3d"]].tolist() == pytest.approx([50, 12.5, 12.5])
+    # they became late 9 minutes ago, and nothing did in the last 5: the page of an hour is over, that of six is not
+    assert row["burn_alarm"] == "6h"
+    still = check_slo(at_minutes(*good, *bad, (3, 120)), threshold_s=60, target=0.99, detail=True).loc["all"]
+    assert still["burn_alarm"] == "1h"
+    calm = check_slo(at_minutes(*good, *[(400, 120)] * 5), threshold_s=60, target=0.99, detail=True).loc[
+        "all"
+    ]
+    assert (calm["burn_1h"], calm["burn_alarm"]) == (0, "")
+    waiting = hand_made(*[("waiting", 0, None, None)] * 3, at=120)
+    assert (
+        check_slo(waiting, threshold_s=60, target=0.9, detail=True).loc["all", "jobs_1h"] == 3
+    )  # late without a start
+
+
+@pytest.mark.parametrize(
+    ("hours", "kept"),
+    [
+        ("Mon-Fri 09:00-18:00", [1, 2, 3]),
+        ("sun 09:00-10:00", [0]),
+        ("Sat,Sun-Mon 00:00-24:00", [0, 1]),
+        ("Mon 22:00-10:00", [3]),  # its night ends on Tuesday
+        ("09:15-09:45", [0, 1, 3]),
+    ],
+)
+def test_business_hours(hours, kept):
+    """2026-11-01 was a Sunday: 09:30 on Sunday and Monday, 17:59 on Tuesday with another at 09:30."""
+    day, half_past_9 = 86_400, 9 * 3600 + 1800 - 8 * 3600
+    times = [half_past_9, day + half_past_9, 2 * day + 36_000 - 60, 2 * day + half_past_9]
+    waits = [5, 7, 11, 13]
+    jobs = hand_made(
+        *[("success", t, t + wait, t + wait) for t, wait in zip(times, waits, strict=True)], at=4 * day
+    )
+    row = check_slo(jobs, threshold_s=60, target=0.9, hours=hours).loc["all"]
+    assert row["jobs"] == len(kept)
+    for place, wait in enumerate(waits):  # which ones: a limit below its wait makes each late
+        late = check_slo(jobs, threshold_s=wait - 1, target=0.9, hours=hours).loc["all", "late"]
+        assert late == sum(waits[one] >= wait for one in kept), place
+    if "15" not in hours:
+        histogram = DurationHistogram.from_jobs(jobs)
+        assert check_slo(histogram, threshold_s=60, target=0.9, hours=hours).loc["all", "jobs"] == len(kept)
+
+
+@pytest.mark.parametrize(
+    "hours", ["", "Mon-Fri", "Mon-Fre 09:00-18:00", "09:00-09:00", "09:07-10:00", "09:00-24:30", 9]
+)
+def test_hours_that_are_none(hours):
+    with pytest.raises(SettingsError, match="must be days and times in quarters of an hour"):
+        check_slo(hand_made(ON_TIME), threshold_s=60, target=0.9, hours=hours)

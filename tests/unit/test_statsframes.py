@@ -1,4 +1,4 @@
-"""What is no jobs frame is refused in one sentence that says how to mend it."""
+"""What is no jobs frame is refused in one sentence that says how to repair it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 
 from cosai_nb.errors import CosaiWarning, FrameError
-from cosai_nb.stats.backlog import backlog
+from cosai_nb.query import name_queues
 from cosai_nb.stats.failures import error_pareto, failure_rates
-from cosai_nb.stats.frames import MISSING, check_jobs, group_columns, milliseconds
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency, run_time
 from cosai_nb.stats.load import queue_load
+from cosai_nb.stats.measures import MISSING, check_jobs, group_columns, milliseconds
+from cosai_nb.stats.queues import backlog
 from tests.simulate import hand_made, with_ids
 
 FUNCTIONS = [queue_latency, run_time, DurationHistogram.from_jobs]
@@ -23,7 +24,7 @@ def jobs():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("other", [None, [1, 2], {"tag": ["a"]}, "jobs.parquet"])
+@pytest.mark.parametrize("other", [None, [1, 2], {"tag": ["a"]}])
 def test_what_is_no_frame(function, other):
     with pytest.raises(TypeError, match=r"is a pandas DataFrame .* not "):
         function(other)
@@ -71,6 +72,14 @@ def test_other_zones_and_units_are_the_same_moments(jobs):
 def test_order_index_and_further_columns_make_no_difference(jobs):
     other = jobs[::-1].set_index(pd.Index(["x", "x"])).assign(extra=1)[[*jobs.columns[::-1], "extra"]]
     assert DurationHistogram.from_jobs(other) == DurationHistogram.from_jobs(jobs)
+
+
+def test_queues_are_grouped_by_name_from_a_frame_and_a_file(jobs, tmp_path):
+    named = name_queues(jobs, {"q1": "nightly"})
+    named.to_parquet(tmp_path / "named.parquet")
+    for source in (named, tmp_path / "named.parquet"):
+        for function in (queue_latency, run_time, failure_rates, backlog):
+            assert function(source, by="queue_name").index.tolist() == ["nightly"]
 
 
 def test_a_frame_that_is_grouped_by_names():

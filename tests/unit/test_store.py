@@ -1,4 +1,4 @@
-"""JobStore: which sight counts, which file is a part, and what becomes of every other file."""
+"""JobStore: which observation counts, which file is a part, and what becomes of every other file."""
 
 import errno
 import json
@@ -15,15 +15,17 @@ import pytest
 
 from cosai_nb.errors import CosaiWarning, FileError, FrameError, SettingsError
 from cosai_nb.schema import COLUMNS, WIRE, Record
+from cosai_nb.stats.latency import queue_latency
 from cosai_nb.table import store as store_module
-from cosai_nb.table.frame import TEXT, frame_of
+from cosai_nb.table.dtypes import TEXT
+from cosai_nb.table.frame import frame_of
 from cosai_nb.table.store import FORMAT, PART_NAME, JobStore, as_store, listed_windows, mark_listed, stack
 
 T0 = 1_790_000_000_000
 NAMES = [column.name for column in WIRE]
 
 
-def sight(job_id, state, at_s=0, **texts):
+def observation(job_id, state, at_s=0, **texts):
     known = {"job_id": job_id, "state": state, "creation_time": "2026-09-21T00:00:00+0800", **texts}
     return Record(job_id, "job", T0 + at_s * 1000, None, tuple(known.get(name) for name in NAMES))
 
@@ -41,26 +43,38 @@ def store(tmp_path):
     return JobStore(tmp_path / "jobs")
 
 
-def test_a_later_sight_wins_whatever_the_order_of_the_parts(store):
-    store.add(frame_of([sight("a1", "Running", 60)]))
-    store.add(frame_of([sight("a1", "Submitted", 0)]))
+def test_a_later_observation_wins_whatever_the_order_of_the_parts(store):
+    store.add(frame_of([observation("a1", "Running", 60)]))
+    store.add(frame_of([observation("a1", "Submitted", 0)]))
     assert store.jobs()[["job_id", "state"]].to_numpy().tolist() == [["a1", "Running"]]
 
 
-def test_an_ended_job_beats_a_later_sight_of_one_that_has_not(store):
+def test_an_ended_job_beats_a_later_observation_of_one_that_has_not(store):
     # two notebooks: one machine's answer was slow and is stored late, or a proxy answered from its cache
-    store.add(frame_of([sight("a1", "Success", 0), sight("a2", "Failed", 5), sight("a2", "Success", 9)]))
-    store.add(frame_of([sight("a1", "Running", 60), sight("a2", "Submitted", 60)]))
+    store.add(
+        frame_of(
+            [observation("a1", "Success", 0), observation("a2", "Failed", 5), observation("a2", "Success", 9)]
+        )
+    )
+    store.add(frame_of([observation("a1", "Running", 60), observation("a2", "Submitted", 60)]))
     assert store.jobs().set_index("job_id")["outcome"].to_dict() == {"a1": "success", "a2": "success"}
 
 
 def test_within_one_second_a_job_that_runs_is_newer_than_one_that_waits(store):
-    store.add(frame_of([sight("a1", "Running"), sight("a1", "Submitted")]))
+    store.add(frame_of([observation("a1", "Running"), observation("a1", "Submitted")]))
     assert store.jobs()["state"].tolist() == ["Running"]
 
 
-def test_a_forgotten_job_keeps_its_last_sight(store):
-    store.add(frame_of([sight("a1", "Running", 0), sight("a2", "Success", 0), sight("a3", "Running", 90)]))
+def test_a_forgotten_job_keeps_its_last_observation(store):
+    store.add(
+        frame_of(
+            [
+                observation("a1", "Running", 0),
+                observation("a2", "Success", 0),
+                observation("a3", "Running", 90),
+            ]
+        )
+    )
     store.add(frame_of([absent("a1", 60), absent("a2", 60), absent("a3", 60), absent("a4", 60)]))
     jobs = store.jobs().set_index("job_id")
     assert jobs["outcome"].to_dict() == {"a1": "running", "a2": "success", "a3": "running", "a4": "not_found"}
@@ -72,13 +86,13 @@ def test_a_forgotten_job_keeps_its_last_sight(store):
 
 
 def test_jobs_is_the_frame_and_two_columns(store):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     jobs = store.jobs()
     assert [*jobs.columns] == [*COLUMNS, "last_seen", "forgotten"]
     dtypes = {name: str(dtype) for name, dtype in jobs.dtypes.items()}
     assert dtypes["last_seen"] == dtypes["observed_at"] == "datetime64[ms, UTC]"
     assert dtypes["forgotten"] == "bool"
-    pd.testing.assert_frame_equal(jobs[[*COLUMNS]], frame_of([sight("a1", "Success")]))
+    pd.testing.assert_frame_equal(jobs[[*COLUMNS]], frame_of([observation("a1", "Success")]))
 
 
 def test_an_empty_store_gives_an_empty_frame_with_all_columns(store):
@@ -100,19 +114,19 @@ def test_ended_ids_are_those_that_need_not_be_asked(store):
     states = ["Success", "Failed", "Cancel", "Running", "Submitted", "Pause", "Paused2"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CosaiWarning)
-        store.add(frame_of([sight(f"a{number}", state) for number, state in enumerate(states)]))
+        store.add(frame_of([observation(f"a{number}", state) for number, state in enumerate(states)]))
     store.add(frame_of([absent("a9")]))
     assert store.ended_ids() == {"a0", "a1", "a2"}
     assert store.ended_ids(["a1", "a3", "elsewhere"]) == {"a1"}
 
 
 def test_only_some_jobs_can_be_read(store):
-    store.add(frame_of([sight(f"a{number}", "Success") for number in range(9)]))
+    store.add(frame_of([observation(f"a{number}", "Success") for number in range(9)]))
     assert store.jobs(["a3", "a7", "none"])["job_id"].tolist() == ["a3", "a7"]
 
 
-def test_the_same_sights_twice_are_one_file(store):
-    jobs = frame_of([sight("a1", "Success")])
+def test_the_same_observations_twice_are_one_file(store):
+    jobs = frame_of([observation("a1", "Success")])
     store.add(jobs)
     store.add(jobs)
     [name] = parts_of(store.folder)
@@ -120,8 +134,8 @@ def test_the_same_sights_twice_are_one_file(store):
 
 
 def test_plain_readers_see_the_rows(store):
-    store.add(frame_of([sight("a1", "Success", tag="Translation")]))
-    store.add(frame_of([sight("a2", "Running")]))
+    store.add(frame_of([observation("a1", "Success", tag="Translation")]))
+    store.add(frame_of([observation("a2", "Running")]))
     mark_listed(store.folder, "scope", [(0, 3600)])
     shutil.copytree(store.folder, store.folder / "_set-aside")  # whatever stands aside must not be read
     assert set(pd.read_parquet(store.folder)["job_id"]) == {"a1", "a2"}
@@ -135,7 +149,13 @@ def test_plain_readers_see_the_rows(store):
 def test_compaction_leaves_one_part_and_the_same_jobs(store):
     for number in range(6):
         store.add(
-            frame_of([sight("a1", "Running", number), sight(f"b{number}", "Success"), absent("a2", number)])
+            frame_of(
+                [
+                    observation("a1", "Running", number),
+                    observation(f"b{number}", "Success"),
+                    absent("a2", number),
+                ]
+            )
         )
     store.add(frame_of([absent("a1", 99)]))
     before = store.jobs()
@@ -148,15 +168,15 @@ def test_compaction_leaves_one_part_and_the_same_jobs(store):
 
 
 def test_compaction_keeps_parts_that_come_meanwhile(store, monkeypatch):
-    store.add(frame_of([sight("a1", "Running")]))
-    store.add(frame_of([sight("a1", "Success", 5)]))
+    store.add(frame_of([observation("a1", "Running")]))
+    store.add(frame_of([observation("a1", "Success", 5)]))
     from cosai_nb.table import store as module
 
     write = module.write_part
 
-    def write_late(folder, sights):
-        write(folder, frame_of([sight("late", "Success")]))
-        return write(folder, sights)
+    def write_late(folder, observations):
+        write(folder, frame_of([observation("late", "Success")]))
+        return write(folder, observations)
 
     monkeypatch.setattr(module, "write_part", write_late)
     store.compact()
@@ -164,8 +184,8 @@ def test_compaction_keeps_parts_that_come_meanwhile(store, monkeypatch):
 
 
 def test_a_reader_survives_a_compaction_between_listing_and_reading(store, monkeypatch):
-    store.add(frame_of([sight("a1", "Running")]))
-    store.add(frame_of([sight("a2", "Success")]))
+    store.add(frame_of([observation("a1", "Running")]))
+    store.add(frame_of([observation("a2", "Success")]))
     reader = JobStore(store.folder)
     from cosai_nb.table import store as module
 
@@ -197,9 +217,9 @@ def spoil(path, kind):
 
 @pytest.mark.parametrize("kind", ["cut", "empty", "flipped", "foreign"])
 def test_a_part_that_no_longer_fits_its_name_is_set_aside_and_named(store, kind):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     [name] = parts_of(store.folder)
-    store.add(frame_of([sight("a2", "Success")]))
+    store.add(frame_of([observation("a2", "Success")]))
     spoil(store.folder / name, kind)
     content = (store.folder / name).read_bytes()
     with pytest.warns(CosaiWarning, match=f"{name}.*cut or was changed.*_set-aside"):
@@ -212,7 +232,7 @@ def test_a_part_that_no_longer_fits_its_name_is_set_aside_and_named(store, kind)
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
 @pytest.mark.parametrize("checked", [False, True])
 def test_a_part_that_cannot_be_read_now_is_named_and_stays(store, monkeypatch, number, checked):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     [name] = parts_of(store.folder)
     reader = store if checked else JobStore(store.folder)
     plain = type(store.folder).open
@@ -234,9 +254,9 @@ def test_a_part_that_cannot_be_read_now_is_named_and_stays(store, monkeypatch, n
 @pytest.mark.parametrize("kind", ["cut", "empty", "foreign"])
 @pytest.mark.parametrize("ask", [JobStore.jobs, JobStore.ended_ids, lambda store: store.jobs(["a2"])])
 def test_a_part_damaged_after_it_was_checked_is_set_aside_too(store, kind, ask):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     [name] = parts_of(store.folder)
-    store.add(frame_of([sight("a2", "Success")]))
+    store.add(frame_of([observation("a2", "Success")]))
     assert len(store.jobs()) == 2
     spoil(store.folder / name, kind)
     with pytest.warns(CosaiWarning, match=f"{name}.*cut or was changed.*_set-aside"):
@@ -245,7 +265,7 @@ def test_a_part_damaged_after_it_was_checked_is_set_aside_too(store, kind, ask):
 
 
 def test_a_part_that_fits_its_name_and_cannot_be_read_is_named(store):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     path = store.folder / parts_of(store.folder)[0]
     table = pq.read_table(path)
     place = table.schema.get_field_index("job_level")
@@ -260,8 +280,8 @@ def test_a_part_that_fits_its_name_and_cannot_be_read_is_named(store):
 def test_a_question_about_few_jobs_reads_few_parts(store, monkeypatch):
     monkeypatch.setattr(store_module, "_GROUP_ROWS", 4)
     for letter in "abc":
-        store.add(frame_of([sight(f"{letter}{number}", "Success", number) for number in range(10)]))
-    store.add(frame_of([sight("b7", "Running", 60), absent("b7", 90)]))
+        store.add(frame_of([observation(f"{letter}{number}", "Success", number) for number in range(10)]))
+    store.add(frame_of([observation("b7", "Running", 60), absent("b7", 90)]))
     whole = store.jobs()
     read, log = store_module._fitted, []
 
@@ -282,14 +302,14 @@ def test_a_question_about_few_jobs_reads_few_parts(store, monkeypatch):
     assert store.jobs(wanted)["job_id"].tolist() == ["b3", "b7", "c9"]
 
 
-def test_sights_of_a_window_are_read_in_short(store):
+def test_observations_of_a_window_are_read_in_short(store):
     times = ["2026-09-21T00:00:00+0800", "2026-09-21T00:59:59+0800", "2026-09-21T01:00:00+0800", "-", "-"]
     states = ["Success", "Running", "Success", "Success", "Running"]
     store.add(
         frame_of(
             [
                 *(
-                    sight(f"a{number}", state, creation_time=created, queue_id="p1")
+                    observation(f"a{number}", state, creation_time=created, queue_id="p1")
                     for number, (created, state) in enumerate(zip(times, states, strict=True))
                 ),
                 absent("a9"),
@@ -297,13 +317,13 @@ def test_sights_of_a_window_are_read_in_short(store):
         )
     )
     start = 1_789_920_000  # 2026-09-21T00:00:00+0800
-    sights = store.created_between(start, start + 3600)
-    assert sights["job_id"].tolist() == ["a0", "a1", "a3"]
-    assert [*sights.columns] == ["job_id", "tag", "queue_id", "outcome", "creation_time"]
+    observations = store.created_between(start, start + 3600)
+    assert observations["job_id"].tolist() == ["a0", "a1", "a3"]
+    assert [*observations.columns] == ["job_id", "tag", "queue_id", "bucket", "outcome", "creation_time"]
 
 
 def test_a_foreign_parquet_file_is_set_aside_and_other_files_stay(store):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     pd.DataFrame({"x": [1]}).to_parquet(store.folder / "trips.parquet")
     (store.folder / "notes.txt").write_text("mine")
     with pytest.warns(CosaiWarning, match=r"trips\.parquet.*no part of this store"):
@@ -313,7 +333,7 @@ def test_a_foreign_parquet_file_is_set_aside_and_other_files_stay(store):
 
 
 def test_a_second_foreign_file_of_one_name_overwrites_nothing(store):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     for text in ("one", "two"):
         (store.folder / "trips.parquet").write_text(text)
         with pytest.warns(CosaiWarning, match=r"trips\.parquet"):
@@ -334,7 +354,7 @@ def renamed_to_fit(path):
     [({b"cosai_nb.store": str(FORMAT + 1).encode()}, "newer cosai_nb"), ({}, "no part of this store")],
 )
 def test_a_part_of_another_format_is_set_aside(store, metadata, said):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     table = pq.read_table(store.folder / parts_of(store.folder)[0]).replace_schema_metadata(metadata)
     pq.write_table(table, store.folder / "new.parquet")
     alien = renamed_to_fit(store.folder / "new.parquet")
@@ -344,7 +364,7 @@ def test_a_part_of_another_format_is_set_aside(store, metadata, said):
 
 
 def test_a_part_with_fewer_and_other_columns_of_this_format_is_read(store):
-    store.add(frame_of([sight("a1", "Success", tag="Translation")]))
+    store.add(frame_of([observation("a1", "Success", tag="Translation")]))
     path = store.folder / parts_of(store.folder)[0]
     table = pq.read_table(path)
     table = table.drop_columns(["user_data"]).append_column("later_column", pa.array([1]))
@@ -357,7 +377,7 @@ def test_a_part_with_fewer_and_other_columns_of_this_format_is_read(store):
 
 
 def test_what_a_killed_writer_left_is_set_aside_when_it_is_surely_dead(store):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     old, young = (store.folder / f".jobs-{name}.parquet.0.tmp" for name in ("old", "young"))
     old.write_bytes(b"PAR1")
     young.write_bytes(b"PAR1")
@@ -425,7 +445,7 @@ def test_what_cannot_be_meant_is_refused(store):
             with pytest.raises(SettingsError, match=r"job_ids is (str|int): pass a list of IDs"):
                 ask(job_ids)
     with pytest.raises(FrameError, match="This is list, no DataFrame"):
-        store.add([sight("a1", "Success")])
+        store.add([observation("a1", "Success")])
     for name in (JobStore, as_store):
         for path in ("", 3, b"jobs"):
             with pytest.raises(SettingsError, match=rf"^{path!r} is no path: name a file or folder"):
@@ -436,13 +456,13 @@ def test_what_cannot_be_meant_is_refused(store):
 
 
 def with_texts(job_id, state, at_s=0, **texts):
-    seen = sight(job_id, state, at_s)
+    seen = observation(job_id, state, at_s)
     return frame_of([seen._replace(values=(*seen.values, *texts.values()))], [*texts])
 
 
 def test_texts_that_were_queried_on_top_are_kept_and_returned(store):
     store.add(with_texts("a1", "Success", bitrate="128000"))
-    store.add(frame_of([sight("a2", "Success")]))
+    store.add(frame_of([observation("a2", "Success")]))
     jobs = store.jobs()
     assert [*jobs.columns] == [*COLUMNS, "bitrate", "last_seen", "forgotten"]
     assert jobs["bitrate"].fillna("-").tolist() == ["128000", "-"]
@@ -452,7 +472,7 @@ def test_texts_that_were_queried_on_top_are_kept_and_returned(store):
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_an_ended_job_counts_only_where_it_was_queried_with_all_the_texts(store, compact):
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     store.add(
         with_texts("a2", "Success", bitrate=None)
     )  # the answer has no such node, and it need not be asked again
@@ -486,20 +506,39 @@ def test_texts_of_several_queries_stand_in_one_row(store, compact):
 
 def test_within_one_second_the_observation_with_more_texts_counts(store):
     store.add(with_texts("a1", "Success", bitrate="1"))
-    store.add(frame_of([sight("a1", "Success")]))
+    store.add(frame_of([observation("a1", "Success")]))
     assert store.ended_ids(columns=["bitrate"]) == {"a1"}
     assert store.jobs()["bitrate"].tolist() == ["1"]
 
 
 def test_columns_of_ones_own_that_are_no_text_are_not_kept(store):
     team = pd.array(["red"], dtype=TEXT)  # pandas 2 makes objects of a list of texts
-    store.add(frame_of([sight("a1", "Success")]).assign(cost=[1.5], forgotten=[True], team=team))
+    store.add(frame_of([observation("a1", "Success")]).assign(cost=[1.5], forgotten=[True], team=team))
     assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
     store.add(store.jobs())
     assert [*store.jobs().columns] == [*COLUMNS, "team", "last_seen", "forgotten"]
 
 
 def test_frames_with_different_texts_are_stacked(store):
-    both = stack([with_texts("a1", "Success", bitrate="1"), store.jobs(), frame_of([sight("a2", "Running")])])
+    both = stack(
+        [with_texts("a1", "Success", bitrate="1"), store.jobs(), frame_of([observation("a2", "Running")])]
+    )
     assert both["job_id"].tolist() == ["a1", "a2"]
     assert both["bitrate"].fillna("-").tolist() == ["1", "-"]
+
+
+def test_names_of_queues_are_kept_and_the_newest_name_counts(tmp_path):
+    jobs = frame_of(
+        [observation("a1", "Success", queue_id="p1"), observation("a2", "Success", queue_id="p2")]
+    )
+    store = JobStore(tmp_path)
+    store.add(jobs)
+    assert "queue_name" not in store.jobs()
+    store.name_queues({"p1": "nightly", "p2": None})
+    store.name_queues({"p1": "nights"})
+    store.add(jobs.assign(queue_name=["nights", "days"]))
+    assert store.queue_names == {"p1": "nights", "p2": "days"}
+    assert store.jobs().set_index("job_id")["queue_name"].to_dict() == {"a1": "nights", "a2": "days"}
+    by_name = queue_latency(tmp_path, by="queue_name")
+    assert by_name["jobs"].to_dict() == {"days": 1, "nights": 1}
+    assert pd.read_parquet(tmp_path)["job_id"].nunique() == 2

@@ -55,7 +55,7 @@ def errors(cases):
     """Relative errors of the headline, the naive number and Kaplan–Meier, one row a run."""
     found = []
     for jobs, waits in cases:
-        row, truth = queue_latency(jobs, q=0.95).loc["all"], p95(waits)
+        row, truth = queue_latency(jobs, q=0.95, detail=True).loc["all"], p95(waits)
         assert row["p95_lower_bound"] <= truth
         assert row["growing"]
         naive = p95(jobs["queue_latency_s"].dropna())
@@ -99,7 +99,7 @@ def test_lower_bound_is_never_above_the_truth():
             started = serve_at_random(rng, created, run) if rng.random() < 0.5 else serve(created, run)
             jobs = snapshot(created, started, started + run, int(rng.integers(1800, 4 * 3600)))
             waits = (np.floor(started) - np.floor(created))[: len(jobs)]
-            row = queue_latency(jobs, q=(0.5, 0.9, 0.95, 0.99)).loc["all"]
+            row = queue_latency(jobs, q=(0.5, 0.9, 0.95, 0.99), detail=True).loc["all"]
             for q in (0.5, 0.9, 0.95, 0.99):
                 bound = row[f"p{100 * q:g}_lower_bound"]
                 assert bound <= np.quantile(waits, q, method="inverted_cdf")

@@ -1,5 +1,6 @@
-"""watch_jobs: only what has not ended is asked, pauses grow and shrink, any end leaves an honest frame."""
+"""watch_jobs: only what has not ended is asked, pauses grow and shrink, any end leaves a frame that says what was not read."""
 
+import re
 import time
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from cosai_nb.emulator.workload import STATES
 from cosai_nb.errors import DeniedError, FileError, IncompleteWarning
 from cosai_nb.query import fetch_jobs, watch, watch_jobs
 from cosai_nb.service.client import INTERRUPTED, Clock
-from cosai_nb.table.frame import conform
+from cosai_nb.table.frame import add_timings, conform
 from cosai_nb.table.store import JobStore
 
 START = datetime(2026, 11, 2, 23, 30, tzinfo=SERVICE_ZONE).timestamp()
@@ -129,7 +130,7 @@ def test_no_ids_are_an_empty_frame_and_no_request():
     assert jobs.empty
 
 
-def test_a_job_that_is_forgotten_keeps_its_last_sight(wire):
+def test_a_job_that_is_forgotten_keeps_its_last_observation(wire):
     bodies = [
         "<JobsDetail><JobId>a1</JobId><State>Running</State></JobsDetail>",
         "<NonExistJobIds>a1</NonExistJobIds>",
@@ -159,7 +160,7 @@ def test_denied_ends_the_watch_with_what_was_read(wire):
     assert caught.value.jobs["outcome"].tolist() == ["running"]
 
 
-def test_a_store_gets_each_change_and_the_last_sight(emulator, ids, tmp_path):
+def test_a_store_gets_each_change_and_the_last_observation(emulator, ids, tmp_path):
     store = JobStore(tmp_path / "jobs")
     pauses = Pauses(emulator)
     with pytest.warns(IncompleteWarning):
@@ -174,8 +175,8 @@ def test_a_store_gets_each_change_and_the_last_sight(emulator, ids, tmp_path):
     stored = store.jobs(ids).set_index("job_id").loc[ids]
     assert stored["outcome"].tolist() == jobs["outcome"].tolist()
     assert stored["observed_at"].tolist() == jobs["observed_at"].tolist()
-    sights = pd.read_parquet(store.folder)
-    assert len(sights) <= 4 * len(ids)  # not one a round
+    observations = pd.read_parquet(store.folder)
+    assert len(observations) <= 4 * len(ids)  # not one a round
     emulator.requests.clear()
     emulator.advance(86_400)
     finally_ = watch_jobs(ids, client=emulator.client(), store=store, progress=False)
@@ -195,7 +196,9 @@ def test_a_store_that_fails_ends_the_watch_with_what_was_read(emulator, ids, tmp
     assert caught.value.jobs["job_id"].tolist() == ids
 
 
-def test_a_store_that_fails_at_the_last_sight_leaves_what_was_read(emulator, ids, tmp_path, monkeypatch):
+def test_a_store_that_fails_at_the_last_observation_leaves_what_was_read(
+    emulator, ids, tmp_path, monkeypatch
+):
     add, added = JobStore.add, []
 
     def refuse_later(store, jobs):
@@ -230,6 +233,64 @@ def test_one_line_goes_to_stderr_when_something_changes(emulator, ids, capsys):
     assert any("has waited" in line for line in lines)
     assert lines[-1].startswith(f"{len(ids)} of {len(ids)} ended")
     assert len(lines) == len(set(lines))
+
+
+def in_a_queue(*, waiting, started=25):
+    """A queue that starts a job a minute, ten minutes after it was created, as of the newest start."""
+    minutes = pd.date_range("2026-11-01T10:00", periods=80, freq="1min").strftime("%Y-%m-%dT%H:%M:%S+0800")
+    number = started + waiting
+    texts = {"JobId": [f"j{n}" for n in range(number)], "QueueId": "q1", "Tag": "Translation"}
+    texts["State"] = ["Success"] * started + ["Submitted"] * waiting
+    texts["CreationTime"] = minutes[:number]
+    texts["StartTime"] = [*minutes[10 : 10 + started], *["-"] * waiting]
+    texts["EndTime"] = [*minutes[11 : 11 + started], *["-"] * waiting]
+    return add_timings(pd.DataFrame(texts), observed_at=minutes[10 + started])
+
+
+def test_the_last_expected_start_is_told_with_its_interval_or_why_it_is_unknown():
+    told = watch.expected_starts(in_a_queue(waiting=5))
+    found = re.fullmatch(
+        r"the last of 5 waiting jobs is expected to start in 5 min \(80 %: (\d+) to (\d+) min\)",
+        told.replace(" min to", " to"),
+    )
+    assert 1 <= int(found[1]) <= 5 <= int(found[2]) <= 10
+    assert watch.expected_starts(in_a_queue(waiting=1)).startswith(
+        "the waiting job is expected to start in 1 min"
+    )
+    assert watch.expected_starts(in_a_queue(waiting=0)) == ""
+    told = watch.expected_starts(in_a_queue(waiting=3, started=2))
+    assert told.startswith("not known for 3 waiting jobs: too few starts")
+
+
+def test_a_watch_that_ends_early_says_when_waiting_jobs_are_expected_to_start(wire, capsys):
+    jobs = in_a_queue(waiting=5)
+    texts = {
+        row.job_id: "".join(
+            f"<{node}>{value}</{node}>"
+            for node, value in {
+                "JobId": row.job_id, "State": row.state, "QueueId": "q1", "Tag": "Translation",
+                "CreationTime": _wire(row.creation_time), "StartTime": _wire(row.start_time), "EndTime": _wire(row.end_time),
+            }.items()
+        )
+        for row in jobs.itertuples()
+    }  # fmt: skip
+    date = f"{jobs['observed_at'].iloc[0]:%a, %d %b %Y %H:%M:%S GMT}"
+
+    def answer(url, _headers):
+        found = "".join(f"<JobsDetail>{texts[job_id]}</JobsDetail>" for job_id in wire.ids_of(url))
+        return wire.reply(body=f"<Response>{found}</Response>", Date=date)
+
+    client = wire.client_of(answer, clock=wire.FakeTime().clock)
+    with pytest.warns(
+        IncompleteWarning, match="When they start: the last of 5 waiting jobs is expected to start in 5 min"
+    ):
+        watched = watch_jobs(jobs["job_id"], client=client, deadline=15)
+    assert watched.attrs["expected_starts"] == watch.expected_starts(watched)
+    assert f"; start: {watched.attrs['expected_starts']}" in capsys.readouterr().err
+
+
+def _wire(moment):
+    return "-" if pd.isna(moment) else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_the_time_left_is_the_pace_so_far(wire):

@@ -9,38 +9,45 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.stats.change import FASTER, SLOWER, compare
-from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.histogram import as_histogram
-from cosai_nb.views.plots import style
-from cosai_nb.views.plots.around import Entry, headline, name_lines, name_rows
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts, keep_largest, name_groups, plain
-from cosai_nb.views.plots.slots import quantile_names
-from cosai_nb.views.plots.text import labels
-from cosai_nb.views.wording import duration
+from cosai_nb.stats.latency import count_latency, name_of, read_shares
+from cosai_nb.stats.measures import group_columns
+from cosai_nb.table.dtypes import TEXT
+from cosai_nb.views.figure import Series
+from cosai_nb.views.plots import axes
+from cosai_nb.views.plots.axes import Entry
+from cosai_nb.views.plots.text import Groups, describe, flat, keep_largest, keys_of, queue_names
+from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about, duration, facts, jobs_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from cosai_nb.stats.histogram import DurationHistogram
+    from cosai_nb.views.plots.axes import By, Data, Shares, Size
 
 _MOST_ROWS = 20
 _POINT = 9
+_SHOWN = [
+    "quantile",
+    "before",
+    "after",
+    "difference",
+    "low",
+    "high",
+    "verdict",
+    "p_value",
+    "jobs_before",
+    "jobs_after",
+]
+_NOT_REACHED = "No quantile is reached on either side: too few jobs have started."
 
 
-def before_after_data(
-    before: pd.DataFrame | DurationHistogram,
-    after: pd.DataFrame | DurationHistogram,
-    *,
-    by: str | Sequence[str] | None = None,
-    q: Sequence[float] = (0.5, 0.95),
-) -> pd.DataFrame:
+def before_after_data(before: Any, after: Any, *, by: By = None, q: Shares = (0.5, 0.95)) -> pd.DataFrame:
     """Return the comparison that :func:`before_after` draws.
 
     Parameters
     ----------
-    before, after : pandas.DataFrame or DurationHistogram
+    before, after : pandas.DataFrame, path, JobStore or DurationHistogram
         The jobs of two windows, best of the same weekdays and hours.
     by : str or list of str, optional
         Columns to group by.
@@ -59,59 +66,52 @@ def before_after_data(
         A side is no frame, or lacks a column.
     ValueError
         ``q`` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.before_after_data(jobs[:200], jobs[200:]).columns.tolist()
+    ['quantile', 'before', 'after', 'difference', 'low', 'high', 'verdict', 'p_value', 'jobs_before', 'jobs_after']
     """
     names = list(group_columns(by))
-    sides = as_histogram(before, names), as_histogram(after, names)
+    sides = count_latency(before, names), count_latency(after, names)
+    quantiles = {name_of(part): part for part in sorted(read_shares(tuple(q)))}
     tables = [
-        compare(*sides, q=share, by=by)
-        .reset_index(drop=not names)
+        flat(compare(*sides, q=part, by=names or None, detail=True), names)
         .rename(columns={f"{name}_before": "before", f"{name}_after": "after"})
         .assign(quantile=name)
-        for name, share in quantile_names(q).items()
+        for name, part in quantiles.items()
     ]
-    shown = [
-        "quantile",
-        "before",
-        "after",
-        "difference",
-        "low",
-        "high",
-        "verdict",
-        "p_value",
-        "jobs_before",
-        "jobs_after",
-    ]
-    cut: dict[str, int] = {}
-    whole = pd.concat(tables)[[*names, *shown]].sort_index(kind="stable").reset_index(drop=True)
-    if names:
-        sizes = whole.assign(jobs=whole["jobs_before"] + whole["jobs_after"])
-        largest = sizes.groupby(names, dropna=False, sort=False)["jobs"].max()
-        whole, cut = keep_largest(whole, names, largest, most=max(_MOST_ROWS // len(tables), 1))
-    named = name_groups(whole, [*names, "quantile"])
-    named.attrs["drawn"] = cut
+    whole = pd.concat(tables)[[*names, *_SHOWN]].sort_index(kind="stable").reset_index(drop=True)
+    sizes = whole.assign(jobs=whole["jobs_before"] + whole["jobs_after"])
+    whole, cut = keep_largest(whole, names, sizes, most=max(_MOST_ROWS // len(tables), 1))
+    named = whole.astype({"quantile": TEXT})
+    known = describe(before, names, cut, about(sides[1]), about_before=about(sides[0]))
+    named.attrs = known | {"names": known["names"] | queue_names(after, names)}
     return named
 
 
 def before_after(
-    before: pd.DataFrame | DurationHistogram,
-    after: pd.DataFrame | DurationHistogram,
+    before: Any = None,
+    after: Any = None,
     *,
-    by: str | Sequence[str] | None = None,
-    q: Sequence[float] = (0.5, 0.95),
+    by: By = None,
+    q: Shares = (0.5, 0.95),
     ax: Axes | None = None,
+    figsize: Size = None,
+    data: Data = None,
 ) -> Axes:
     """Draw quantiles of the queue latency before and after, and the difference with its 95 % interval beside them.
 
     Parameters
     ----------
-    before, after : pandas.DataFrame or DurationHistogram
-        The jobs of two windows, best of the same weekdays and hours.
-    by : str or list of str, optional
-        Columns to group by.
-    q : sequence of float
-        Quantiles between 0 and 1.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; by default in a new pyplot figure.
+    before, after, by, q
+        As in :func:`before_after_data`.
+    ax, figsize, data
+        As in :func:`cosai_nb.plots.queue_latency`; ``data`` is what :func:`before_after_data` returned.
 
     Returns
     -------
@@ -120,71 +120,66 @@ def before_after(
 
     Raises
     ------
-    TypeError, FrameError
-        A side is no frame, or lacks a column.
-    ValueError
-        ``q`` is not between 0 and 1.
+    TypeError, FrameError, FileError, SettingsError
+        As :func:`before_after_data`; or ``data`` is not what it returned.
 
-    See Also
+    Examples
     --------
-    before_after_data : the comparison as a frame.
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.before_after(jobs[:200], jobs[200:]).get_title(loc="left").strip()
+    'Queue latency before and after'
     """
-    names = group_columns(by)
-    sides = as_histogram(before, names), as_histogram(after, names)
-    rows = before_after_data(*sides, by=by, q=q)
-    ax = style.sheet(ax, width=9.6, height=1.8 + 0.4 * max(len(rows), 3))
-    if not all(side.jobs for side in sides):
-        return style.say(ax, f"Nothing to compare. {NO_JOBS}")
-    known = rows[["before", "after"]].to_numpy()
+    data = before_after_data(before, after, by=by, q=q) if data is None else data
+    data, about_it = axes.split_data(data, "before_after")
+    ax = axes.new_axes(ax, figsize, (9.6, 1.8 + 0.4 * max(len(data), 3)))
+    if not (about_it["about_before"].jobs and about_it["about"].jobs):
+        return axes.show_message(ax, f"Nothing to compare. {NO_JOBS}")
+    known = data[["before", "after"]].to_numpy()
     finite = known[np.isfinite(known)]
     if not finite.size:
-        return style.say(
-            ax,
-            NO_TIMES
-            if np.isnan(known).all()
-            else "No quantile is reached on either side: too many jobs still wait.",
-        )
-    named = name_rows(ax, _row_names(rows, names), [_in_words(row) for row in rows.itertuples(index=False)])
-    _draw_pairs(ax, rows)
-    style.duration_log_axis(ax, "x", float(finite.max()), "queue latency")
+        return axes.show_message(ax, NO_TIMES if np.isnan(known).all() else _NOT_REACHED)
+    keys = keys_of(data, about_it["by"])
+    groups = Groups.of(about_it, keys, longest=26 if axes.text_size(ax) == "medium" else 16)
+    pairs = list(zip(keys, data["quantile"], strict=True))
+    names = [f"{name}  {groups.short[key]}".strip() for key, name in pairs]
+    changes = [_in_words(row) for row in data.itertuples(index=False)]
+    rows = axes.label_rows(ax, names, changes)
+    colors = data["verdict"].map({SLOWER: axes.VERMILION, FASTER: axes.GREEN}).fillna(axes.GREY).tolist()
+    _draw_pairs(ax, data, colors)
+    axes.duration_log_axis(ax, "x", float(finite.max()), "queue latency")
     ax.grid(axis="x", alpha=0.25)
-    headline(
-        ax,
-        f"Queue latency before and after{style.by_text(names)}",
-        f"before: {facts(sides[0])}; after: {facts(sides[1], **rows.attrs['drawn'])}",
-        left=named.left,
-    )
-    name_lines(
-        ax,
-        [
-            Entry(style.handle(style.GREY, marker="o", hollow=hollow, size=_POINT), side)
-            for side, hollow in (("before", True), ("after", False))
-        ],
-    )
-    return ax
+    earlier, later = facts(about_it["about_before"]), facts(about_it["about"], **about_it["drawn"])
+    entries = [
+        Entry(axes.legend_handle(axes.GREY, marker="o", hollow=side == "before", size=_POINT), side)
+        for side in ("before", "after")
+    ]
+    numbers = [map(jobs_in_words, data[f"jobs_{side}"]) for side in ("before", "after")]
+    words = [
+        f"{f'{name} {groups.whole[key]}'.strip()}: {change}; {one} before, {other} after"
+        for (key, name), change, one, other in zip(pairs, changes, *numbers, strict=True)
+    ]
+    left, right = (np.full(len(data), end) for end in ax.get_xlim())
+    boxes, picks = axes.row_boxes(left, right), [groups.picks[key] for key in keys]
+    series = Series("change", axes.GREY, words, boxes=boxes, picks=picks)
+    title, said = "Queue latency before and after", f"before: {earlier}; after: {later}"
+    return axes.finish(ax, title, about_it, entries, [series], said=said, left=rows.left)
 
 
-def _row_names(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    if not names:
-        return rows["quantile"].tolist()
-    keys = [plain(key) for key in zip(*(rows[name] for name in names), strict=True)]
-    texts = dict(zip(dict.fromkeys(keys), labels(list(dict.fromkeys(keys)), longest=26), strict=True))
-    return [f"{texts[key]}  {name}" for key, name in zip(keys, rows["quantile"], strict=True)]
-
-
-def _draw_pairs(ax: Axes, rows: pd.DataFrame) -> None:
+def _draw_pairs(ax: Axes, rows: pd.DataFrame, colors: Sequence[str]) -> None:
     """Draw a line from before, hollow, to after; its colour is the verdict."""
     place = np.arange(len(rows))
-    colors = rows["verdict"].map({SLOWER: style.VERMILION, FASTER: style.GREEN}).fillna(style.GREY).tolist()
     before, after = (np.where(np.isfinite(rows[side]), rows[side], np.nan) for side in ("before", "after"))
-    ax.hlines(place, before, after, colors=colors, linewidth=3, alpha=0.6)
-    for seconds, inside in ((before, "white"), (after, colors)):
-        ax.scatter(seconds, place, _POINT**2, facecolor=inside, edgecolor=colors, clip_on=False, zorder=3)
+    ax.hlines(place, before, after, colors=list(colors), linewidth=3, alpha=0.6)
+    for seconds, inside in ((before, ax.get_facecolor()), (after, colors)):
+        ax.scatter(seconds, place, _POINT**2, fc=inside, ec=list(colors), clip_on=False, zorder=3)
 
 
 def _in_words(row: Any) -> str:
     if math.isinf(row.before) and math.isinf(row.after):
-        return "not reached on either side"
+        return "more than observed on both sides"
     change = f"{duration(row.before)} → {duration(row.after)}: {row.verdict}"
     known = math.isfinite(row.low) or math.isfinite(row.high)
     return f"{change} ({_signed(row.low)} to {_signed(row.high)})" if known else change

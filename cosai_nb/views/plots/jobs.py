@@ -8,35 +8,34 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from cosai_nb.schema import NOT_A_JOB, Outcome
-from cosai_nb.stats.censoring import ENDED, UNFINISHED, Measured, measure_jobs, only_jobs
-from cosai_nb.stats.frames import check_jobs
-from cosai_nb.stats.histogram import DurationHistogram, as_histogram
-from cosai_nb.views.plots import style
-from cosai_nb.views.plots.around import Entry, headline, name_axis, name_lines, name_rows
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, facts
+from cosai_nb.schema import UNFINISHED, Outcome
+from cosai_nb.stats.counts import Counted
+from cosai_nb.stats.load import longest_jobs
+from cosai_nb.views.figure import Series
+from cosai_nb.views.plots import axes
+from cosai_nb.views.plots.axes import Entry
 from cosai_nb.views.plots.text import label, labels
+from cosai_nb.views.wording import about, duration, facts, printable, when
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
-    import numpy.typing as npt
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
+
+    from cosai_nb.stats.measures import Floats
+    from cosai_nb.views.plots.axes import Data, Look, Size, Zone
 
 Measure = Literal["total_time", "queue_latency", "run_time"]
+_COLUMNS = ["job_id", "tag", "outcome", "code", "creation_time"]
 _ID_COLUMNS = 22
 _ROW_INCHES = 0.27
+_ORDERS = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}
 
 
-def timeline_data(
-    jobs: pd.DataFrame | DurationHistogram, *, most: int = 20, slowest: Measure = "total_time"
-) -> pd.DataFrame:
+def timeline_data(jobs: Any, *, most: int = 20, slowest: Measure = "total_time") -> pd.DataFrame:
     """Return the jobs that :func:`timeline` draws.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame
+    jobs : pandas.DataFrame, path or JobStore
         One row per job. A histogram knows no single jobs.
     most : int
         Number of jobs.
@@ -47,69 +46,54 @@ def timeline_data(
     -------
     pandas.DataFrame
         ``job_id, tag, outcome, code, creation_time``; ``waited_s`` and ``ran_s``, seconds in the queue and in work until the
-        end or the last sight, NaN where unknown or where it never ran; ``unfinished``, True where the last of them goes on.
+        end or the last time seen, NaN where unknown or where it never ran; ``unfinished``, True where the last of them goes on.
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame (a histogram, say), or lacks a column.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of single jobs (a histogram, say), lacks a column, or cannot be read.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.timeline_data(jobs, most=5).columns.tolist()
+    ['job_id', 'tag', 'outcome', 'code', 'creation_time', 'waited_s', 'ran_s', 'unfinished']
     """
-    if isinstance(jobs, DurationHistogram):
+    if isinstance(jobs, Counted):
         raise TypeError(
             "A timeline shows single jobs, which a histogram does not know; give it the jobs frame."
         )
-    check_jobs(jobs, ("job_id",))
-    kept, _ = only_jobs(jobs)
-    measured = measure_jobs(kept)
-    length = _seconds(measured[slowest])
-    rows = np.argsort(-length, kind="stable")[: int(np.isfinite(length).sum())][:most]
-    table = kept.iloc[rows][["job_id", "tag", "outcome", "code", "creation_time"]].reset_index(drop=True)
-    open_end = table["outcome"].astype(str).isin([Outcome.WAITING, Outcome.RUNNING, Outcome.UNKNOWN])
-    return table.assign(
-        waited_s=_seconds(measured["queue_latency"])[rows],
-        ran_s=_seconds(measured["run_time"])[rows],
-        unfinished=open_end.to_numpy(),
-    )
-
-
-def job_lengths(jobs: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the total time of every row, or its age, in seconds; NaN where unknown, and for rows that are no jobs."""
-    kept, left_out = only_jobs(jobs)
-    if not left_out:
-        return _seconds(measure_jobs(kept)["total_time"])
-    lengths = np.full(len(jobs), np.nan)
-    no_job = jobs["outcome"].isin([str(outcome) for outcome in NOT_A_JOB]).to_numpy()
-    lengths[~no_job] = _seconds(measure_jobs(kept)["total_time"])
-    return lengths
-
-
-def _seconds(measured: Measured) -> npt.NDArray[np.float64]:
-    usable = (measured.kind == ENDED) | (measured.kind == UNFINISHED)
-    return np.where(usable, measured.value, np.nan)
+    table = longest_jobs(jobs, slowest, most=most, columns=_COLUMNS).reset_index(drop=True)
+    goes_on = table["outcome"].isin([str(outcome) for outcome in UNFINISHED])
+    named = {"waited_s": table["queue_latency"], "ran_s": table["run_time"], "unfinished": goes_on}
+    rows = table[_COLUMNS].assign(**named)
+    rows.attrs = {"about": about(jobs), "slowest": slowest}
+    return rows
 
 
 def timeline(
-    jobs: pd.DataFrame | DurationHistogram,
+    jobs: Any = None,
     *,
     most: int = 20,
     slowest: Measure = "total_time",
-    tz: str | tzinfo = style.DISPLAY_ZONE,
+    tz: Zone = axes.DISPLAY_ZONE,
     ax: Axes | None = None,
+    figsize: Size = None,
+    data: Data = None,
 ) -> Axes:
     """Draw single jobs, the slowest first: how long each waited, and how long it ran.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame
-        One row per job. A histogram knows no single jobs.
-    most : int
-        Number of jobs.
-    slowest : {"total_time", "queue_latency", "run_time"}
-        The duration that they are ordered by; of an unfinished job, its age.
+    jobs, most, slowest
+        As in :func:`timeline_data`.
     tz : str or tzinfo
         Time zone of the times beside the bars.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; by default in a new pyplot figure.
+    ax, figsize, data
+        As in :func:`cosai_nb.plots.queue_latency`; ``data`` is what :func:`timeline_data` returned.
 
     Returns
     -------
@@ -118,73 +102,75 @@ def timeline(
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame (a histogram, say), or lacks a column.
-    SettingsError
-        ``tz`` is no time zone.
+    TypeError, FrameError, FileError, SettingsError
+        As :func:`timeline_data`; or ``tz`` is no time zone, or ``data`` is not what it returned.
 
-    See Also
+    Examples
     --------
-    timeline_data : the rows as a frame.
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.timeline(jobs, most=5).get_title(loc="left").strip()
+    'The 5 jobs with the longest total time'
     """
-    tz = style.zone_name(tz)
-    table = timeline_data(jobs, most=most, slowest=slowest)
-    return draw_timeline(table, as_histogram(jobs), slowest=slowest, tz=tz, ax=ax)
-
-
-def draw_timeline(
-    table: pd.DataFrame,
-    histogram: DurationHistogram,
-    *,
-    slowest: Measure = "total_time",
-    tz: str = style.DISPLAY_ZONE,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw what :func:`timeline_data` returned of the jobs of a histogram."""
-    ax = style.sheet(ax, width=9.6, height=1.6 + _ROW_INCHES * max(len(table), 6))
-    if table.empty:
-        return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
-    waited, ran = table["waited_s"].fillna(0).to_numpy(), table["ran_s"].fillna(0).to_numpy()
-    size, unit = style.duration_unit((waited + ran).max())
-    place = np.arange(len(table))
-    names = labels(table["job_id"].tolist(), longest=_ID_COLUMNS)
-    rows = name_rows(ax, names, _notes(table, tz))
-    ax.barh(
-        place, waited / size, color=style.ORANGE, height=rows.bar, hatch="///", edgecolor="white", linewidth=0
-    )
-    ax.barh(place, ran / size, left=waited / size, color=style.BLUE, height=rows.bar)
-    on = table["unfinished"].to_numpy()
-    arrows: list[Line2D] = []
-    if on.any():  # no marks at all would still claim room in the layout
-        arrows = ax.plot(
-            (waited + ran)[on] / size, place[on], ">", color=style.INK, markersize=6, clip_on=False
-        )
-    name_axis(ax.xaxis, f"time since creation ({unit})")
+    zone = axes.zone_name(tz)
+    data = timeline_data(jobs, most=most, slowest=slowest) if data is None else data
+    data, about_it = axes.split_data(data, "timeline")
+    ax = axes.new_axes(ax, figsize, (9.6, 1.6 + _ROW_INCHES * max(len(data), 6)))
+    if data.empty:
+        return axes.nothing_known(ax, about_it["about"])
+    waited, ran = data["waited_s"].fillna(0).to_numpy(), data["ran_s"].fillna(0).to_numpy()
+    size, unit = axes.duration_unit((waited + ran).max())
+    place = np.arange(len(data))
+    rows = axes.label_rows(ax, labels(data["job_id"].tolist(), longest=_ID_COLUMNS), _notes(data, zone))
+    hatched: Look = {"fc": axes.ORANGE, "hatch": "///", "ec": ax.get_facecolor(), "lw": 0}
+    ax.barh(place, waited / size, height=rows.bar, **hatched)
+    ax.barh(place, ran / size, left=waited / size, color=axes.BLUE, height=rows.bar)
+    entries = [Entry(Patch(**hatched), "waiting"), Entry(Patch(color=axes.BLUE), "running")]
+    going_on = data["unfinished"].to_numpy()
+    if going_on.any():  # no marks at all would still claim room in the layout
+        ends = (waited + ran)[going_on] / size
+        (arrows,) = ax.plot(ends, place[going_on], ">", color=axes.ink(), markersize=6, clip_on=False)
+        entries.append(Entry(arrows, "not ended yet"))
+    axes.label_axis(ax.xaxis, f"time since creation ({unit})")
     ax.grid(axis="x", alpha=0.25)
-    colors = [Patch(facecolor=style.ORANGE, hatch="///", edgecolor="white"), Patch(facecolor=style.BLUE)]
-    marks = zip([*colors, *arrows], ("waiting", "running", "goes on"), strict=False)
-    name_lines(ax, [Entry(*mark) for mark in marks])
-    order = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}[slowest]
-    what = f"The {len(table)} jobs with the longest {order}" if len(table) > 1 else "One job"
-    headline(
-        ax, what, f"of {facts(histogram)}; beside them when they were created, in {label(tz)}", left=rows.left
-    )
-    return ax
+    order = _ORDERS[about_it["slowest"]]
+    what = f"The {len(data)} jobs with the longest {order}" if len(data) > 1 else "One job"
+    said = f"of {facts(about_it['about'])}; beside them when they were created, in {label(zone)}"
+    series = _pointed_at(data, waited / size, ran / size, zone)
+    return axes.finish(ax, what, about_it, entries, series, said=said, left=rows.left)
 
 
-def _notes(table: pd.DataFrame, zone: str) -> list[str]:
-    """Say of each job when it was created, what it was and how it ended."""
-    created = table["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
-    columns = zip(created, table["tag"], table["outcome"], table["code"], strict=True)
+def _pointed_at(jobs: pd.DataFrame, waited: Floats, ran: Floats, zone: str) -> list[Series]:
+    """Return the bars of waiting and running; both say all that is known of the job."""
+    picks = [(("job_id", str(job)),) for job in jobs["job_id"]]
+    words = []
+    row: Any
+    for row in jobs.itertuples(index=False):
+        spans = ((row.waited_s, "waited"), (row.ran_s, "ran"))
+        known = [f"{did} {duration(seconds)}" for seconds, did in spans if not pd.isna(seconds)]
+        if known and row.unfinished:
+            known[-1] += " so far"
+        known += [f"created {when(row.creation_time, zone)}", printable(row.tag)]
+        failed = f" {printable(row.code)}" if _has_code(row) else ""
+        words.append(f"{printable(row.job_id)}: {', '.join(known)}, {row.outcome}{failed}")
+    bars = ((0 * waited, waited), (waited, waited + ran))
     return [
-        f"{moment}, {label(tag, longest=18)}, {_fate(str(outcome), code)}"
-        for moment, tag, outcome, code in columns
+        Series(name, color, words, boxes=axes.row_boxes(*ends), picks=picks)
+        for name, color, ends in zip(("waiting", "running"), (axes.ORANGE, axes.BLUE), bars, strict=True)
     ]
 
 
-def _fate(outcome: str, code: Any) -> str:
-    return (
-        f"failed {label(code, longest=22)}"
-        if outcome == Outcome.FAILED and not pd.isna(code)
-        else str(outcome)
-    )
+def _notes(jobs: pd.DataFrame, zone: str) -> list[str]:
+    """Say of each job when it was created, what it was and how it ended."""
+    created = jobs["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
+    notes = []
+    for moment, row in zip(created, jobs.itertuples(index=False), strict=True):
+        failed = f" {label(row.code, longest=22)}" if _has_code(row) else ""
+        notes.append(f"{moment}, {label(row.tag, longest=18)}, {row.outcome}{failed}")
+    return notes
+
+
+def _has_code(row: Any) -> bool:
+    return row.outcome == Outcome.FAILED and not pd.isna(row.code)

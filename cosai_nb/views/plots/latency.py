@@ -1,57 +1,70 @@
-"""How long jobs wait: the whole distribution, and its course over time."""
+"""How long jobs wait, and how long they run: the whole distribution, with the jobs that have not finished counted in."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
-from cosai_nb.stats.curves import Curve, Floats, kaplan_meier
-from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.histogram import DurationHistogram, as_histogram
-from cosai_nb.stats.latency import NEEDS_JOBS
-from cosai_nb.stats.latency import queue_latency as latency_summary
-from cosai_nb.views.plots import style
-from cosai_nb.views.plots.around import Entry, headline, name_axis, name_lines
-from cosai_nb.views.plots.parts import (
-    NO_JOBS,
-    NO_TIMES,
-    by_labels,
-    facts,
-    largest,
-    plain,
-    tabulate,
-)
-from cosai_nb.views.plots.slots import quantile_names
-from cosai_nb.views.plots.text import labels
-from cosai_nb.views.wording import duration, is_projected, jobs_in_words
+from cosai_nb.stats.counts import RECENT_MS, count_all
+from cosai_nb.stats.durations import durations, survival_curves
+from cosai_nb.stats.latency import NEEDS_JOBS, count_latency, latency_of, name_of, queues_behind, read_shares
+from cosai_nb.stats.load import count_with_numbers, numbers
+from cosai_nb.stats.measures import group_columns
+from cosai_nb.stats.queues import QUEUE_KEYS
+from cosai_nb.views.figure import Series
+from cosai_nb.views.plots import axes
+from cosai_nb.views.plots.axes import Entry
+from cosai_nb.views.plots.text import Groups, by_group, describe, flat, keep_largest, plain, queue_names
+from cosai_nb.views.wording import about, about_row, duration, is_projected, jobs_in_words, quantile, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
 
-_LEGEND_COLUMNS = 26
+    from cosai_nb.stats.counts import Counted
+    from cosai_nb.stats.measures import Floats
+    from cosai_nb.views.plots.axes import By, Data, Look, Shares, Size, Style
+
 _POINT, _TICK = 7, 8
 """Points: size of a quantile's mark, and of a tick across a curve."""
 _SHARES = (0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.75)
 _EXACT_POINTS = 400
 _STEPS_OF_SHARE, _STEPS_OF_LOG = 500, 60
+_MOST_WORDS = 120
+"""Points of a curve that are put into words: a page holds them all."""
+LOWER_BOUND = "lower bound"
 
 
-def queue_latency_data(
-    jobs: pd.DataFrame | DurationHistogram, *, by: str | Sequence[str] | None = None
-) -> pd.DataFrame:
+class _Measure(NamedTuple):
+    """How a duration is named in columns and plot, and what its jobs have done at its end, and do until then."""
+
+    name: str
+    title: str
+    done: str
+    open: str
+
+
+_MEASURES = {
+    "queue_latency": _Measure("queue_latency", "Queue latency", "started", "waiting"),
+    "run_time": _Measure("run_time", "Run time", "ended", "running"),
+}
+
+
+def queue_latency_data(jobs: Any, *, by: By = None, q: Shares = (0.5, 0.95)) -> pd.DataFrame:
     """Return the curves that :func:`queue_latency` draws.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
         One row per job, or their histogram.
     by : str or list of str, optional
-        Columns to group by; the seven largest groups are kept.
+        Columns to group by; the seven largest groups are kept. A queue is named where ``jobs`` has a column ``queue_name``.
+    q : sequence of float
+        Quantiles between 0 and 1 to read off.
 
     Returns
     -------
@@ -62,15 +75,18 @@ def queue_latency_data(
         queue_latency_s     seconds, rising
         started_share       share of the jobs that have started by then: 1 − Kaplan–Meier
         started             jobs that started then, or since the row before
-        not_started         jobs that were last seen then without a start: waiting, or given up
+        not_started         jobs that were last seen then without a start: waiting, or cancelled before start
         =================== =========================================================================
 
         Above 400 distinct seconds a group's curve is thinned to steps that can be seen; the values kept are exact.
+        ``attrs["quantiles"]``: of each group, in order, what :func:`cosai_nb.queue_latency` says, as plain values.
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of jobs, lacks a column, or cannot be read.
+    SettingsError
+        ``q`` is not between 0 and 1.
 
     Examples
     --------
@@ -84,188 +100,280 @@ def queue_latency_data(
     0                7            0.5        1            0
     1               60            0.5        0            1
     """
+    shares = tuple(sorted(read_shares(tuple(q))))
     names = group_columns(by)
-    parts, _ = largest(as_histogram(jobs, names), names, most=style.MOST_GROUPS)
-    return tabulate(parts, names, [_thinned(part.jobs.curve("queue_latency")) for part in parts])
+    counted = count_latency(jobs, names)
+    wanted = {"queue_latency": names, **QUEUE_KEYS, "jobs": (*names, "queue_id")}
+    by_queue = count_all(counted, wanted, recent_ms=RECENT_MS)
+    summary = latency_of(by_queue, queues_behind(by_queue), names, shares)
+    return latency_curves(counted, summary, by=by, q=shares, names=queue_names(jobs, names))
 
 
-def _thinned(curve: Curve) -> pd.DataFrame:
+def run_time_data(jobs: Any, *, by: By = None, q: Shares = (0.5, 0.95)) -> pd.DataFrame:
+    """Return the curves that :func:`run_time` draws.
+
+    Parameters
+    ----------
+    jobs, by, q
+        As in :func:`queue_latency_data`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`queue_latency_data`, with ``run_time_s``, ``ended_share``, ``ended`` and ``not_ended``, of the jobs that started.
+
+    Raises
+    ------
+    TypeError, FrameError, FileError, SettingsError
+        As :func:`queue_latency_data`.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.run_time_data(jobs).columns.tolist()
+    ['run_time_s', 'ended_share', 'ended', 'not_ended']
+    """
+    names, shares = group_columns(by), tuple(sorted(read_shares(tuple(q))))
+    counted = count_with_numbers(jobs, {"run_time": names})
+    summary = durations(counted, names, shares, measure="run_time").rename(columns={"open": "running"})
+    summary["method"] = "estimate"
+    more: Look = {"by": names, "q": shares, "names": queue_names(jobs, names), "measure": "run_time"}
+    return latency_curves(counted, summary, **more)
+
+
+def latency_curves(
+    counted: Counted, summary: pd.DataFrame, *, by: By, q: Shares, names: Any, measure: str = "queue_latency"
+) -> pd.DataFrame:
+    """Return :func:`queue_latency_data` of jobs whose quantiles are known: what :func:`cosai_nb.queue_latency` said of them.
+
+    ``names`` are those of the queues, by ID.
+    """
+    by, done = group_columns(by), _MEASURES[measure].done
+    curves = flat(survival_curves(counted, by, measure=measure), by)
+    told = numbers(counted, by)
+    curves, cut = keep_largest(curves, by, flat(told, by), most=axes.MOST_GROUPS)
+    parts = [_thinned(part) for _, part in by_group(curves, by)]
+    table = pd.concat(parts or [curves], ignore_index=True)
+    drawn = table[[*by, "seconds"]].rename(columns={"seconds": f"{measure}_s"})
+    drawn[f"{done}_share"] = 1 - table["survival"]
+    drawn = drawn.assign(**{done: table["ended"], f"not_{done}": table["unfinished"]})
+    largest = summary.sort_values("jobs", ascending=False, kind="stable").head(axes.MOST_GROUPS)
+    rows = flat(largest, by).to_dict("records")
+    known = [{**row, "key": plain([row[name] for name in by])} for row in rows]
+    of = about(counted) if by else about_row(told)
+    drawn.attrs = describe(counted, by, cut, of, q=sorted(q), quantiles=known) | {"names": dict(names)}
+    return drawn
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
     """Keep the last second of each step that can be seen; what happened in between is counted there."""
-    started = 1 - kaplan_meier(curve.ended, curve.unfinished)
-    last = np.ones(len(started), dtype=bool)
-    if len(started) > _EXACT_POINTS:
-        step = np.floor(started * _STEPS_OF_SHARE) + np.floor(np.log1p(curve.seconds) * _STEPS_OF_LOG)
-        last[:-1] = step[1:] != step[:-1]
-    ended, unfinished = (
-        np.diff(np.cumsum(numbers)[last], prepend=0) for numbers in (curve.ended, curve.unfinished)
+    if len(curve) <= _EXACT_POINTS:
+        return curve
+    started = 1 - curve["survival"].to_numpy()
+    step = np.floor(started * _STEPS_OF_SHARE) + np.floor(
+        np.log1p(curve["seconds"].to_numpy()) * _STEPS_OF_LOG
     )
-    return pd.DataFrame(
-        {
-            "queue_latency_s": curve.seconds[last],
-            "started_share": started[last],
-            "started": ended,
-            "not_started": unfinished,
-        }
-    )
+    last = np.append(step[1:] != step[:-1], True)
+    jobs = {name: np.diff(np.cumsum(curve[name])[last], prepend=0) for name in ("ended", "unfinished")}
+    return curve[last].assign(**jobs)
 
 
 def queue_latency(
-    jobs: pd.DataFrame | DurationHistogram,
+    jobs: Any = None,
     *,
-    by: str | Sequence[str] | None = None,
-    q: Sequence[float] = (0.5, 0.95),
+    by: By = None,
+    q: Shares = (0.5, 0.95),
     ax: Axes | None = None,
+    figsize: Size = None,
+    data: Data = None,
 ) -> Axes:
     """Draw which share of the jobs has started within which time, unfinished jobs counted.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
-        One row per job, or their histogram.
-    by : str or list of str, optional
-        Columns to group by; the seven largest groups are drawn.
-    q : sequence of float
-        Quantiles between 0 and 1 to read off.
+    jobs, by, q
+        As in :func:`queue_latency_data`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new pyplot figure.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inches].
+    data : pandas.DataFrame, optional
+        What :func:`queue_latency_data` returned, instead of ``jobs``, ``by`` and ``q``.
 
     Returns
     -------
     matplotlib.axes.Axes
         A Kaplan–Meier curve per group; the time axis is logarithmic with room for 0 s, the share axis gives the last
         10 % and the last 1 % as much room as the first 90 %. A tick across a curve marks jobs
-        that were last seen waiting. The points are the quantiles of :func:`cosai_nb.queue_latency`; a hollow one is
-        a projection and lies off the curve, which is too low where a line that is served in order grows.
+        that were last seen without a start. The points are the quantiles of :func:`cosai_nb.queue_latency`; a hollow one is
+        a projection and lies off the curve, which is too low where a queue that is served in order grows.
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column.
+    TypeError, FrameError, FileError, SettingsError
+        As :func:`queue_latency_data`; or ``data`` is not what it returned.
 
-    See Also
+    Examples
     --------
-    queue_latency_data : the curves as a frame.
+    >>> import cosai_nb as cn
+    >>> texts = pd.DataFrame({"JobId": ["a", "b"], "State": ["Success", "Submitted"], "QueueId": "q1",
+    ...     "Tag": "Translation", "CreationTime": "2026-11-01T10:00:00+0800",
+    ...     "StartTime": ["2026-11-01T10:00:07+0800", "-"], "EndTime": ["2026-11-01T10:00:09+0800", "-"]})
+    >>> curve = queue_latency_data(cn.add_timings(texts, observed_at="2026-11-01T02:01:00Z"))
+    >>> queue_latency(data=curve, figsize=(4, 3)).get_xlabel()
+    'queue latency (log scale)'
     """
-    histogram = as_histogram(jobs, group_columns(by))
-    summary = _summarise(jobs, histogram, by=by, q=tuple(quantile_names(q).values()))
-    return draw_queue_latency(summary, histogram, by=by, q=q, ax=ax)
+    data = queue_latency_data(jobs, by=by, q=q) if data is None else data
+    return _draw(*axes.split_data(data, "queue_latency"), _MEASURES["queue_latency"], ax, figsize)
 
 
-def draw_queue_latency(
-    summary: pd.DataFrame,
-    histogram: DurationHistogram,
+def run_time(
+    jobs: Any = None,
     *,
-    by: str | Sequence[str] | None = None,
-    q: Sequence[float] = (0.5, 0.95),
+    by: By = None,
+    q: Shares = (0.5, 0.95),
     ax: Axes | None = None,
+    figsize: Size = None,
+    data: Data = None,
 ) -> Axes:
-    """Draw what :func:`cosai_nb.queue_latency` returned of the jobs of a histogram, and their curves."""
-    names, quantiles = group_columns(by), quantile_names(q)
-    ax = style.sheet(ax)
-    parts, groups = largest(histogram, names, most=style.MOST_GROUPS)
-    curves = [_thinned(part.jobs.curve("queue_latency")) for part in parts]
-    longest = max((curve["queue_latency_s"].max() for curve in curves if len(curve)), default=None)
-    if longest is None:
-        return style.say(ax, NO_TIMES if histogram.jobs else NO_JOBS)
-    of_labels = by_labels(summary)
-    rows = [of_labels[plain(part.labels)] for part in parts]
-    for number, (curve, row) in enumerate(zip(curves, rows, strict=True)):
-        _draw_curve(ax, curve, row, quantiles, style.look(number))
+    """Draw which share of the jobs that started has ended within which time, running jobs counted.
+
+    Parameters
+    ----------
+    jobs, by, q, ax, figsize, data
+        As in :func:`queue_latency`; ``data`` is what :func:`run_time_data` returned.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        As :func:`queue_latency`.
+
+    Raises
+    ------
+    TypeError, FrameError, FileError, SettingsError
+        As :func:`queue_latency`.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.run_time(jobs).get_title(loc="left").strip()
+    'Run time'
+    """
+    data = run_time_data(jobs, by=by, q=q) if data is None else data
+    return _draw(*axes.split_data(data, "run_time"), _MEASURES["run_time"], ax, figsize)
+
+
+def _draw(
+    data: pd.DataFrame, about_it: dict[str, Any], of: _Measure, ax: Axes | None, figsize: Size | None
+) -> Axes:
+    ax = axes.new_axes(ax, figsize)
+    if data.empty:
+        return axes.nothing_known(ax, about_it["about"])
+    by, rows = about_it["by"], about_it["quantiles"]
+    quantiles = {name_of(part): part for part in about_it["q"]}
+    found = dict(by_group(data, by))
+    groups = Groups.of(about_it, [row["key"] for row in rows], alone="all jobs")
+    longest, entries, series = data[f"{of.name}_s"].max(), [], []
+    for number, row in enumerate(rows):
+        style, key = axes.group_style(number), row["key"]
+        curve = found.get(key, data.head(0))
+        _draw_curve(ax, curve, row, quantiles, style, of)
         longest = max(longest, *(row[name] for name in quantiles if np.isfinite(row[name])), 0)
-    _finish_curves(ax, longest, max(part.jobs.jobs for part in parts), quantiles.values())
-    if not any(curve["started"].any() for curve in curves):
-        ax.text(0.5, 0.5, "No job has started yet.", transform=ax.transAxes, ha="center")
-    headline(ax, f"Queue latency{style.by_text(names)}", facts(histogram, shown=len(parts), groups=groups))
-    named = labels([part.labels for part in parts], longest=_LEGEND_COLUMNS) if names else ["all jobs"]
-    _name_curves(ax, named, curves, rows, quantiles)
-    return ax
-
-
-def _summarise(
-    jobs: pd.DataFrame | DurationHistogram,
-    histogram: DurationHistogram,
-    *,
-    by: str | Sequence[str] | None,
-    q: tuple[float, ...],
-) -> pd.DataFrame:
-    """Return the quantiles; single jobs are counted again only where a projection needs them."""
-    summary = latency_summary(histogram, by=by, q=q)
-    if not isinstance(jobs, DurationHistogram) and (summary["method"] == NEEDS_JOBS).any():
-        return latency_summary(jobs, by=by, q=q)
-    return summary
+        line = axes.legend_handle(style.color, dash=style.dash, marker=style.marker, size=_POINT)
+        jobs_too = [_jobs(row, of)] if axes.text_size(ax) == "medium" else []
+        said = ", ".join([*_quantiles(row, quantiles, short=True), *jobs_too])
+        entries.append(Entry(line, groups.short[key], said))
+        series.append(_pointed_at(curve, row, quantiles, of, groups, style))
+    _finish_curves(ax, longest, max(row["jobs"] for row in rows), quantiles.values(), of)
+    if not data[of.done].any():
+        axes.write_inside(ax, f"No job has {of.done} yet.")
+    return axes.finish(ax, of.title, about_it, [*entries, *_other_marks(data, rows, quantiles, of)], series)
 
 
 def _draw_curve(
-    ax: Axes, curve: pd.DataFrame, row: pd.Series[Any], q: Mapping[str, float], look: style.Look
+    ax: Axes, curve: pd.DataFrame, row: dict[str, Any], q: Mapping[str, float], style: Style, of: _Measure
 ) -> None:
-    seconds, started = curve["queue_latency_s"].to_numpy(), curve["started_share"].to_numpy()
-    ax.plot(
-        np.append(0, seconds),
-        np.append(0, started),
-        drawstyle="steps-post",
-        color=look.color,
-        linestyle=look.dash,
-        linewidth=1.8,
-    )
-    censored = curve["not_started"].to_numpy() > 0
+    seconds, done = curve[f"{of.name}_s"].to_numpy(), curve[f"{of.done}_share"].to_numpy()
+    line: Look = {"color": style.color, "ls": style.dash, "lw": 1.8, "drawstyle": "steps-post"}
+    ax.plot(np.append(0, seconds), np.append(0, done), **line)
+    censored = curve[f"not_{of.done}"].to_numpy() > 0
     if censored.any():
-        ax.plot(seconds[censored], started[censored], "|", color=look.color, markersize=_TICK, alpha=0.5)
-    projected = np.array([is_projected(row, name) for name in q])
-    known, share = row[list(q)].to_numpy(dtype=np.float64), np.array(list(q.values()))
-    for some, inside in ((~projected, look.color), (projected, "white")):
-        if (some & np.isfinite(known)).any():
-            ax.plot(
-                known[some],
-                share[some],
-                look.marker,
-                color=look.color,
-                markerfacecolor=inside,
-                markersize=_POINT,
-                zorder=3,
-            )
+        ax.plot(seconds[censored], done[censored], "|", color=style.color, markersize=_TICK, alpha=0.5)
+    for name, part in q.items():
+        if np.isfinite(row[name]):
+            inside = ax.get_facecolor() if is_projected(row, name) else style.color
+            ax.plot([row[name]], [part], style.marker, color=style.color, mfc=inside, ms=_POINT, zorder=3)
 
 
-def _name_curves(
-    ax: Axes,
-    named: Sequence[str],
-    curves: Sequence[pd.DataFrame],
-    rows: Sequence[pd.Series[Any]],
+def _pointed_at(
+    curve: pd.DataFrame,
+    row: dict[str, Any],
     q: Mapping[str, float],
-) -> None:
-    """Put each curve into the legend, and of the other marks those that were drawn."""
-    entries = []
-    for number, (name, row) in enumerate(zip(named, rows, strict=True)):
-        look = style.look(number)
-        line = style.handle(look.color, dash=look.dash, marker=look.marker, size=_POINT)
-        entries.append(Entry(line, name, _in_words(row, q)))
-    if any(curve["not_started"].any() for curve in curves):
-        entries.append(Entry(style.handle(style.INK, marker="|", size=_TICK), "still waiting"))
-    if any(is_projected(row, name) and np.isfinite(row[name]) for row in rows for name in q):
-        entries.append(Entry(style.handle(style.INK, marker="o", hollow=True, size=_POINT), "projected"))
-    name_lines(ax, entries)
+    of: _Measure,
+    groups: Groups,
+    style: Style,
+) -> Series:
+    """Return the points of a curve in words, its quantiles among them."""
+    name = groups.whole[row["key"]]
+    known = {one: words for one, words in zip(q, _quantiles(row, q), strict=True) if np.isfinite(row[one])}
+    kept = np.unique(np.linspace(0, max(len(curve) - 1, 0), min(len(curve), _MOST_WORDS)).astype(np.int64))
+    seconds, done = (curve[column].iloc[kept] for column in (f"{of.name}_s", f"{of.done}_share"))
+    words = [
+        f"{name}: {share(part)} {of.done} within {duration(second)}"
+        for second, part in zip(seconds.tolist(), done.tolist(), strict=True)
+    ]
+    words += [f"{name}: {said}, {_jobs(row, of)}" for said in known.values()]
+    x, y = [*seconds, *(row[one] for one in known)], [*done, *(q[one] for one in known)]
+    return Series(name, style.color, words, np.array(x, float), np.array(y), pick=groups.picks[row["key"]])
 
 
-def _in_words(row: pd.Series[Any], q: Mapping[str, float]) -> str:
-    """Say for the legend what a curve's quantiles are, how they are known, and of how many jobs."""
+def _quantiles(row: dict[str, Any], q: Iterable[str], *, short: bool = False) -> list[str]:
+    """Say what the quantiles of a group are, and how they are known."""
     said = []
     for name in q:
         too_low = row["method"] == NEEDS_JOBS and row["waiting"] and 0 < row[name] < np.inf
-        known = f"≥ {duration(row[f'{name}_lower_bound'])}" if too_low else duration(row[name])
-        said.append(f"{name} {known}{' projected' if is_projected(row, name) else ''}")
-    said.append(jobs_in_words(row["jobs"]) + (f" ({row['waiting']:,} waiting)" if row["waiting"] else ""))
-    return ", ".join(said)
+        known = row[f"{name}_lower_bound"] if too_low else row[name]
+        how = LOWER_BOUND if too_low else "projected" if is_projected(row, name) else ""
+        ends = () if short or too_low else (row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan))
+        said.append(quantile(name, known, *ends, how=how))
+    return said
 
 
-def _finish_curves(ax: Axes, longest: float, most_jobs: int, q: Iterable[float]) -> None:
-    style.duration_log_axis(ax, "x", longest, "queue latency")
-    name_axis(ax.yaxis, "jobs that have started")
+def _jobs(row: dict[str, Any], of: _Measure) -> str:
+    return jobs_in_words(row["jobs"]) + (f" ({row[of.open]:,} {of.open})" if row[of.open] else "")
+
+
+def _other_marks(
+    data: pd.DataFrame, rows: Sequence[dict[str, Any]], q: Iterable[str], of: _Measure
+) -> list[Entry]:
+    """Return what the legend says of the marks beside curves and quantiles, where there are any."""
+    entries, not_done = [], int(data[f"not_{of.done}"].sum())
+    if not_done:
+        all_open = of.name == "queue_latency" and not_done == sum(row["waiting"] for row in rows)
+        name = of.open if all_open else f"{of.open} or cancelled"
+        entries.append(Entry(axes.legend_handle(axes.ink(), marker="|", size=_TICK), name))
+    if any(is_projected(row, name) and np.isfinite(row[name]) for row in rows for name in q):
+        hollow = axes.legend_handle(axes.ink(), marker="o", hollow=True, size=_POINT)
+        entries.append(Entry(hollow, "projected"))
+    return entries
+
+
+def _finish_curves(ax: Axes, longest: float, most_jobs: int, q: Iterable[float], of: _Measure) -> None:
+    axes.duration_log_axis(ax, "x", longest, of.title.lower())
+    axes.label_axis(ax.yaxis, f"jobs that have {of.done}")
     ax.set_yscale("function", functions=(_stretch, _shrink))
-    ax.yaxis.set_major_locator(style.RoomyLocator(_SHARES, 14))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
+    ax.yaxis.set_major_locator(axes.SpacedLocator(_SHARES, 14))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda part, _: f"{100 * part:.3g} %"))
     ax.set_ylim(0, min(max(1 - 0.3 / most_jobs, 0.97), 0.9997))
     ax.grid(alpha=0.25)
     for part in q:
-        ax.axhline(part, color="#000000", linewidth=0.8, alpha=0.5, linestyle=":")
+        ax.axhline(part, color=axes.ink(), linewidth=0.8, alpha=0.5, linestyle=":")
 
 
 def _stretch(started: Floats) -> Floats:

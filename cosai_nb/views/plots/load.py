@@ -2,88 +2,100 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from cosai_nb.stats.frames import group_columns
-from cosai_nb.stats.histogram import DurationHistogram, as_histogram
+from cosai_nb.stats.counts import Counted
+from cosai_nb.stats.load import numbers
 from cosai_nb.stats.load import queue_load as load_summary
-from cosai_nb.views.plots import style
-from cosai_nb.views.plots.around import Entry, headline, name_lines
-from cosai_nb.views.plots.parts import NO_JOBS, NO_TIMES, by_group, facts, keep_largest, name_groups, plain
-from cosai_nb.views.plots.text import labels
-from cosai_nb.views.wording import count
+from cosai_nb.stats.measures import Windows, group_columns
+from cosai_nb.views.figure import Series
+from cosai_nb.views.plots import axes
+from cosai_nb.views.plots.axes import Entry
+from cosai_nb.views.plots.text import Groups, by_group, describe, flat, keep_largest
+from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about_row, count, moment, whole_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import tzinfo
+    from collections.abc import Mapping
 
     from matplotlib.axes import Axes
 
-    from cosai_nb.stats.curves import Floats
+    from cosai_nb.stats.measures import Floats
+    from cosai_nb.views.plots.axes import By, Data, Look, Size, Width, Zone
 
 _WIDTHS = ("1min", "5min", "15min", "1h", "6h", "1D")
-_MOST_BINS = 1500
+_MOST_BINS, _FEW, _HARDLY = 750, 100, 0.05
 _NO_LOAD = "No job waited or ran for any time."
 _NO_LOAD_SEEN = "No job waited or ran on the hours looked at. What happened in between needs the jobs frame."
 _TOO_SHORT = "No job waited or ran at any of the moments looked at, {} apart."
-_DRAWN = ["time", "arrivals", "waiting", "running", "waiting_max", "running_max", "servers", "servers_from"]
+_STATES = [f"{name}{kind}" for kind in ("", "_mean", "_max") for name in ("waiting", "running")]
+_DRAWN = ["time", "arrivals", *_STATES, "servers", "servers_from"]
+_MOMENTS_S = 900  # bins up to this width are drawn at their ends, of which wider ones have too few
 
 
 def queue_load_data(
-    jobs: pd.DataFrame | DurationHistogram,
+    jobs: Any,
     *,
-    by: str | Sequence[str] | None = None,
-    freq: str | pd.Timedelta | None = None,
+    by: By = None,
+    freq: Width = None,
     servers: float | Mapping[str, float] | pd.Series | None = None,
+    tz: Zone = axes.DISPLAY_ZONE,
 ) -> pd.DataFrame:
     """Return the steps that :func:`queue_load` draws.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
+    jobs : pandas.DataFrame, path, JobStore or DurationHistogram
         One row per job; or their histogram, which knows full hours only.
     by : str or list of str, optional
-        Columns to group by, ``queue_id`` say; the seven groups with the longest lines are kept.
-    freq : str or pandas.Timedelta, optional
-        Width of a bin; by default the finest of 1 min, 5 min, 15 min, 1 h, 6 h and 1 day that gives at most 1,500.
+        Columns to group by, ``queue_id`` say; the seven groups in which most jobs ever waited at once are kept.
+    freq : str or timedelta, optional
+        Width of a bin; by default the finest of 1 min, 5 min, 15 min, 1 h, 6 h and 1 day that gives at most 750.
     servers : float or mapping of str to float, optional
         How many jobs may run at once, as in :func:`cosai_nb.queue_load`.
+    tz : str or tzinfo
+        Zone of the bins; where it is off UTC by half an hour, a histogram's bins are those of UTC.
 
     Returns
     -------
     pandas.DataFrame
         The columns of ``by``; ``time`` (start of the bin, UTC); ``arrivals`` in it; ``waiting`` and ``running`` at its end;
-        ``waiting_max`` and ``running_max`` within it (from a histogram: at its end); ``servers`` and ``servers_from``: what jobs
+        ``…_mean`` over it (NaN from a histogram), ``…_max`` within it (from a histogram: at its end); ``servers`` and ``servers_from``: what jobs
         run on, and where that number comes from. ``attrs``: ``exact``, False from a histogram; ``width_s`` of a bin; ``as_of``.
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column.
+    TypeError, FrameError, FileError
+        ``jobs`` is no source of jobs, lacks a column, or cannot be read.
     SettingsError
         ``freq`` is no width, or too fine; ``servers`` is not above 0.
+
+    Examples
+    --------
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.queue_load_data(jobs, by="queue_id").columns.tolist()
+    ['queue_id', 'time', 'arrivals', 'waiting', 'running', 'waiting_mean', 'running_mean', 'waiting_max', 'running_max',
+    'servers', 'servers_from']
     """
-    names = group_columns(by)
-    width = freq or _width(jobs)
-    table = load_summary(jobs, width, servers, by=names or None)
-    summary = table.reset_index()
+    names, told, zone = list(group_columns(by)), numbers(jobs), axes.zone_name(tz)
+    exact = not isinstance(jobs, Counted)
+    width = freq or _width(told, exact=exact)
+    bins = zone if exact or Windows.of("1h", zone).whole_hours else "UTC"
+    table = load_summary(jobs, width, servers, by=names or None, tz=bins)
+    summary = flat(table, names)
     for level in ("waiting", "running"):
         summary[f"{level}_max"] = summary[f"{level}_max"].fillna(summary[level])
-    cut: dict[str, int] = {}
-    if names:
-        longest = summary.groupby(list(names), dropna=False, sort=False)["waiting"].max()
-        summary, cut = keep_largest(summary, names, longest, most=style.MOST_GROUPS)
-    named = name_groups(summary[[*names, *_DRAWN]], names)
-    named.attrs = {
-        "drawn": cut,
-        "exact": not isinstance(jobs, DurationHistogram),
-        "width_s": pd.Timedelta(width).total_seconds(),
-        "as_of": table.attrs["as_of"],
-    }
+    summary, cut = keep_largest(summary, names, summary, of="waiting", most=axes.MOST_GROUPS)
+    named = summary[[*names, *_DRAWN]]
+    more = {"exact": exact, "given": servers is not None, "width_s": pd.Timedelta(width).total_seconds()}
+    known = describe(jobs, names, cut, about_row(told), as_of=table.attrs["as_of"], tz=zone)
+    named.attrs = known | more
     return named
 
 
@@ -94,107 +106,92 @@ def bin_ends(steps: pd.DataFrame) -> pd.Series:
     return ends if as_of is None else ends.where(ends < pd.Timestamp(as_of), pd.Timestamp(as_of))
 
 
-def _width(jobs: pd.DataFrame | DurationHistogram) -> str:
+def _width(told: pd.DataFrame, *, exact: bool) -> str:
     """Return the finest width that gives few enough bins."""
-    if isinstance(jobs, DurationHistogram):
-        finest, hours = _WIDTHS.index("1h"), jobs.coded("hour").labels
-        span = pd.Timedelta(hours=float(hours.max() - hours.min())) if len(hours) else pd.Timedelta(0)
-    else:
-        finest = 0
-        span = jobs["observed_at"].max() - jobs["creation_time"].min()
-    return next(
-        (width for width in _WIDTHS[finest:] if not span / pd.Timedelta(width) > _MOST_BINS), _WIDTHS[-1]
-    )
+    end = told.attrs["as_of"] if exact else told.attrs["last"]
+    widths = _WIDTHS if exact else _WIDTHS[_WIDTHS.index("1h") :]
+    return axes.finest_width(end - told.attrs["first"], widths, _MOST_BINS)
 
 
 def queue_load(
-    jobs: pd.DataFrame | DurationHistogram,
+    jobs: Any = None,
     *,
-    by: str | Sequence[str] | None = None,
-    freq: str | pd.Timedelta | None = None,
+    by: By = None,
+    freq: Width = None,
     servers: float | Mapping[str, float] | pd.Series | None = None,
-    tz: str | tzinfo = style.DISPLAY_ZONE,
+    tz: Zone = axes.DISPLAY_ZONE,
+    markers: Any = None,
     ax: Axes | None = None,
+    figsize: Size = None,
+    data: Data = None,
 ) -> Axes:
     """Draw how many jobs run, and on top of them how many wait; with ``by``, how many wait in each group.
 
     Parameters
     ----------
-    jobs : pandas.DataFrame or DurationHistogram
-        One row per job; or their histogram, which knows full hours only.
-    by : str or list of str, optional
-        Columns to group by, ``queue_id`` say; the seven groups with the longest lines are drawn.
-    freq : str or pandas.Timedelta, optional
-        Width of a bin; by default as fine as can be seen.
-    servers : float or mapping of str to float, optional
-        How many jobs may run at once, as in :func:`cosai_nb.queue_load`; drawn as a line.
-    tz : str or tzinfo
-        Time zone of the axis.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; by default in a new pyplot figure.
+    jobs, by, freq, servers, tz
+        As in :func:`queue_load_data`; what jobs run on is drawn as a line.
+    markers : dict, pandas.DataFrame or list of pairs, optional
+        As in :func:`cosai_nb.plots.latency_over_time`.
+    ax, figsize, data
+        As in :func:`cosai_nb.plots.queue_latency`; ``data`` is what :func:`queue_load_data` returned.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Time against numbers of jobs at the ends of the bins, joined by lines; ``at most`` in the legend is the largest
-        number at any moment, from a histogram the largest at the ends of the bins.
+        Time against numbers of jobs at the ends of the bins, joined by lines; of bins above 15 minutes the mean, and lightly
+        on top of it the most that waited, or with ``by`` this alone. ``at most`` in the legend is the largest number at any
+        moment, from a histogram the largest at the ends of the bins.
 
     Raises
     ------
-    TypeError, FrameError
-        ``jobs`` is no frame, or lacks a column.
-    SettingsError
-        ``freq`` is no width, or too fine; ``servers`` is not above 0; ``tz`` is no time zone.
+    TypeError, FrameError, FileError, SettingsError
+        As :func:`queue_load_data`; or ``markers`` are none, or ``data`` is not what it returned.
 
-    See Also
+    Examples
     --------
-    queue_load_data : the steps as a frame.
+    >>> import cosai_nb as cn
+    >>> from cosai_nb.emulator import Scenario
+    >>> with cn.Emulator(scenario=Scenario(jobs=400, duration_h=1.0)) as emulator:
+    ...     jobs = cn.fetch_jobs(emulator.job_ids, client=emulator.client())
+    >>> cn.plots.queue_load(jobs, by="queue_id").get_title(loc="left").strip()
+    'Waiting jobs by queue'
     """
-    tz = style.zone_name(tz)
-    histogram = as_histogram(jobs, group_columns(by))
-    steps = queue_load_data(jobs, by=by, freq=freq, servers=servers)
-    return draw_queue_load(steps, histogram, by=by, tz=tz, ax=ax)
-
-
-def draw_queue_load(
-    steps: pd.DataFrame,
-    histogram: DurationHistogram,
-    *,
-    by: str | Sequence[str] | None = None,
-    tz: str = style.DISPLAY_ZONE,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw what :func:`queue_load_data` returned of the jobs of a histogram."""
-    names = group_columns(by)
-    ax = style.sheet(ax, width=9.6)
-    if not histogram.jobs:
-        return style.say(ax, NO_JOBS)
+    if data is None:
+        data = queue_load_data(jobs, by=by, freq=freq, servers=servers, tz=tz)
+    steps, about_it = axes.split_data(data, "queue_load")
+    names, zone = about_it["by"], about_it["tz"]
+    ax = axes.new_axes(ax, figsize, (9.6, 4.6))
+    if not about_it["about"].jobs:
+        return axes.show_message(ax, NO_JOBS)
     if steps.empty:
-        return style.say(ax, NO_TIMES)
+        return axes.show_message(ax, NO_TIMES)
     if not steps[["waiting_max", "running_max"]].to_numpy().any():
-        return style.say(ax, _NO_LOAD if steps.attrs["exact"] else _NO_LOAD_SEEN)
-    steps = steps.assign(moment=bin_ends(steps))
-    entries = _draw_lines(ax, steps, names) if names else _draw_stack(ax, steps)
-    if not steps[["waiting", "running"]].to_numpy().any():
-        width = style.nice_duration(steps.attrs["width_s"])
-        ax.text(0.5, 0.5, _TOO_SHORT.format(width), transform=ax.transAxes, ha="center", wrap=True)
+        return axes.show_message(ax, _NO_LOAD if about_it["exact"] else _NO_LOAD_SEEN)
+    steps["moment"] = bin_ends(data)
+    width = whole_duration(about_it["width_s"])
+    about_it["wide"] = wide = about_it["exact"] and about_it["width_s"] > _MOMENTS_S
+    draw = _draw_lines if names else _draw_means if wide else _draw_stack
+    entries, series = draw(ax, steps, about_it)
+    if not wide and not steps[["waiting", "running"]].to_numpy().any():
+        axes.write_inside(ax, _TOO_SHORT.format(width))
     ax.set_ylim(0, None)
     ax.margins(x=0.01)
     ax.grid(alpha=0.25)
-    style.clock_axis(ax.xaxis, tz)
-    style.count_axis(ax.yaxis, "jobs waiting" if names else "jobs waiting and running")
-    headline(
-        ax,
-        f"{'Waiting jobs' if names else 'Load'}{style.by_text(names)}",
-        facts(histogram, **steps.attrs["drawn"]),
+    axes.clock_axis(ax.xaxis, zone)
+    axes.count_axis(
+        ax.yaxis,
+        ("jobs waiting" if names else "jobs waiting and running")
+        + (f" ({'most in' if names else 'mean of'} {width})" if wide else ""),
     )
-    name_lines(ax, entries)
-    return ax
+    title = "Waiting jobs" if names else "Load"
+    return axes.finish(ax, title, about_it, entries, series, zone=zone, markers=markers)
 
 
-def _seen(steps: pd.DataFrame) -> str:
-    """Say how often the numbers were looked at, where it was not at every moment."""
-    return "" if steps.attrs["exact"] else f" (seen every {style.nice_duration(steps.attrs['width_s'])})"
+def _at_most(steps: pd.DataFrame, level: str, about_it: dict[str, Any]) -> str:
+    """Say the largest number, and how often the numbers were looked at, where it was not at every moment."""
+    seen = "" if about_it["exact"] else f" (seen every {whole_duration(about_it['width_s'])})"
+    return f"at most {count(steps[f'{level}_max'].max())}{seen}"
 
 
 def _course(steps: pd.DataFrame, name: str) -> Floats:
@@ -203,37 +200,96 @@ def _course(steps: pd.DataFrame, name: str) -> Floats:
 
 
 def _clock(steps: pd.DataFrame) -> Floats:
-    return style.day_numbers(pd.concat([steps["time"].head(1), steps["moment"]]))
+    return axes.day_numbers(pd.concat([steps["time"].head(1), steps["moment"]]))
 
 
-def _draw_stack(ax: Axes, steps: pd.DataFrame) -> list[Entry]:
+def _draw_stack(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tuple[list[Entry], list[Series]]:
     """Draw the running and on top of them the waiting jobs."""
     time, running, waiting = _clock(steps), _course(steps, "running"), _course(steps, "waiting")
-    ax.fill_between(time, 0, running, color=style.BLUE, linewidth=0)
-    ax.fill_between(time, running, running + waiting, color=style.ORANGE, linewidth=0)
-    entries = [
-        Entry(Patch(color=color), name, f"at most {count(steps[most].max())}{_seen(steps)}")
-        for color, name, most in (
-            (style.BLUE, "running", "running_max"),
-            (style.ORANGE, "waiting on top", "waiting_max"),
+    entries, series, below = [], [], np.zeros_like(running)
+    words = [
+        f"{when}: {count(runs)} running, {count(waits)} waiting"
+        for when, runs, waits in zip(
+            _moments(steps, about_it), steps["running"], steps["waiting"], strict=True
         )
     ]
+    for name, color, level in (("running", axes.BLUE, running), ("waiting", axes.ORANGE, waiting)):
+        ax.fill_between(time, below, below + level, color=color, linewidth=0)
+        below = below + level
+        entries.append(Entry(Patch(color=color), name, _at_most(steps, name, about_it)))
+        series.append(Series(name, color, words, time[1:], below[1:]))
+    return _with_servers(ax, steps, about_it, entries), series
+
+
+def _draw_means(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tuple[list[Entry], list[Series]]:
+    """Draw the mean numbers running and waiting in each bin, and lightly the most that waited."""
+    edges = _clock(steps)
+    middle, below = (edges[:-1] + edges[1:]) / 2, np.zeros(len(steps))
+    entries, series = [], []
+    windows = _windows(steps, about_it)
+    for name, color in (("running", axes.BLUE), ("waiting", axes.ORANGE)):
+        top = below + steps[f"{name}_mean"].to_numpy()
+        if name == "waiting":
+            most = below + steps["waiting_max"].to_numpy()
+            ax.stairs(most, edges, baseline=below, fill=True, color=color, alpha=0.35, linewidth=0)
+        ax.stairs(top, edges, baseline=below, fill=True, color=color, linewidth=0)
+        words = [
+            f"{when}: {_mean(mean)} {name} (at most {count(number)})"
+            for when, mean, number in zip(windows, steps[f"{name}_mean"], steps[f"{name}_max"], strict=True)
+        ]
+        lightly = ", drawn lightly" if name == "waiting" else ""
+        entries.append(Entry(Patch(color=color), name, _at_most(steps, name, about_it) + lightly))
+        series.append(Series(name, color, words, middle, top))
+        below = top
+    return _with_servers(ax, steps, about_it, entries), series
+
+
+def _mean(number: float) -> str:
+    return "< 0.1" if 0 < number < _HARDLY else f"{number:,.1f}" if number < _FEW else count(round(number))
+
+
+def _windows(steps: pd.DataFrame, about_it: dict[str, Any]) -> list[str]:
+    return axes.window_words(steps["time"], pd.Timedelta(seconds=about_it["width_s"]), about_it["tz"])
+
+
+def _with_servers(
+    ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any], entries: list[Entry]
+) -> list[Entry]:
+    """Draw what jobs run on, where it is known."""
     servers = float(steps["servers"].iloc[0])
     if np.isfinite(servers):
-        line = ax.axhline(servers, color=style.INK, linewidth=1.2, linestyle="--")
-        name = f"{count(servers)} {'server' if servers == 1 else 'servers'}"
-        entries.append(Entry(line, name, str(steps["servers_from"].iloc[0])))
+        line = ax.axhline(servers, color=axes.ink(), linewidth=1.2, linestyle="--")
+        name = "servers" if about_it["given"] else "max observed concurrency"
+        entries.append(Entry(line, name, count(servers)))
     return entries
 
 
-def _draw_lines(ax: Axes, steps: pd.DataFrame, names: Sequence[str]) -> list[Entry]:
-    """Draw the waiting jobs of each group."""
-    entries = []
-    groups = by_group(steps, names)
-    named = labels([plain(key) for key, _ in groups])
-    for number, (name, (_, part)) in enumerate(zip(named, groups, strict=True)):
-        look = style.look(number)
-        waiting = _course(part, "waiting")
-        (line,) = ax.plot(_clock(part), waiting, color=look.color, linestyle=look.dash, linewidth=1.5)
-        entries.append(Entry(line, name, f"at most {count(part['waiting_max'].max())}{_seen(steps)}"))
-    return entries
+def _moments(steps: pd.DataFrame, about_it: dict[str, Any]) -> list[str]:
+    return [moment(time) for time in axes.local_times(steps["moment"], about_it["tz"])]
+
+
+def _draw_lines(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tuple[list[Entry], list[Series]]:
+    """Draw the waiting jobs of each group: at the ends of the bins, or in wide ones the most."""
+    entries, series = [], []
+    tables, wide = by_group(steps, about_it["by"]), about_it["wide"]
+    groups = Groups.of(about_it, [key for key, _ in tables])
+    for number, (key, part) in enumerate(tables):
+        style, time = axes.group_style(number), _clock(part)
+        look: Look = {"color": style.color, "linestyle": style.dash, "linewidth": 1.5}
+        if wide:
+            place, waiting = (time[:-1] + time[1:]) / 2, part["waiting_max"].to_numpy()
+            line: Any = ax.stairs(waiting, time, baseline=None, **look)
+            means = part["waiting_mean"]
+            told = [
+                f"at most {count(most)} waiting, {_mean(mean)} on average"
+                for most, mean in zip(waiting, means, strict=True)
+            ]
+        else:
+            place, waiting = time[1:], part["waiting"].to_numpy()
+            (line,) = ax.plot(time, _course(part, "waiting"), **look)
+            told = [f"{count(waits)} waiting" for waits in waiting]
+        whens = (_windows if wide else _moments)(part, about_it)
+        words = [f"{when}: {one}" for when, one in zip(whens, told, strict=True)]
+        entries.append(Entry(line, groups.short[key], _at_most(part, "waiting", about_it)))
+        series.append(Series(groups.whole[key], style.color, words, place, waiting, pick=groups.picks[key]))
+    return entries, series
