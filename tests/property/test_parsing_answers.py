@@ -227,7 +227,7 @@ def test_bytes_that_are_no_utf_8_cost_no_job():
 
 def test_a_long_tag_soup_is_refused_in_linear_time():
     body = b"<Response><JobsDetail>" + b"<a>" * 60 + b"</a >" * 60 + b"</JobsDetail></Response>"
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(50):
         parse_jobs(body)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

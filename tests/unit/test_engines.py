@@ -247,7 +247,7 @@ def test_a_drip_fed_answer_ends_in_time(serve, fetch, where):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"No whole answer within 0\.6 s") as caught:
         fetch(server.url, timeout=0.6)
-    assert 0.5 < time.monotonic() - began < 2
+    assert 0.5 < time.monotonic() - began < 4
     assert caught.value.retryable
 
 
@@ -262,15 +262,15 @@ def test_many_short_headers_end_in_time_too(serve, fetch):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="No whole answer"):
         fetch(server.url, timeout=0.6)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_silence_ends_in_time(serve, fetch):
-    server = serve(lambda *_: time.sleep(5))
+    server = serve(lambda *_: time.sleep(6))
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="No whole answer"):
         fetch(server.url, timeout=0.4)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 @contextlib.contextmanager
@@ -292,30 +292,30 @@ def test_a_server_that_takes_no_connection_ends_in_time(fetch):
         began = time.monotonic()
         with pytest.raises(UnavailableError, match=r"within 0\.5 s") as caught:
             fetch(f"http://{host}:{port}", timeout=0.5)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         assert caught.value.retryable
 
 
-def test_six_dead_addresses_share_one_time(monkeypatch):
+def test_twenty_dead_addresses_share_one_time(monkeypatch):
     with full_backlog() as address:
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)] * 6
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)] * 20
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_settings: found)
         url = f"http://ci.example:{address[1]}"
         engine = RequestsEngine(Route.of(url, proxies={}))
         began = time.monotonic()
         with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
             get(engine, url, timeout=0.5)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         engine.close()
 
 
 def test_a_slow_resolver_ends_in_time(monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_settings: time.sleep(3))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_settings: time.sleep(6))
     engine = RequestsEngine(Route.of("http://ci.example", proxies={}))
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
         get(engine, "http://ci.example", timeout=0.5)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     engine.close()
 
 
@@ -336,20 +336,20 @@ def drip(sent: bytes):
 
 
 @pytest.mark.parametrize(
-    "sent", [b"HTTP/1.1 200 Connection established", b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * 50]
+    "sent", [b"HTTP/1.1 200 Connection established" + b" " * 30, b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * 50]
 )
 def test_a_proxy_that_drips_its_connect_answer_ends_in_time(fetch, sent):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"within 0\.6 s"):
         fetch("https://ci.example", proxies={"https": f"http://127.0.0.1:{drip(sent)}"}.items(), timeout=0.6)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_handshake_that_drips_ends_in_time(fetch):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"within 0\.6 s"):
         fetch(f"https://127.0.0.1:{drip(bytes.fromhex('160303004a020000460303') + bytes(64))}", timeout=0.6)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_each_try_has_its_own_time(serve, engine_of):
@@ -486,11 +486,11 @@ def test_what_follows_an_informational_answer_is_not_the_next_answer(serve, engi
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 def test_what_has_no_body_is_not_waited_for(serve, fetch, status):
     server = serve(
-        lambda sock, *_: sock.sendall(b"HTTP/1.1 %b\r\nContent-Length: 10\r\n\r\n" % status) or time.sleep(1)
+        lambda sock, *_: sock.sendall(b"HTTP/1.1 %b\r\nContent-Length: 10\r\n\r\n" % status) or time.sleep(5)
     )
     began = time.monotonic()
     assert fetch(server.url)[::2] == (int(status[:3]), b"")
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n<Resp"])
@@ -583,11 +583,13 @@ def test_identity_is_no_compression(serve, fetch):
 def test_connections_are_reused(serve, engine_of):
     server = serve(keep_answering)
     engine = engine_of(server.url)
-    began = time.monotonic()
+    took = []
     for _ in range(20):
+        began = time.monotonic()
         get(engine, server.url)
+        took.append(time.monotonic() - began)
     assert (server.connections, len(server.requests)) == (1, 20)
-    assert time.monotonic() - began < 1  # an answer is taken when it comes, not a tick later
+    assert sorted(took)[10] < 0.05  # an answer is taken when it comes, not a tick later
 
 
 def test_as_many_connections_are_kept_as_there_may_be_workers(serve, engine_of, caplog):
@@ -820,7 +822,7 @@ def test_drip_feeding_over_tls_ends_in_time(serve, fetch, tls, certificate):
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="No whole answer"):
         fetch(server.url, timeout=0.6, verify=str(certificate))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_body_cut_over_tls_without_a_farewell(serve, fetch, tls, certificate):
@@ -1158,9 +1160,9 @@ def test_an_exception_of_the_users_handler_in_the_middle_of_a_request_comes_thro
     serve, wire, engine_name, alarm
 ):
     def talk(sock, *_):
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6000\r\n\r\n")
         with contextlib.suppress(OSError):
-            for _ in range(1000):
+            for _ in range(6000):
                 sock.sendall(b"x")
                 time.sleep(0.001)
 
@@ -1171,7 +1173,7 @@ def test_an_exception_of_the_users_handler_in_the_middle_of_a_request_comes_thro
         began = time.monotonic()
         with pytest.raises(Alarm) as caught:
             describe_job("j1", client=client)
-        assert time.monotonic() - began < 0.8
+        assert time.monotonic() - began < 4
         assert not re.search("|".join([*SECRETS, "q-sign"]), shown(caught.value))
     client.close()
 
@@ -1215,13 +1217,13 @@ def test_the_users_handler_runs_soon_and_what_was_read_is_kept(engine_name, alar
 
     signal.signal(signal.SIGALRM, ring)
     with Emulator(seed=3, scenario=Scenario(jobs=60)) as emulator:
-        client = emulator.client(engine=engine_name, rate=30.0)
+        client = emulator.client(engine=engine_name, rate=10.0)
         began = time.monotonic()
         alarm(0.6)
         with pytest.warns(UserWarning, match="interrupted") if raised else contextlib.nullcontext():
             jobs = fetch_jobs(emulator.job_ids, client=client, batch_size=2, progress=False)
         client.close()
-    assert 0.6 <= rung[0] - began < 1.1
+    assert 0.6 <= rung[0] - began < 2.5  # all 30 requests take 3 s
     assert signal.getsignal(signal.SIGALRM) is ring
     read = (jobs["outcome"] != "unread").sum()
     assert (5 < read < 60) if raised else read == 60
@@ -1258,5 +1260,5 @@ def test_a_forked_child_opens_connections_of_its_own(serve, wire, engine_name, t
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert works()
         assert server.connections == 1 + child  # the parent's is still in use
-    assert time.monotonic() - began < 5  # at the first try
+    assert time.monotonic() - began < 20  # at the first try
     client.close()

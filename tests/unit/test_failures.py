@@ -344,9 +344,9 @@ def test_messages_lose_what_names_one_job(message, expected):
 
 @pytest.mark.parametrize("part", ["a", "1", "/", "a/", "a.", "0-", "a1", ":", "deadbeef-dead-"])
 def test_a_hostile_message_is_read_once(part):
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert len(normalise(part * 50_000)) <= 300
-    assert time.perf_counter() - begin < 2  # twice through would take minutes
+    assert time.process_time() - begin < 2  # twice through would take minutes
 
 
 def test_the_doors_of_the_package_open_here():

@@ -62,10 +62,10 @@ def job(inner):
     ],
 )
 def test_malformed_answers_are_refused_at_once(parse, body, phrase):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(MalformedError, match=phrase):
         parse(body)
-    assert time.perf_counter() - began < 0.5  # billion laughs cost ElementTree 0.6 s and more
+    assert time.process_time() - began < 0.5  # billion laughs cost ElementTree 0.6 s and more
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ def test_a_repair_does_not_save_a_cut_answer():
 
 def test_repairing_hostile_input_is_linear():
     for body in (b"<a>" * 300_000, b"<a>x" * 200_000, b"<a>" + b"x" * 3_000_000, b"<" * 1_000_000):
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(AnswerError):
             parse_jobs(body)
-        assert time.perf_counter() - began < 8
+        assert time.process_time() - began < 8
 
 
 @pytest.mark.parametrize(

