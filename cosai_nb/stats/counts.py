@@ -307,7 +307,8 @@ class Counter:
                 self._keep(measure, counts)
             if self._recent is not None:
                 self._recent += [part.single] if part.single is not None else []
-                if sum(map(len, self._recent)) > _PENDING // 10:
+                # with many queues nearly all is kept: what was looked at already waits until it has doubled
+                if sum(map(len, self._recent[1:])) > max(_PENDING // 10, *map(len, self._recent[:1])):
                     self._recent = [self._pruned(self._recent)]
 
     def _count(self, jobs: pd.DataFrame) -> _Part:
@@ -488,11 +489,12 @@ def _kept(alive: Flags, moved: Ints, queue: Ints, since: int) -> Ints:
 
 def _newest(alive: Flags, moved: Ints, queue: Ints, since: int) -> Flags:
     """Choose the jobs that have not ended, and the newest moves of each queue (MISSING where there is none)."""
-    kept = alive | (moved >= since)
-    known = moved[moved != MISSING]
-    if not len(known):
+    moves = moved != MISSING
+    few = np.bincount(queue, moves) <= NEWEST
+    kept = alive | (moved >= since) | (moves & few[queue])
+    if not (moves & ~kept).any():
         return kept
-    first = int(known.min()) // HOUR_MS
+    first = int(moved[moves].min()) // HOUR_MS
     hour = np.maximum(moved // HOUR_MS - first, -1) + 1  # 0: no move
     width = int(hour.max()) + 1
     each = np.bincount(queue * width + hour, minlength=(int(queue.max()) + 1) * width).reshape(-1, width)

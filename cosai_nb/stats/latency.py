@@ -382,8 +382,9 @@ def _about(
     orders = [
         order for order in map(fifo.get, queues) if order is not None
     ]  # jobs of other queues stay censored
-    busy = [states[queue].utilisation for queue in queues if not np.isnan(states[queue].utilisation)]
-    growing = any(states[queue].growing for queue in queues)
+    judged = [states[queue] for queue in queues if queue in states]
+    busy = [state.utilisation for state in judged if not np.isnan(state.utilisation)]
+    growing = any(state.growing for state in judged)
     return _About(growing, all(orders) if orders else None, max(busy, default=float("nan")))
 
 
@@ -486,7 +487,7 @@ def _notes(
 
 
 class Behind(NamedTuple):
-    """The queues behind all jobs: their states, and what is known of each row of ``recent`` (None: of none)."""
+    """The queues behind all jobs: the states of those that were judged, and what is known of each row of ``recent`` (None: of none)."""
 
     states: dict[str | None, Queue]
     plan: Projection | None
