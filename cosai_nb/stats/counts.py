@@ -130,13 +130,17 @@ class Counted:
         (only,) = self.tables.values()
         return only
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the keys, ``hour`` first."""
+        return tuple(name for name in next(iter(self.tables.values())).columns if name not in _OWN)
+
     def check_keys(self, names: Sequence[str]) -> None:
         """Raise a FrameError unless each name is a key of these counts."""
-        there = [name for name in next(iter(self.tables.values())).columns if name not in _OWN]
         for name in names:
-            if name not in there:
+            if name not in self.keys:
                 raise FrameError(
-                    f"The histogram has no key {name!r}; it has: {', '.join(there)}. "
+                    f"The histogram has no key {name!r}; it has: {', '.join(self.keys)}. "
                     f"Build it with DurationHistogram.from_jobs(jobs, keys=[{name!r}])."
                 )
 
