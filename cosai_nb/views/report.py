@@ -22,13 +22,13 @@ from cosai_nb.stats.load import queue_load
 from cosai_nb.stats.measures import Windows, milliseconds
 from cosai_nb.table.store import JobStore
 from cosai_nb.views import plots, tables
-from cosai_nb.views.answers import AUTO, QUEUE, Answers, ask, plain_key
-from cosai_nb.views.catalog import VIEWS, View
+from cosai_nb.views.answers import AUTO, QUEUE, Answers, ask
 from cosai_nb.views.changes import Changed, keep_summary, newest_kept, what_changed
 from cosai_nb.views.figure import Picture, offsets, picture
 from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.axes import BLUE, by_text, offscreen_axes, window_width, without_tex, zone_name
-from cosai_nb.views.plots.text import by_group
+from cosai_nb.views.plots.text import by_group, plain
+from cosai_nb.views.selection import VIEWS, View
 from cosai_nb.views.sentences import Line, group_name, headlines, interval
 from cosai_nb.views.wording import (
     count,
@@ -175,6 +175,18 @@ def write_report(
     return written
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage until the page is there: figures are full of cycles, and each search for them takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class Renewal(NamedTuple):
     """When a page was made, in words and [ms since the epoch], and how often it is, in words and [ms]."""
 
@@ -189,6 +201,7 @@ def _renewal(every_s: float, tz: str) -> Renewal:
     return Renewal(when(now, tz), int(1000 * now.timestamp()), whole_duration(every_s), int(1000 * every_s))
 
 
+@_no_collector()
 @without_tex
 def report_html(
     jobs: Any,
@@ -412,20 +425,7 @@ def panels(answers: Answers, markers: Markers, wanted: Sequence[str] = ()) -> li
     wanted : sequence of str
         The anchors of the groups whose figures have axes in any case; the others are the largest.
     """
-    with _no_collector():
-        return [Panel("group=all", "All jobs", _whole(answers, markers)), *_groups(answers, markers, wanted)]
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep the garbage until all figures are drawn: they are full of cycles, and each search for them takes longer."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return [Panel("group=all", "All jobs", _whole(answers, markers)), *_groups(answers, markers, wanted)]
 
 
 def _whole(answers: Answers, markers: Markers) -> list[Shown]:
@@ -502,7 +502,7 @@ def _groups(answers: Answers, markers: Markers, wanted: Sequence[str]) -> Iterat
     """Yield the figures of each group and queue, where there are several: a few with axes, the others thin."""
     sizes = {by: of_groups["jobs"] for by in answers.choices if len(of_groups := answers.sizes(by)) > 1}
     groups = [
-        (by, key, answers.anchors[by, plain_key(key)], jobs)
+        (by, key, answers.anchors[by, plain(key)], jobs)
         for by, of_groups in sizes.items()
         for key, jobs in of_groups.items()
     ]
@@ -527,7 +527,7 @@ def _groups(answers: Answers, markers: Markers, wanted: Sequence[str]) -> Iterat
                 for view in views
             ]
         else:
-            figures = thin[by].get(plain_key(key) if len(by) > 1 else (plain_key(key),), [])
+            figures = thin[by].get(plain(key) if len(by) > 1 else (plain(key),), [])
         yield Panel(anchor, group_name(by, answers.name(by, key)), figures)
 
 
@@ -583,7 +583,7 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
                 milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
                 title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
             )  # fmt: skip
-            found.setdefault(plain_key(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
+            found.setdefault(plain(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
     return found
 
 

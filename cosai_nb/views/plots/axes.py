@@ -138,7 +138,9 @@ def offscreen_axes(width: float = 8.6, height: float = 4.6) -> Axes:
     """Return Axes in a figure (inches) that pyplot does not keep."""
     figure = Figure(figsize=(width, height), layout="constrained")
     _GROWING.add(figure)
-    return figure.subplots()
+    ax = figure.subplots()
+    ax.spines[:].set_in_layout(False)  # they are where the data end, and ask for all ticks to know it
+    return ax
 
 
 def new_axes(ax: Axes | None, figsize: Size = None, size: Size = (8.6, 4.6)) -> Axes:
@@ -283,6 +285,15 @@ def day_numbers(times: Any) -> npt.NDArray[np.float64]:
     """Return zone-aware times as matplotlib counts them."""
     utc = pd.Series(times).dt.tz_convert("UTC").dt.tz_localize(None)
     return np.asarray(date2num(utc), dtype=np.float64)  # type: ignore[no-untyped-call]  # matplotlib's
+
+
+def stairs(ax: Axes, heights: Floats, edges: Floats, baseline: Any = 0, **look: Any) -> Artist:
+    """Draw what ``Axes.stairs`` does, which looks at step after step for the limits."""
+    steps = ax.add_artist(StepPatch(heights, edges, baseline=baseline, **look))
+    low, high = 0 if baseline is None else np.nanmin(baseline), np.nanmax(heights, initial=0)
+    ax.update_datalim([(edges[0], low), (edges[-1], high)])
+    ax.autoscale_view()
+    return steps
 
 
 def without_gaps(windows: pd.DataFrame, span: pd.Timedelta) -> pd.DataFrame:

@@ -207,7 +207,7 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any], mar
         middles, rate = axes.day_numbers(known["time"] + width / 2), known["rate"].to_numpy()
         series.append(Series(groups.whole[key], style.color, words, middles, rate, pick=groups.picks[key]))
         if not by:
-            ax.fill_between(middle, part["low"], part["high"], color=style.color, alpha=0.18, linewidth=0)
+            ax.fill_between(middle, part["low"], part["high"], color=style.color, alpha=0.3, linewidth=0)
             low, high = (part.loc[alone, name] for name in ("low", "high"))
             ax.vlines(middle[alone], low, high, color=style.color, alpha=0.35, linewidth=3)
     top = float(np.nanmax([rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01]))
@@ -311,7 +311,8 @@ def error_pareto(
     ]
     rows = axes.label_rows(ax, names, notes)
     ax.barh(place, data["share"], color=axes.VERMILION, height=rows.bar)
-    (line,) = ax.plot(data["cumulated_share"], place, "o-", color=axes.GREY, linewidth=1, markersize=4)
+    marks = "o-" if rows.left else "o"  # a line would cross what stands above the bars
+    (line,) = ax.plot(data["cumulated_share"], place, marks, color=axes.GREY, linewidth=1, markersize=4)
     ax.set_xlim(0, 1.02)
     axes.percent_axis(ax.xaxis, "share of all failed jobs")
     ax.grid(axis="x", alpha=0.25)
