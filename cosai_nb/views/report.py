@@ -27,10 +27,13 @@ from cosai_nb.views.changes import Changed, keep_summary, newest_kept, what_chan
 from cosai_nb.views.figure import Picture, offsets, picture
 from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.axes import BLUE, by_text, offscreen_axes, window_width, without_tex, zone_name
+from cosai_nb.views.plots.jobs import starts_of
+from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.text import by_group, plain
 from cosai_nb.views.selection import VIEWS, View
 from cosai_nb.views.sentences import Line, group_name, headlines, interval
 from cosai_nb.views.wording import (
+    about,
     count,
     duration,
     jobs_in_words,
@@ -157,18 +160,8 @@ def write_report(
     told = [
         (pd.Timestamp(time).tz_convert("UTC"), text) for time, text in arguments.markers(markers or {}, tz)
     ]
-    page = report_html(
-        jobs,
-        title=title,
-        tz=tz,
-        by=by,
-        slo=slo,
-        max_failure_rate=max_failure_rate,
-        markers=told,
-        previous=previous,
-        keep=folder,
-        renewal=renewal,
-    )
+    said = _said(jobs, by, tz, (slo, max_failure_rate), told, previous, folder)
+    page = render("report.html.j2", title=printable(title, longest=200), tz=tz, renewal=renewal, **said)
     written = write_page(path, page)
     if folder is not None:
         keep_summary(folder, jobs, by)
@@ -203,30 +196,18 @@ def _renewal(every_s: float, tz: str) -> Renewal:
 
 @_no_collector()
 @without_tex
-def report_html(
+def _said(
     jobs: Any,
-    *,
-    title: str,
-    tz: str,
     by: str | Sequence[str] | None,
-    slo: tuple[float, float] | None,
-    max_failure_rate: float | None = None,
-    markers: Markers = (),
-    previous: Any = None,
-    keep: Path | None = None,
-    renewal: Renewal | None = None,
-) -> str:
-    """Return the page that :func:`write_report` writes."""
-    page: dict[str, Any] = {
-        "title": printable(title, longest=200),
-        "tz": tz,
-        "window": [],
-        "cards": [],
-        "sections": [],
-        "thin": None,
-        "changed": None,
-        "renewal": renewal,
-    }
+    tz: str,
+    limits: tuple[tuple[float, float] | None, float | None],
+    markers: Markers,
+    previous: Any,
+    keep: Path | None,
+) -> dict[str, Any]:
+    """Return all that the page says of the jobs."""
+    page: dict[str, Any] = {key: [] for key in ("window", "cards", "panels", "sections")}
+    page |= {"thin": None, "changed": None}
     try:
         answers = ask(jobs, by=by, tz=tz)
     except FrameError as error:
@@ -235,29 +216,18 @@ def report_html(
             if isinstance(jobs, pd.DataFrame)
             else "no job"
         )
-        page |= {"lines": [Line("The table cannot be read", str(error), "bad")]}
-        return render(
-            "report.html.j2", **page, panels=[], limitations=[f"Everything: {rows} could be counted."]
-        )
-    full = bool(answers.count)
-    changed = _changed(answers, previous, keep) if full else None
-    lines = headlines(answers, slo, max_failure_rate)
-    drawn = panels(answers, markers, [line.anchor for line in lines]) if full else []
-    page |= {
-        "window": _window(answers),
-        "lines": lines,
-        "cards": _cards(answers) if full else [],
-        "panels": drawn,
-        "sections": _sections(answers, markers, changed) if full else [],
-        "changed": changed,
-        "limitations": _limitations(answers),
-        **(
-            {"thin": thin_map(answers), "dates": thin_dates(answers)}
-            if any(figure.look == "thin" for panel in drawn for figure in panel.figures)
-            else {}
-        ),
-    }
-    return render("report.html.j2", **page)
+        line = Line("The table cannot be read", str(error), "bad")
+        return page | {"lines": [line], "limitations": [f"Everything: {rows} could be counted."]}
+    lines = headlines(answers, *limits)
+    page |= {"window": _window(answers), "lines": lines, "limitations": _limitations(answers)}
+    if not answers.count:
+        return page
+    changed = _changed(answers, previous, keep)
+    drawn = panels(answers, markers, [line.anchor for line in lines])
+    if any(figure.look == "thin" for panel in drawn for figure in panel.figures):
+        page |= {"thin": thin_map(answers), "dates": thin_dates(answers)}
+    tables_ = _sections(answers, markers, changed)
+    return page | {"cards": _cards(answers), "panels": drawn, "sections": tables_, "changed": changed}
 
 
 class Section(NamedTuple):
@@ -462,9 +432,8 @@ def _show(identity: str, view: View, source: Any, answers: Answers, markers: Mar
     given = {"freq": answers.window, "tz": answers.tz, "markers": markers} | more
     wide = "wide" if view.name in _WIDE else ""
     try:
-        names = dict.fromkeys((*view.data, *more))
-        data = getattr(plots, f"{view.plot}_data")(
-            source, **{name: given[name] for name in names if name in given}
+        data = _data(
+            view, source, answers, {name: given[name] for name in (*view.data, *more) if name in given}
         )
         data.attrs["names"] = answers.queue_names
         drawn = {name: given[name] for name in (*view.data, *view.drawn) if name in given}
@@ -479,6 +448,17 @@ def _show(identity: str, view: View, source: Any, answers: Answers, markers: Mar
     _lighten(picture_.map)
     table = tables.data_table(f"{identity}-data", title, data, answers.queue_names)
     return Shown(identity, title, picture_.svg, picture_.map, table, look=wide)
+
+
+def _data(view: View, source: Any, answers: Answers, given: dict[str, Any]) -> pd.DataFrame:
+    """Return what a view draws; what the report knows already is not asked again."""
+    if view.name == "latency":
+        of: Any = {"by": given.get("by"), "q": (0.5, 0.95), "names": {}}
+        return latency_curves(answers.counted, answers.latency_by, **of)
+    if view.name == "eta":
+        return starts_of(answers.starts, None, names={}, of=about(answers.counted))
+    data: pd.DataFrame = getattr(plots, f"{view.plot}_data")(source, **given)
+    return data
 
 
 def _lighten(found: dict[str, Any]) -> None:

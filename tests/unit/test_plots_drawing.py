@@ -22,6 +22,7 @@ from cosai_nb.views import plots
 from cosai_nb.views.figure import png
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import headline
+from cosai_nb.views.plots.jobs import duration_unit
 from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.wording import NO_JOBS, duration, whole_duration
 
@@ -231,7 +232,7 @@ def test_the_waiting_part_of_a_bar_is_the_wait():
     jobs = make_jobs(3, waiting=0)
     ax = plots.timeline(jobs, ax=axes.offscreen_axes())
     rows = plots.timeline_data(jobs)
-    size, _ = axes.duration_unit((rows["waited_s"] + rows["ran_s"]).max())
+    size, _ = duration_unit((rows["waited_s"] + rows["ran_s"]).max())
     waited, ran = ([bar.get_width() for bar in container] for container in ax.containers)
     assert waited == pytest.approx((rows["waited_s"] / size).tolist())
     assert ran == pytest.approx((rows["ran_s"] / size).tolist())

@@ -32,6 +32,7 @@ _COLUMNS = ["job_id", "tag", "outcome", "code", "creation_time"]
 _ID_COLUMNS = 22
 _ROW_INCHES = 0.27
 _ORDERS = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}
+_LONGEST_IN_S, _LONGEST_IN_MIN = 100, 6000
 _NOBODY = "No job waits, so there is no start to expect."
 
 
@@ -126,7 +127,7 @@ def timeline(
     if data.empty:
         return axes.nothing_known(ax, about_it["about"])
     waited, ran = data["waited_s"].fillna(0).to_numpy(), data["ran_s"].fillna(0).to_numpy()
-    size, unit = axes.duration_unit((waited + ran).max())
+    size, unit = duration_unit((waited + ran).max())
     place = np.arange(len(data))
     rows = axes.label_rows(ax, labels(data["job_id"].tolist(), longest=_ID_COLUMNS), _notes(data, zone))
     hatched: Look = {"fc": axes.ORANGE, "hatch": "///", "ec": ax.get_facecolor(), "lw": 0}
@@ -145,6 +146,19 @@ def timeline(
     said = f"of {facts(about_it['about'])}; beside them when they were created, in {label(zone)}"
     series = _pointed_at(data, waited / size, ran / size, zone)
     return axes.finish(ax, what, about_it, entries, series, said=said, left=rows.left)
+
+
+def duration_unit(longest: float) -> tuple[int, str]:
+    """Return the seconds in, and the name of, the unit for durations up to ``longest`` seconds.
+
+    Examples
+    --------
+    >>> duration_unit(99), duration_unit(300), duration_unit(86400)
+    ((1, 's'), (60, 'min'), (3600, 'h'))
+    """
+    if longest < _LONGEST_IN_S:
+        return 1, "s"
+    return (60, "min") if longest < _LONGEST_IN_MIN else (3600, "h")
 
 
 def _pointed_at(jobs: pd.DataFrame, waited: Floats, ran: Floats, zone: str) -> list[Series]:
