@@ -162,7 +162,7 @@ def latency_curves(
     drawn = drawn.assign(**{done: table["ended"], f"not_{done}": table["unfinished"]})
     largest = summary.sort_values("jobs", ascending=False, kind="stable").head(axes.MOST_GROUPS)
     rows = flat(largest, by).to_dict("records")
-    known = [{**row, "key": plain([row[name] for name in by])} for row in rows]
+    known = [{**row, "key": plain(tuple(row[name] for name in by))} for row in rows]
     of = about(counted) if by else about_row(told)
     drawn.attrs = describe(counted, by, cut, of, q=sorted(q), quantiles=known) | {"names": dict(names)}
     return drawn
