@@ -30,10 +30,10 @@ from cosai_nb.errors import CosaiError, FileError
 from cosai_nb.schema import ENDED as ENDED_OUTCOMES
 from cosai_nb.schema import Outcome
 from cosai_nb.stats.counts import HOUR, RECENT_MS, Counted, Groups, class_codes, count_all
+from cosai_nb.stats.growth import QUEUE_KEYS
 from cosai_nb.stats.histogram import choose
 from cosai_nb.stats.latency import latency_of, queues_behind
 from cosai_nb.stats.measures import ENDED
-from cosai_nb.stats.queues import QUEUE_KEYS
 from cosai_nb.table.files import check_folder, write_whole
 from cosai_nb.views.wording import NO_LABEL
 
