@@ -151,27 +151,26 @@ def compare(
     sides = [_Side.of(counted, groups, share) for counted in counts]
     common = _hours_in_common(counts)
     low, high = _ends(sides, share, np.full(groups.number, LEVEL))
-    one, two = (side.found.value[:, 0] for side in sides)
+    value = [side.found.value[:, 0] for side in sides]
     with np.errstate(invalid="ignore", divide="ignore"):
-        difference, ratio = two - one, two / one
+        difference, ratio = value[1] - value[0], value[1] / value[0]
     told = [
         _judge(sides, one, low[one], high[one], common=common if same_hours else 1.0)
         for one in range(groups.number)
     ]
+
+    def excludes_0(level: Floats) -> Flags:
+        low, high = _ends(sides, share, level)
+        return (low > 0) | (high < 0)
+
     name = name_of(share)
-    table: dict[str, Any] = {
-        **{f"{name}_{which}": value for which, value in zip(_SIDES, (one, two), strict=True)},
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "ratio": ratio,
-        "verdict": pd.array([verdict for verdict, _ in told], dtype="str"),
-    }
-    for what in ("jobs", "waiting", "unusable", "blocks"):
-        table |= {f"{what}_{which}": getattr(side, what) for which, side in zip(_SIDES, sides, strict=True)}
+    table: dict[str, Any] = {f"{name}_before": value[0], f"{name}_after": value[1]}
+    table |= {"difference": difference, "low": low, "high": high, "ratio": ratio}
+    table["verdict"] = pd.array([verdict for verdict, _ in told], dtype="str")
+    for what in sides[0].numbers:
+        table |= {f"{what}_{which}": side.numbers[what] for which, side in zip(_SIDES, sides, strict=True)}
     table["note"] = pd.array(["; ".join(filter(None, (remark, note))) for _, note in told], dtype="str")
-    excluded = p_values(lambda level: _excludes_0(*_ends(sides, share, level)), groups.number)
-    table["p_value"] = np.where(np.isnan(low), np.nan, excluded)
+    table["p_value"] = np.where(np.isnan(low), np.nan, p_values(excludes_0, groups.number))
     table["hours_in_common"] = common
     frame = pd.DataFrame(table).set_axis(groups.rows)
     left_out = {which: counted.left_out for which, counted in zip(_SIDES, counts, strict=True)}
@@ -191,10 +190,7 @@ class _Side(NamedTuple):
 
     sample: Sample
     found: Woodruff
-    jobs: Ints
-    waiting: Ints
-    unusable: Ints
-    blocks: Ints
+    numbers: dict[str, Ints]
     growing: list[bool]
     lost: list[str]
     least: Floats
@@ -205,16 +201,20 @@ class _Side(NamedTuple):
         """Measure the groups of either side on this one."""
         groups, sample = sample_of(counted, "queue_latency", groups.names, groups)
         states, table = queue_states(counted), counted.tables["queue_latency"]
-        number, unusable = table["jobs"].to_numpy(), unusable_of(groups, table)
+        number, (unusable, lost) = table["jobs"].to_numpy(), unusable_of(groups, table)
         waiting = groups.sum(number, class_codes(table) == UNFINISHED)
+        numbers = {
+            "jobs": groups.sum(number),
+            "waiting": waiting,
+            "unusable": unusable,
+            "blocks": sample.busy,
+        }
         growing = [
             waits > 0 and any(states[queue].growing for queue in queues)
             for waits, queues in zip(waiting, queues_of(counted, groups), strict=True)
         ]
-        least, most = (end[:, 0] for end in with_unusable(sample.curves, (share,), unusable[0]))
-        found = quantile_errors(sample, (share,))
-        jobs, blocks = groups.sum(number), sample.busy.astype(np.int64)
-        return cls(sample, found, jobs, waiting, unusable[0], blocks, growing, unusable[1], least, most)
+        ends = with_unusable(sample.curves, (share,), unusable)
+        return cls(sample, quantile_errors(sample, (share,)), numbers, growing, lost, *ends)
 
 
 def _groups_of_either(counts: list[Counted], names: tuple[str, ...]) -> Groups:
@@ -253,26 +253,18 @@ def _freedom(sides: list[_Side]) -> Floats:
     return found
 
 
-def _excludes_0(low: Floats, high: Floats) -> Flags:
-    return (low > 0) | (high < 0)
-
-
 def _judge(sides: list[_Side], one: int, low: float, high: float, *, common: float) -> tuple[str, str]:
     """Return the verdict on a group, and what makes it less sure: Kaplan–Meier is too low where a queue grows in order."""
-    growing, lost, hours = (
-        [getattr(side, what)[one] for side in sides] for what in ("growing", "lost", "blocks")
-    )
+    growing, lost = [side.growing[one] for side in sides], [side.lost[one] for side in sides]
+    hours = [side.numbers["blocks"][one] for side in sides]
     notes = [f"{name}: {note}" for name, note in zip(_SIDES, lost, strict=True) if note]
-    notes += [
-        f"{name}: a queue grows, and its quantile may be too low"
-        for name, grows in zip(_SIDES, growing, strict=True)
-        if grows
-    ]
+    bent = "a queue grows, and its quantile may be too low"
+    notes += [f"{name}: {bent}" for name, grows in zip(_SIDES, growing, strict=True) if grows]
     if math.isnan(low):
         verdict = TOO_LITTLE
-        needed = f"; {MIN_HOURS} are needed on each side"
-        needed = needed if min(hours) < MIN_HOURS else " that say nothing of this quantile"
-        notes.append(f"{hours[0]} blocks of 1 h before and {hours[1]} after{needed}")
+        few = f"; {MIN_HOURS} are needed on each side"
+        why = few if min(hours) < MIN_HOURS else " that say nothing of this quantile"
+        notes.append(f"{hours[0]} blocks of 1 h before and {hours[1]} after{why}")
     elif common < SAME_HOURS:
         verdict = OTHER_HOURS
         notes.append(
@@ -280,11 +272,11 @@ def _judge(sides: list[_Side], one: int, low: float, high: float, *, common: flo
         )
     else:
         verdict = SLOWER if low > 0 else FASTER if high < 0 else SAME
-        bent = {SLOWER: growing[0], FASTER: growing[1], SAME: False}[verdict]
+        bent_alone = {SLOWER: growing[0], FASTER: growing[1], SAME: False}[verdict]
         before, after = sides
         # the quantiles differ whatever the jobs with unusable times waited
         apart = after.least[one] > before.most[one] or before.least[one] > after.most[one]
-        if bent or (verdict != SAME and any(lost) and not apart):
+        if bent_alone or (verdict != SAME and any(lost) and not apart):
             verdict = SAME
             notes.append("the difference may come from that alone")
     return verdict, "; ".join(notes)

@@ -29,7 +29,7 @@ from cosai_nb.stats.measures import HOUR_MS, MISSING, UNUSABLE, moments
 from cosai_nb.stats.moves import CHANGES
 from cosai_nb.stats.order import Jobs, by_label
 from cosai_nb.stats.projection import STOPPED, project
-from cosai_nb.stats.rate import clumps, scatter_of, variance_of_starts
+from cosai_nb.stats.rate import clumps, scatter_of, spells, variance_of_starts
 from cosai_nb.stats.short_table import read_first
 
 if TYPE_CHECKING:
@@ -111,14 +111,14 @@ def queue_states(counted: Counted) -> dict[str | None, Queue]:
         grows = chance <= LEVEL and not growth.shrinks and growth.waiting > _LONG * longest
         grows &= not growth.oldest < _SHORT_S
         evident = "growing" if by_hour["start"].any() else "stopped"
-        state = evident if grows else "draining" if growth.shrinks else "waiting"
-        found[queue] = Queue(
-            growth,
-            state if growth.waiting else "empty",
-            chance,
-            (now + hour) * HOUR_MS if growth.waiting else MISSING,
-            _utilisation(running[np.argmax(by_hour["start"] > 0) :]),
+        state, filled = (
+            evident if grows else "draining" if growth.shrinks else "waiting",
+            (now + hour) * HOUR_MS,
         )
+        if not growth.waiting:
+            state, filled = "empty", MISSING
+        since_start = running[np.argmax(by_hour["start"] > 0) :]
+        found[queue] = Queue(growth, state, chance, filled, _utilisation(since_start))
     return found
 
 
@@ -141,7 +141,8 @@ def _growth(jobs: Jobs) -> Growth:
     growth = Growth(waiting, 0.0, 3600 / hour * came, 3600 / hour * went, 1.0, shrinks=False)
     if not ahead.any():
         return growth
-    filled, scatter = _filled(jobs), scatter_of(jobs.ran)
+    # since when it has not been empty: from just before the first of these came
+    filled, scatter = float(spells(jobs.created, jobs.moved)[0][-1]) - 1, scatter_of(jobs.ran)
     running = float((jobs.begun & np.isnan(jobs.ended)).sum())
     scores, shrinks = [], []
     for span in _SPANS_S:
@@ -155,14 +156,6 @@ def _growth(jobs: Jobs) -> Growth:
     chance = len(_SPANS_S) * NormalDist().cdf(-float(max(scores)))
     oldest = now - float(jobs.created[ahead].min())
     return growth._replace(oldest=oldest, p_value=min(chance, 1.0), shrinks=shrinks[0])
-
-
-def _filled(jobs: Jobs) -> float:
-    """Return since when the queue has not been empty."""
-    order = np.argsort(jobs.created, kind="stable")
-    begin, last = jobs.created[order], np.maximum.accumulate(jobs.moved[order])
-    fills = np.flatnonzero(np.append(True, begin[1:] > last[:-1]))
-    return float(begin[fills[-1]]) - 1.0
 
 
 def _bursts(created: Floats, filled: float, since: float, now: float) -> float:
@@ -190,10 +183,8 @@ def _lengths_within(jobs: Jobs) -> Ints:
 def until(table: pd.DataFrame, now: int) -> Flags:
     """Choose the rows of usable moves up to the hour of the as-of time; what is later was not true then."""
     hour = hours_of(table)
-    return np.asarray(
-        (class_codes(table) < UNUSABLE) & (hour != NO_HOUR) & (hour + table["seconds"].to_numpy() <= now),
-        dtype=bool,
-    )
+    usable = (class_codes(table) < UNUSABLE) & (hour != NO_HOUR)
+    return np.asarray(usable & (hour + table["seconds"].to_numpy() <= now), dtype=bool)
 
 
 def _moved_by_hour(counted: Counted, now: int) -> dict[str | None, dict[str, Ints]]:
@@ -207,11 +198,9 @@ def _moved_by_hour(counted: Counted, now: int) -> dict[str | None, dict[str, Int
         for queue, rows in by_label(table["queue_id"]):
             mine = rows[usable[rows]]
             since = first.setdefault(queue, int(hours[mine].min(initial=now)))
-            empty = np.zeros(now - since + 1, dtype=np.int64)
-            by_hour = found.setdefault(queue, dict.fromkeys(MOVES, empty))
-            by_hour[move] = np.bincount(np.maximum(hours[mine] - since, 0), number[mine], len(empty)).astype(
-                np.int64
-            )
+            hour, length = np.maximum(hours[mine] - since, 0), now - since + 1
+            by_hour = found.setdefault(queue, dict.fromkeys(MOVES, np.zeros(length, dtype=np.int64)))
+            by_hour[move] = np.bincount(hour, number[mine], length).astype(np.int64)
     return found
 
 
@@ -313,9 +302,8 @@ def queue_alarms(jobs: Any) -> pd.DataFrame:
         "state": "str", "arrivals_per_hour": "float64", "starts_per_hour": "float64", "waiting": "int64", "oldest_s": "float64",
         "p_value": "float64", "since": "int64", "stale": "int64", "as_of": "datetime64[ms, UTC]", "note": "str",
     }  # fmt: skip
-    index = pd.Index(
-        [queue if queue is not None else np.nan for queue in states], dtype=object, name="queue_id"
-    )
+    labels = [np.nan if queue is None else queue for queue in states]
+    index = pd.Index(labels, dtype=object, name="queue_id")
     frame = pd.DataFrame(table, index=index, columns=list(columns)).astype(columns)
     frame["since"] = moments(frame["since"].to_numpy())
     frame.attrs["left_out"] = counted.left_out

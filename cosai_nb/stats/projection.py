@@ -53,7 +53,7 @@ class Projection(NamedTuple):
     ``fifo`` is True where a queue is served in order, as a whole or within its classes, None where that is unknown. Of each
     row: ``stale`` and ``paused``, which stand in no queue; ``stuck``, which waits where nothing starts or others go first;
     ``place``, 0 for one that waits in no queue; ``first`` and ``last``, the places of the jobs of its second; ``work``,
-    place ÷ start rate [s], NaN where the start cannot be known; ``spread``, its standard error on a logarithmic scale;
+    place ÷ start rate [s], NaN where the start cannot be known, and ``spread``, its standard error on a logarithmic scale;
     ``leaving``, θ [1/s]; ``moment``, when the queue was put together [s after its observation]; ``rate``, the part of the start
     rate [1/s] of its queue that a start stands for, NaN where there is none; ``note``, what there is to say about it.
     """
@@ -65,10 +65,10 @@ class Projection(NamedTuple):
     place: Ints
     first: Ints
     last: Ints
-    work: Floats
     spread: Floats
     leaving: Floats
     moment: Floats
+    work: Floats
     rate: Floats
     note: Any
 
@@ -76,10 +76,10 @@ class Projection(NamedTuple):
     def of_none(cls, stale: Flags, paused: Flags) -> Projection:
         """Return what is known where no job waits."""
         number = len(stale)
-        stuck, (place, first, last) = np.zeros(number, dtype=bool), np.zeros((3, number), dtype=np.int64)
-        (spread, leaving, moment), (work, rate) = np.zeros((3, number)), np.full((2, number), np.nan)
-        note = np.full(number, "", dtype=object)
-        return cls({}, stale, paused, stuck, place, first, last, work, spread, leaving, moment, rate, note)
+        zeros, unknown = np.zeros((3, number)), np.full((2, number), np.nan)
+        stuck, note = np.zeros(number, dtype=bool), np.full(number, "", dtype=object)
+        columns: list[Any] = [stale, paused, stuck, *zeros.astype(np.int64), *zeros, *unknown, note]
+        return cls({}, *columns)
 
     @property
     def outside(self) -> Flags:
@@ -225,7 +225,7 @@ def _projected(jobs: Jobs, queue: Jobs, now: float, ahead: Ints, *, split: bool)
             "note": f"rate unknown ({starts} starts of jobs that waited, at uneven intervals): {_UNKNOWN}"
         }
     many = np.cumsum(each) ** 2 / np.cumsum(each**2)  # as many jobs of one length vary as much
-    unknown = runs.unknown[runs.tag[ahead]]
+    unknown = runs.unknown[ahead]
     hidden = np.cumsum(unknown) - unknown > _FEW_UNKNOWN * np.arange(1, len(ahead) + 1)
     return {
         "work": np.where(hidden, np.nan, work),
@@ -258,18 +258,17 @@ def _fitting_pace(jobs: Jobs, now: float, runs: _Runs) -> tuple[Pace, bool, bool
 
 
 class _Runs(NamedTuple):
-    """The run time expected of each job [s]; the group of each tag, and how many of each have ended."""
+    """Of each job the run time expected [s], its group, and whether no job of its tag has ended; how many of each group have."""
 
     expected: Floats
-    tag: Ints
     group: Ints
+    unknown: Flags
     ended: Ints
     scatter: float
-    unknown: Flags
 
     def error(self, rows: Ints) -> float:
         """Return the squared relative error of the work of these jobs; run times may have changed in the meantime."""
-        work = np.bincount(self.group[self.tag[rows]], self.expected[rows], len(self.ended))
+        work = np.bincount(self.group[rows], self.expected[rows], len(self.ended))
         each = work**2 * self.scatter / np.maximum(self.ended, 1)
         return float(each.sum() / work.sum() ** 2) + _MODEL**2
 
@@ -279,16 +278,16 @@ def _runs_of(jobs: Jobs) -> _Runs:
     run, tag, tags = jobs.ran, jobs.tag + 1, int(jobs.tag.max()) + 2
     number = np.bincount(tag[~np.isnan(jobs.ended + run)], minlength=tags)
     total = np.bincount(tag, np.nan_to_num(run), tags)
+    usual = float(total.sum()) / max(int(number.sum()), 1) or 1.0
     known = (number > 0) & (total > 0)
-    mean, usual = total / np.maximum(number, 1), float(total.sum()) / max(int(number.sum()), 1) or 1.0
+    mean = np.where(known, total / np.maximum(number, 1), usual)
     scatter = scatter_of(run / np.where(known, mean, np.nan)[tag] if known.sum() > 1 else run)
-    differs = known.copy()
-    differs[known] = np.abs(np.log(mean[known] / usual)) > 2 * np.sqrt(scatter / number[known])
+    differs = np.abs(np.log(mean / usual)) > 2 * np.sqrt(scatter / np.maximum(number, 1))
     # those that do not differ are one group, as those of which none has ended
     group = np.where(differs, np.arange(tags), tags)
     seconds, ended = (np.bincount(group, each, tags + 1) for each in (total, number))
-    expected = np.where(seconds > 0, seconds, usual) / np.maximum(np.where(seconds > 0, ended, 1.0), 1.0)
-    return _Runs(expected[group][tag], tag, group, ended, scatter, (number == 0) & (number.sum() > 0))
+    expected = np.where(seconds > 0, seconds / np.maximum(ended, 1), usual)
+    return _Runs(expected[group][tag], group[tag], (number == 0)[tag] & (number.sum() > 0), ended, scatter)
 
 
 def _first_to_end(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:

@@ -11,7 +11,7 @@ Starts to come are those of :func:`cosai_nb.stats.projection.project`; whether a
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -191,18 +191,17 @@ def backlog(
         groups._replace(of_row=groups.place(table)).sum(table["jobs"], until(table, now))
         for table in counted.tables.values()
     )
-    rates = _recent_rates(counted, groups, span)
-    arrival, start = rates.arrival, rates.start
-    waiting = np.maximum(arrived - started - left - rates.outside, 0)
+    (arrival, start, last), outside, remarks = _recent_rates(counted, groups, span)
+    waiting = np.maximum(arrived - started - left - outside, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         eta = np.where(
             start > arrival, waiting / (start - arrival), np.where(np.isnan(start), np.nan, np.inf)
         )
-        drain = np.where(np.isnan(rates.last), np.where(start == 0, np.inf, waiting / start), rates.last)
+        drain = np.where(np.isnan(last), np.where(start == 0, np.inf, waiting / start), last)
     drain, eta = (np.where(waiting == 0, 0.0, one) for one in (drain, eta))
     notes = []
     for number, rate, end, lost, told in zip(
-        waiting, start, eta, unusable_of(groups, counted.tables["jobs"])[1], rates.notes, strict=True
+        waiting, start, eta, unusable_of(groups, counted.tables["jobs"])[1], remarks, strict=True
     ):
         outlook = "not clearing" if np.isinf(end) else ""
         if counted.recent is None:
@@ -226,32 +225,22 @@ def backlog(
     return read_first(frame)
 
 
-class _Rates(NamedTuple):
-    """Of each group: arrivals and starts per second, in how many seconds the last that waits starts, jobs that stand in no queue, remarks."""
-
-    arrival: Floats
-    start: Floats
-    last: Floats
-    outside: Ints
-    notes: list[list[str]]
-
-
-def _recent_rates(counted: Counted, groups: Groups, span: int) -> _Rates:
-    arrival, start, last = np.full((3, groups.number), np.nan)
-    found = _Rates(
-        arrival, start, last, np.zeros(groups.number, np.int64), [[] for _ in range(groups.number)]
-    )
+def _recent_rates(counted: Counted, groups: Groups, span: int) -> tuple[Floats, Ints, list[list[str]]]:
+    """Return of each group arrivals and starts per second, in how many seconds the last that waits starts; how many stand in no queue; remarks."""
+    rates, outside = np.full((3, groups.number), np.nan), np.zeros(groups.number, dtype=np.int64)
+    arrival, start, last = rates
+    notes: list[list[str]] = [[] for _ in range(groups.number)]
     if counted.recent is None or not len(counted.recent):
-        return found
+        return rates, outside, notes
     jobs, plan, group = Jobs.of(counted.recent), project(counted.recent), groups.place(counted.recent)
-    found.outside[:] = np.bincount(group[plan.outside], minlength=groups.number)
+    outside = np.bincount(group[plan.outside], minlength=groups.number)
     hours = hours_of(counted.tables["jobs"])
     older = (hours != NO_HOUR) & (hours < (jobs.origin - span) // HOUR_MS)
     since, known = -span / 1000, jobs.created[jobs.in_queue]
     if len(known) and not older.any():
         since = max(since, float(known.min()))
     if since >= 0:
-        return found
+        return rates, outside, notes
     observed = jobs.started(since, 0.0) / -since
     start[:] = np.bincount(group, np.where(np.isnan(plan.rate), observed, plan.rate), groups.number)
     arrived = jobs.in_queue & (jobs.created > since) & (jobs.created <= 0)
@@ -263,12 +252,12 @@ def _recent_rates(counted: Counted, groups: Groups, span: int) -> _Rates:
         if zero >= -since:  # what comes in the newest second alone has no rate: that of the whole span holds
             cut, zero = 0, 0.0
         arrival[one] = (len(came) - cut) / (-since - zero)
-        found.notes[one] += plan.notes_of(mine)
+        notes[one] += plan.notes_of(mine)
         mine = mine[plan.place[mine] > 0]
         if plan.stuck[mine].any():
             last[one] = np.inf
             start[one] = 0.0 if plan.stuck[mine].all() else start[one]
         elif len(mine) and not np.isnan(plan.work[mine]).any():
             last[one] = max(until_start[mine].max(), 0.0)
-            found.notes[one] += [_OVERDUE] if until_start[mine].max() < 0 else []
-    return found
+            notes[one] += [_OVERDUE] if until_start[mine].max() < 0 else []
+    return rates, outside, notes

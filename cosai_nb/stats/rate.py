@@ -72,12 +72,17 @@ def pace_of(jobs: Jobs, now: float, *, whole: bool = False) -> Pace:
     return Pace(starts[cut:], first, span, max(pause, stop), leaving, running, cut > 0, lumps)
 
 
-def _clock(begin: Floats, end: Floats) -> Callable[[Any], Any]:
-    """Return what tells for how long, by a moment, somebody had waited: the clock stands still while nobody does."""
+def spells(begin: Floats, end: Floats) -> tuple[Floats, Floats]:
+    """Return the begin and the end of the spells in which somebody waited."""
     order = np.argsort(begin, kind="stable")
     begin, end = begin[order], np.maximum.accumulate(end[order])
     fills = np.append(True, begin[1:] > end[:-1])
-    first, last = begin[fills], end[np.append(fills[1:], True)]
+    return begin[fills], end[np.append(fills[1:], True)]
+
+
+def _clock(begin: Floats, end: Floats) -> Callable[[Any], Any]:
+    """Return what tells for how long, by a moment, somebody had waited: the clock stands still while nobody does."""
+    first, last = spells(begin, end)
     knots, busy = np.column_stack((first, last)), np.column_stack((np.zeros(len(first)), last - first))
     return lambda moments: np.interp(moments, knots.ravel(), np.cumsum(busy))
 
