@@ -33,7 +33,8 @@ from cosai_nb.stats.counts import HOUR, RECENT_MS, Counted, Groups, class_codes,
 from cosai_nb.stats.histogram import choose
 from cosai_nb.stats.latency import Behind, latency_of
 from cosai_nb.stats.measures import ENDED
-from cosai_nb.stats.waiting import Moves, project
+from cosai_nb.stats.order import Jobs
+from cosai_nb.stats.projection import project
 from cosai_nb.table.files import check_folder, write_whole
 from cosai_nb.views.wording import NO_LABEL
 
@@ -222,7 +223,7 @@ def _numbers(counted: Counted, last_s: float) -> list[Metric]:
 
 def _now(recent: pd.DataFrame, groups: Groups) -> tuple[pd.Series, pd.Series, pd.Series, pd.DataFrame]:
     """Return the jobs that wait and that run, the oldest age by queue, and the jobs of the queues in which one waits."""
-    jobs = Moves.of(recent)
+    jobs = Jobs.of(recent)
     running = jobs.begun & recent["outcome"].isin([str(one) for one in UNFINISHED]).to_numpy()
     opened = np.flatnonzero(jobs.waiting | running)
     of_open = groups._replace(of_row=groups.place(recent.iloc[opened]))

@@ -13,10 +13,11 @@ from cosai_nb.schema import COLUMNS
 from cosai_nb.stats.counts import HOURS, RECENT_MS, Counted, count_all
 from cosai_nb.stats.durations import durations
 from cosai_nb.stats.failures import error_pareto, failure_rates
+from cosai_nb.stats.growth import queue_alarms
 from cosai_nb.stats.latency import QUANTILES, Behind, latency_of, queues_behind, run_time
 from cosai_nb.stats.load import Times, numbers, times_of
 from cosai_nb.stats.measures import Windows, check_jobs, group_columns
-from cosai_nb.stats.queues import eta, queue_alarms
+from cosai_nb.stats.queues import eta
 from cosai_nb.views.plots.text import plain, queue_names
 from cosai_nb.views.wording import in_zone, label, short_id
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from cosai_nb import arguments
 from cosai_nb.errors import CosaiError, FileError, FrameError
-from cosai_nb.stats.change import FASTER, OTHER_HOURS, SLOWER, TOO_LITTLE
+from cosai_nb.stats.compare import FASTER, OTHER_HOURS, SLOWER, TOO_LITTLE
 from cosai_nb.stats.counts import HOURS, Counted, count_all
 from cosai_nb.stats.histogram import DurationHistogram, choose
 from cosai_nb.stats.load import numbers

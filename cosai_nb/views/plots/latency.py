@@ -10,10 +10,10 @@ from matplotlib.ticker import FuncFormatter
 
 from cosai_nb.stats.counts import RECENT_MS, count_all
 from cosai_nb.stats.durations import durations, survival_curves
+from cosai_nb.stats.growth import QUEUE_KEYS
 from cosai_nb.stats.latency import NEEDS_JOBS, count_latency, latency_of, name_of, queues_behind, read_shares
 from cosai_nb.stats.load import count_with_numbers, numbers
 from cosai_nb.stats.measures import group_columns
-from cosai_nb.stats.queues import QUEUE_KEYS
 from cosai_nb.views.figure import Series
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import Entry
