@@ -192,6 +192,12 @@ def _column(text: str, _: str) -> tuple[str, str]:
     return name, node
 
 
+def _whole(text: str, _: str) -> int:
+    if not text.isdecimal():
+        raise errors.SettingsError(f"{text!r} must be a whole number from 0 up.")
+    return int(text)
+
+
 def _bucket(text: str, _: str) -> dict[str, str]:
     name, _, region = text.partition("@")
     said = {"bucket": name, **({"region": region} if region else {})}
@@ -207,6 +213,7 @@ _GRAMMARS: dict[str, Callable[[str, str], Any]] = {
     "NAME=PATH": _column,
     "URL": lambda text, _: Secret(text),
     "NAME[@REGION]": _bucket,
+    "N": _whole,
     **dict.fromkeys(("FILE", "FOLDER"), lambda text, _: arguments.path(text)),
 }
 """How an option is read whose value is called so."""
@@ -258,10 +265,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "tz": {"metavar": "ZONE", "default": "Asia/Shanghai",
            "help": "zone of the times shown: a name or an offset such as +08:00 (default: %(default)s)"},
     "markers": {"metavar": "FILE", "help": "deploys, incidents: a CSV file with the columns time and text, drawn in every figure over time"},
-    "seed": {"type": int, "default": 7, "help": "seed of the simulated week (default: 7)"},
+    "seed": {"metavar": "N", "default": 7, "help": "seed of the simulated week (default: 7)"},
     "port": {"type": int, "default": 0, "help": "port (default: any free one)"},
     "textfile": {"metavar": "FILE", "help": "write them here, for node_exporter: once, or with --every; it reads names that end in .prom"},
-    "most": {"type": int, "default": 50, "metavar": "N",
+    "most": {"metavar": "N", "default": 50,
              "help": "queues, tags and codes with a label of their own; the rest is `other` (default: %(default)s)"},
     "notebook": {"flags": ["notebook"], "metavar": "FILE", "help": "the .ipynb file; it stays as it is"},
     "parameter": {"flags": ["-p", "--parameter"], "action": "append", "default": [], "metavar": "NAME=VALUE",

@@ -60,21 +60,25 @@ def run_watch(args: argparse.Namespace) -> int:
 def run_queues(args: argparse.Namespace) -> int:
     """List the queues of the bucket, or of several."""
     from cosai_nb import query
+    from cosai_nb.table.files import check_folder
+    from cosai_nb.views.page import write_page
 
+    shape, to_file = args.format or _ending(args), args.output is not None and not _is_streamed(args)
+    if shape in ("parquet", "xlsx"):
+        args.wrong("queues are written as .csv, as .jsonl, or as a table to read, such as .txt")
+    if to_file:
+        check_folder(args.output)
     queues, code = cli.ask_aloud(lambda: query.list_queues(**settings(args, "deadline")))
-    shape = args.format or ("" if args.output is None else args.output.suffix.lower().removeprefix("."))
     if shape == "csv":
         text = queues.to_csv(index=False)
     elif shape == "jsonl":
         text = queues.to_json(orient="records", lines=True, date_format="iso", force_ascii=not _is_unicode())
     else:
         text = queues.to_string(index=False)
-    if args.output is None or str(args.output) == STREAM:
-        cli.show_message(text.rstrip("\n"))
-    else:
-        from cosai_nb.views.page import write_page
-
+    if to_file:
         write_page(args.output, f"{text.rstrip()}\n")
+    else:
+        cli.show_message(text.rstrip("\n"))
     return code
 
 
@@ -134,11 +138,20 @@ def _check_destination(args: argparse.Namespace) -> None:
 
     if args.output is None and args.store is None and args.command != "watch":
         args.wrong("say where to leave the jobs: -o FILE.parquet, --store FOLDER, or both")
+    shape = args.format or ("csv" if _is_streamed(args) else _ending(args))
+    if args.output is None and args.format is not None:
+        args.wrong("--format says how -o FILE is written: name the file")
+    if args.excel_safe and shape != "csv":
+        args.wrong("--excel-safe is for CSV alone: name a .csv with -o, or leave it out")
     if _is_streamed(args):
         if args.format not in (None, *_STREAMED):
             args.wrong(f"-o - prints {' or '.join(_STREAMED)}, not {args.format}: name a file for it")
     elif args.output is not None:
         check_destination(args.output, format=args.format)
+
+
+def _ending(args: argparse.Namespace) -> str:
+    return "" if args.output is None else str(args.output.suffix.lower().removeprefix("."))
 
 
 def _is_streamed(args: argparse.Namespace) -> bool:

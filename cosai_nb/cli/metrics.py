@@ -28,12 +28,13 @@ import cosai_nb as cn
 from cosai_nb import cli
 from cosai_nb.errors import CosaiError, FileError
 from cosai_nb.schema import ENDED as ENDED_OUTCOMES
-from cosai_nb.schema import Outcome
+from cosai_nb.schema import UNFINISHED, Outcome
 from cosai_nb.stats.counts import HOUR, RECENT_MS, Counted, Groups, class_codes, count_all
 from cosai_nb.stats.histogram import choose
-from cosai_nb.stats.latency import latency_of, queues_behind
+from cosai_nb.stats.latency import Behind, latency_of
 from cosai_nb.stats.measures import ENDED
-from cosai_nb.stats.queues import QUEUE_KEYS
+from cosai_nb.stats.order import Jobs
+from cosai_nb.stats.projection import project
 from cosai_nb.table.files import check_folder, write_whole
 from cosai_nb.views.wording import NO_LABEL
 
@@ -114,39 +115,15 @@ class Metrics:
 
     def _count(self) -> tuple[list[Metric], Any, int]:
         single = (*_PAIR, "outcome", "code")
-        wanted = {
-            **dict.fromkeys(QUEUE_KEYS, _PAIR),
-            "queue_latency": _PAIR,
-            "jobs": single,
-            "run_time": single,
-        }
+        wanted = {"jobs": single, "queue_latency": _PAIR, "run_time": single}
         counted = count_all(self._store, wanted, recent_ms=RECENT_MS)
-        behind = queues_behind(counted)
         table = counted.tables["jobs"]
         failed = table[(table["outcome"] == str(Outcome.FAILED)).to_numpy()]
         texts = {name: self._texts(name, failed if name == "code" else table) for name in _KEYS}
         self._tell_of_other(texts["queue"])
-        ages = pd.Series({queue: state.growth.oldest for queue, state in behind.states.items()}, dtype=float)
-        oldest = ages.groupby(
-            np.array([texts["queue"][queue] for queue in behind.states], dtype=object)
-        ).max()
-        whole = _relabelled(counted, texts)
-        families = [
-            *_of_all(whole),
-            _family(GaugeMetricFamily, "cosai_oldest_waiting_age_seconds",
-                    "Age of the oldest job that waits in a queue, 0 where none does", ["queue"], oldest),
-        ]  # fmt: skip
+        families: list[Metric] = []
         if not pd.isna(counted.as_of):
-            start = (counted.as_of - pd.Timedelta(seconds=self._last_s)).floor("h")
-            part = choose(whole, {}, start=start)
-            assert part.recent is not None  # noqa: S101 - of a store there are single jobs
-            rows = (part.recent[HOUR] >= start).to_numpy() if len(part.recent) else slice(None)
-            part.recent = part.recent[rows].reset_index(drop=True)
-            latency = latency_of(part, behind.of_rows(rows), _LABELS, (0.95,), intervals=False)
-            families += _of_the_last(latency, cn.failure_rates(part, by=_LABELS), self._last_s)
-            as_of = "When the newest of these observations was made"
-            seconds = counted.as_of.timestamp()
-            families.append(GaugeMetricFamily("cosai_as_of_timestamp_seconds", as_of, seconds))
+            families = _numbers(_relabelled(counted, texts), self._last_s)
         folded = {name: len(self._own[name]) - sum(self._own[name].values()) for name in _KEYS}
         said = f"How many queues, tags and codes have no label of their own and are counted as {OTHER!r}"
         families.append(_family(GaugeMetricFamily, "cosai_folded_labels", said, ["label"], pd.Series(folded)))
@@ -193,17 +170,16 @@ def _relabelled(counted: Counted, texts: dict[str, dict[Any, str]]) -> Counted:
             )
         return table.assign(**columns)
 
-    recent = counted.recent if counted.recent is None or counted.recent.empty else shown(counted.recent)
+    assert counted.recent is not None  # noqa: S101 - of a store there are single jobs
     tables = {name: shown(table) for name, table in counted.tables.items()}
-    return replace(counted, tables=tables, recent=recent)
+    return replace(counted, tables=tables, recent=shown(counted.recent))
 
 
-def _of_all(counted: Counted) -> list[Metric]:
-    """Return what is told of all jobs of the store, by queue and tag."""
-    table = counted.tables["jobs"]
+def _numbers(counted: Counted, last_s: float) -> list[Metric]:
+    """Return what is told of the jobs of a store: of all, of those that are open now, of those created in the last hours."""
+    table, recent = counted.tables["jobs"], counted.recent
+    assert recent is not None  # noqa: S101 - see above
     groups, number = Groups.of(table, _LABELS), table["jobs"].to_numpy()
-    without_rates = replace(counted, recent=None)  # they take long with many queues, and nobody asks for them
-    waits = cn.backlog(without_rates, by=_LABELS)
     # an outcome that no job has had is 0: Prometheus sees it grow from there
     ended = pd.concat(
         {
@@ -213,6 +189,13 @@ def _of_all(counted: Counted) -> list[Metric]:
     ).reorder_levels([1, 2, 0])
     failed = table[(table["outcome"] == str(Outcome.FAILED)).to_numpy()]
     codes = Groups.of(failed, (*_LABELS, "code"))
+
+    waiting, running, oldest, crowded = _now(recent, groups)
+    start = (counted.as_of - pd.Timedelta(seconds=last_s)).floor("h")
+    part, rows = choose(counted, {}, start=start), (crowded[HOUR] >= start).to_numpy()
+    part.recent = crowded[rows].reset_index(drop=True)
+    latency = latency_of(part, Behind({}, project(crowded).of_rows(rows)), _LABELS, (0.95,), intervals=False)
+    those = f"of the jobs created in the last {last_s / 3600:g} h, unfinished ones counted in"
     return [
         _histogram(counted, groups, "queue_latency", "Time from creation to start of the jobs that have started; those that "
                    "wait are in cosai_jobs_waiting, and in cosai_queue_latency_p95_seconds"),
@@ -222,24 +205,37 @@ def _of_all(counted: Counted) -> list[Metric]:
         _family(CounterMetricFamily, "cosai_jobs_ended", "Jobs that have ended", [*_LABELS, "outcome"], ended),
         _family(CounterMetricFamily, "cosai_jobs_failed", "Jobs that have failed, by the code they failed with",
                 [*_LABELS, "code"], pd.Series(codes.sum(failed["jobs"]), codes.rows)),
-        _family(GaugeMetricFamily, "cosai_jobs_waiting", "Jobs that have not started", _LABELS, waits["waiting"]),
-        _family(GaugeMetricFamily, "cosai_jobs_running", "Jobs that have started and not ended", _LABELS,
-                waits["running"]),
-    ]  # fmt: skip
-
-
-def _of_the_last(latency: pd.DataFrame, failures: pd.DataFrame, last_s: float) -> list[Metric]:
-    """Return what is told of the jobs created in the last hours, by queue and tag."""
-    those = f"of the jobs created in the last {last_s / 3600:g} h, unfinished ones counted in"
-    return [
+        _family(GaugeMetricFamily, "cosai_jobs_waiting", "Jobs that have not started", _LABELS, waiting),
+        _family(GaugeMetricFamily, "cosai_jobs_running", "Jobs that have started and not ended", _LABELS, running),
+        _family(GaugeMetricFamily, "cosai_oldest_waiting_age_seconds",
+                "Age of the oldest job that waits in a queue, 0 where none does", ["queue"], oldest),
         _family(GaugeMetricFamily, "cosai_queue_latency_p95_seconds",
                 f"Projected p95 of the queue latency {those}; +Inf where it is not reached", _LABELS, latency["p95"]),
         _family(GaugeMetricFamily, "cosai_queue_latency_p95_lower_bound_seconds",
                 f"What the p95 of the queue latency is at least, {those} by their age", _LABELS,
                 latency["p95_lower_bound"]),
         _family(GaugeMetricFamily, "cosai_failure_ratio", f"Failure rate {those}; none where it is not known", _LABELS,
-                failures["rate"]),
+                cn.failure_rates(part, by=_LABELS)["rate"]),
+        GaugeMetricFamily("cosai_as_of_timestamp_seconds", "When the newest of these observations was made",
+                          counted.as_of.timestamp()),
     ]  # fmt: skip
+
+
+def _now(recent: pd.DataFrame, groups: Groups) -> tuple[pd.Series, pd.Series, pd.Series, pd.DataFrame]:
+    """Return the jobs that wait and that run, the oldest age by queue, and the jobs of the queues in which one waits."""
+    jobs = Jobs.of(recent)
+    running = jobs.begun & recent["outcome"].isin([str(one) for one in UNFINISHED]).to_numpy()
+    opened = np.flatnonzero(jobs.waiting | running)
+    of_open = groups._replace(of_row=groups.place(recent.iloc[opened]))
+    numbers = (pd.Series(of_open.sum(those[opened]), groups.rows) for those in (jobs.waiting, running))
+    # a queue is as it was at the earliest observation of a job that waits in it; where none waits there is nothing to project
+    seen = pd.Series(np.where(jobs.waiting, jobs.seen, np.nan), recent.index)
+    at = seen.groupby(recent["queue_id"], dropna=False).transform("min").to_numpy()
+    ahead = jobs.in_queue & (jobs.created <= at) & (jobs.moved > at)
+    age = pd.Series(at - jobs.created)[ahead]
+    oldest = age.groupby(recent["queue"].to_numpy(dtype=object)[ahead]).max()
+    oldest = oldest.reindex(groups.labels[0].unique(), fill_value=0.0)
+    return *numbers, oldest, recent[~np.isnan(at)].reset_index(drop=True)
 
 
 def _family(kind: Any, name: str, said: str, labels: Sequence[str], values: pd.Series[Any]) -> Metric:

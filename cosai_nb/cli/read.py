@@ -40,14 +40,18 @@ _EXIT = {MET: cli.DONE, MISSED: cli.MISSED, UNDECIDED: cli.NOT_ENOUGH_DATA, NO_D
 def add(commands: Any) -> None:
     """Declare the commands."""
     chosen = "file store slo p95-wait failure-rate tag queue start end last"
-    store = {"help": "jobs that `query` or `list` stored; with --ids, where to remember them"}
+    store = {"help": "jobs that `query` or `list` stored"}
+    both = {"help": f"{store['help']}; with --ids, where to remember them"}
     checked = f"{chosen} --ids json deadline family notify --state remind form title"
     title = {"help": "what the hook is told this check is called (default: %(default)s)"}
-    cli.add_command(commands, run_check, checked, store=store, title=title, epilog=cli.EXIT_CODES)
+    cli.add_command(commands, run_check, checked, store=both, title=title, epilog=cli.EXIT_CODES)
     shown = f"{chosen} since output title by tz markers keep watch family bucket"
     listed = {"help": "with --watch: list this bucket instead of COSAI_BUCKET; may be repeated"}
+    family = {"help": "with --watch: family of jobs (default: ai)"}
     ended = "Exit code 0 where Ctrl-C or SIGTERM ends a watch."
-    cli.add_command(commands, run_report, shown, store=store, output=cli.PAGE, bucket=listed, epilog=ended)
+    cli.add_command(
+        commands, run_report, shown, store=store, output=cli.PAGE, bucket=listed, family=family, epilog=ended
+    )
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -58,6 +62,8 @@ def run_check(args: argparse.Namespace) -> int:
         )
     if (args.file is not None) == (args.ids is not None or args.store is not None):
         args.wrong("say what to check: a FILE, or --store FOLDER, or --ids IDS.txt (with or without --store)")
+    if args.ids is None and (args.deadline is not None or args.family is not None):
+        args.wrong("--deadline and --family are for --ids, which queries first")
     hook = notify.hook_of(args)
     try:
         told, code = _check(args)
@@ -99,10 +105,17 @@ def _check(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 def run_report(args: argparse.Namespace) -> int:
     """Write the report of jobs as one HTML file."""
+    from cosai_nb.table.files import check_folder
+
     if (args.file is None) == (args.store is None):
         args.wrong("say what to report: a FILE or --store FOLDER")
     if args.since is not None and (args.last is not None or args.start is not None):
         args.wrong("--since says which jobs to report: leave out --last and --start")
+    if args.slo is not None and args.p95_wait is not None:
+        args.wrong("a report shows one limit of the queue latency: give --slo or --p95-wait")
+    if args.watch is None and (args.bucket is not None or args.family is not None):
+        args.wrong("--bucket and --family are for --watch, which lists first")
+    check_folder(args.output)
     if args.watch is not None:
         if args.store is None or not args.watch:
             args.wrong("--watch lists jobs into a store: say --store FOLDER, and how often, such as 15m")
@@ -146,9 +159,6 @@ def _since(jobs: pd.DataFrame, seconds: float) -> tuple[pd.DataFrame, pd.DataFra
 
 def _watch(args: argparse.Namespace) -> int:
     """List, write and wait until Ctrl-C or SIGTERM; what fails is told once, and the next round tries again."""
-    from cosai_nb.table.files import check_folder
-
-    check_folder(args.output)
     client = settings(args).get("client") or cn.Client.from_env()
     there = at_first = len(cn.JobStore(args.store).jobs())
     pages, told_before = 0, dict[str, str]()

@@ -52,7 +52,10 @@ def run_demo(args: argparse.Namespace) -> int:
         )
         started = time.perf_counter()
         client = emulator.client()
-        jobs = cn.fetch_jobs(ids, client=client, progress=cli.is_watched(args))
+        watched = cli.is_watched(args)
+        jobs, code = cli.ask_aloud(lambda: cn.fetch_jobs(ids, client=client, progress=watched))
+        if code:
+            return code
         seconds = time.perf_counter() - started
         asked = len(emulator.requests)
         jobs = cn.name_queues(jobs, cn.list_queues(client=client))

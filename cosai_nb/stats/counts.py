@@ -25,7 +25,7 @@ left_hour                 jobs that gave up: the same to their end, else to thei
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -130,13 +130,21 @@ class Counted:
         (only,) = self.tables.values()
         return only
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the keys, ``hour`` first."""
+        return tuple(name for name in next(iter(self.tables.values())).columns if name not in _OWN)
+
+    def has(self, wanted: Mapping[str, Sequence[str]]) -> bool:
+        """Say whether these measures were counted, each by these keys or more."""
+        return all(name in self.tables and {*keys} <= {*self.tables[name]} for name, keys in wanted.items())
+
     def check_keys(self, names: Sequence[str]) -> None:
         """Raise a FrameError unless each name is a key of these counts."""
-        there = [name for name in next(iter(self.tables.values())).columns if name not in _OWN]
         for name in names:
-            if name not in there:
+            if name not in self.keys:
                 raise FrameError(
-                    f"The histogram has no key {name!r}; it has: {', '.join(there)}. "
+                    f"The histogram has no key {name!r}; it has: {', '.join(self.keys)}. "
                     f"Build it with DurationHistogram.from_jobs(jobs, keys=[{name!r}])."
                 )
 
@@ -307,7 +315,8 @@ class Counter:
                 self._keep(measure, counts)
             if self._recent is not None:
                 self._recent += [part.single] if part.single is not None else []
-                if sum(map(len, self._recent)) > _PENDING // 10:
+                # with many queues nearly all is kept: what was looked at already waits until it has doubled
+                if sum(map(len, self._recent[1:])) > max(_PENDING // 10, *map(len, self._recent[:1])):
                     self._recent = [self._pruned(self._recent)]
 
     def _count(self, jobs: pd.DataFrame) -> _Part:
@@ -488,11 +497,12 @@ def _kept(alive: Flags, moved: Ints, queue: Ints, since: int) -> Ints:
 
 def _newest(alive: Flags, moved: Ints, queue: Ints, since: int) -> Flags:
     """Choose the jobs that have not ended, and the newest moves of each queue (MISSING where there is none)."""
-    kept = alive | (moved >= since)
-    known = moved[moved != MISSING]
-    if not len(known):
+    moves = moved != MISSING
+    few = np.bincount(queue, moves) <= NEWEST
+    kept = alive | (moved >= since) | (moves & few[queue])
+    if not (moves & ~kept).any():
         return kept
-    first = int(known.min()) // HOUR_MS
+    first = int(moved[moves].min()) // HOUR_MS
     hour = np.maximum(moved // HOUR_MS - first, -1) + 1  # 0: no move
     width = int(hour.max()) + 1
     each = np.bincount(queue * width + hour, minlength=(int(queue.max()) + 1) * width).reshape(-1, width)
@@ -596,6 +606,9 @@ def count_all(
     FileError
         A file cannot be read.
     """
+    if type(source) is Counted and not (windows or by_start) and source.has(wanted):
+        # more keys than asked for stay: to count again costs a sort
+        return replace(source, tables={name: source.tables[name] for name in wanted})
     counter = Counter(wanted, windows, recent_ms=recent_ms, by_start=by_start)
     if isinstance(source, Counted):
         if by_start:

@@ -103,11 +103,6 @@ class DurationHistogram(Counted):
         return cls(counted.tables, counted.as_of, counted.left_out)
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the keys, ``hour`` first."""
-        return tuple(name for name in self._latency.columns if name not in ("class", "seconds", "jobs"))
-
-    @property
     def _latency(self) -> pd.DataFrame:
         return self.tables["queue_latency"]
 

@@ -31,7 +31,7 @@ from cosai_nb.stats.survival import (
 from cosai_nb.stats.tally import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cosai_nb.stats.measures import Flags, Floats, Ints
 
@@ -42,6 +42,7 @@ _FEWEST_COSINES, _MOST_COSINES = 6, 16
 """With 6 degrees t is 2.45, with 16 2.12, with many 1.96: more would make little narrower, and take long memories for shorter."""
 _DAY, _WEEK = 24, 168
 _FEWEST_SPELLS = 2
+_BISECTIONS = 24
 
 
 class Errors(NamedTuple):
@@ -185,6 +186,17 @@ def student(freedom: Floats, level: float | Floats = LEVEL) -> Floats:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     found: Floats = z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms))
+    return found
+
+
+def p_values(excludes: Callable[[Floats], Flags], number: int) -> Floats:
+    """Return 1 − the level from which on an interval holds 0, by bisection; ``excludes`` says at which of these it does not."""
+    low, high = np.zeros(number), np.ones(number)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        beyond = excludes(middle)
+        low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
+    found: Floats = 1 - low
     return found
 
 

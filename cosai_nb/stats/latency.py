@@ -2,7 +2,7 @@
 
 A quantile is given four times, as long as there are unfinished jobs: ``lower_bound`` takes their ages for final,
 ``estimate`` is Kaplan–Meier with them right-censored, ``projection`` lets each job of a queue that is served in order wait
-for its turn (:mod:`cosai_nb.stats.waiting`), and the headline is the projection where one was made and makes a difference.
+for its turn (:mod:`cosai_nb.stats.projection`), and the headline is the projection where one was made and makes a difference.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cosai_nb.stats.counts import (
     hours_of,
     unusable_of,
 )
+from cosai_nb.stats.growth import QUEUE_KEYS, Queue, queue_states
 from cosai_nb.stats.intervals import LEVEL, MIN_HOURS, Sample, quantile_errors
 from cosai_nb.stats.measures import (
     ENDED,
@@ -37,18 +38,17 @@ from cosai_nb.stats.measures import (
     moments,
     windowed,
 )
-from cosai_nb.stats.queues import QUEUE_KEYS, Queue, queue_states
+from cosai_nb.stats.projection import project
 from cosai_nb.stats.short_table import read_first
 from cosai_nb.stats.survival import quantiles
-from cosai_nb.stats.waiting import project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta, tzinfo
 
     from cosai_nb.stats.measures import Flags, Floats, Ints
+    from cosai_nb.stats.projection import Projection
     from cosai_nb.stats.survival import Curves
-    from cosai_nb.stats.waiting import Projection
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 _INTERVAL_OF = 0.95
@@ -251,6 +251,13 @@ def name_of(share: float) -> str:
 # --- the steps of an answer ---
 
 
+def one_share(q: float) -> float:
+    """Check one quantile; SettingsError where it is none."""
+    if not isinstance(q, NUMBER):
+        raise SettingsError(f"q={q!r} must be one quantile between 0 and 1, such as 0.95.")
+    return read_shares(q)[0]
+
+
 def sample_of(
     counted: Counted, measure: str, names: Sequence[str], groups: Groups | None = None, *, hours: bool = True
 ) -> tuple[Groups, Sample]:
@@ -382,8 +389,9 @@ def _about(
     orders = [
         order for order in map(fifo.get, queues) if order is not None
     ]  # jobs of other queues stay censored
-    busy = [states[queue].utilisation for queue in queues if not np.isnan(states[queue].utilisation)]
-    growing = any(states[queue].growing for queue in queues)
+    judged = [states[queue] for queue in queues if queue in states]
+    busy = [state.utilisation for state in judged if not np.isnan(state.utilisation)]
+    growing = any(state.growing for state in judged)
     return _About(growing, all(orders) if orders else None, max(busy, default=float("nan")))
 
 
@@ -486,7 +494,7 @@ def _notes(
 
 
 class Behind(NamedTuple):
-    """The queues behind all jobs: their states, and what is known of each row of ``recent`` (None: of none)."""
+    """The queues behind all jobs: the states of those that were judged, and what is known of each row of ``recent`` (None: of none)."""
 
     states: dict[str | None, Queue]
     plan: Projection | None
@@ -502,7 +510,7 @@ def queues_behind(counted: Counted) -> Behind:
     Parameters
     ----------
     counted : Counted
-        All jobs, with the tables of :data:`cosai_nb.stats.queues.QUEUE_KEYS`, or those that a summary has instead; without
+        All jobs, with the tables of :data:`cosai_nb.stats.growth.QUEUE_KEYS`, or those that a summary has instead; without
         ``recent`` no order is known.
     """
     there = all(name in counted.tables for name in QUEUE_KEYS)

@@ -401,7 +401,9 @@ def _whole_seconds(durations: pd.Series) -> Ints:
     usable = (seconds >= 0) & (seconds < np.inf)
     if usable.all():
         return seconds.astype(np.int64)
-    return np.where(usable, seconds, -1).astype(np.int64)
+    whole = np.full(len(seconds), -1, dtype=np.int64)
+    np.copyto(whole, seconds, where=usable, casting="unsafe")  # faster than to cast a choice
+    return whole
 
 
 def _waiting(rows: Rows) -> tuple[Ints, Ints]:

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.schema import Outcome
-from cosai_nb.stats.change import OTHER_HOURS, SAME, SAME_HOURS, TOO_LITTLE, compare
+from cosai_nb.stats.compare import OTHER_HOURS, SAME, SAME_HOURS, TOO_LITTLE, compare
 from cosai_nb.stats.counts import NO_HOUR, RECENT_MS, Groups, count_all, counted_by, hours_of
 from cosai_nb.stats.failures import failure_rates
-from cosai_nb.stats.intervals import MIN_HOURS, cosines_of, errors, student
+from cosai_nb.stats.growth import QUEUE_KEYS
+from cosai_nb.stats.intervals import MIN_HOURS, cosines_of, errors, p_values, student
 from cosai_nb.stats.latency import latency_of, queues_behind
 from cosai_nb.stats.measures import group_columns
-from cosai_nb.stats.queues import QUEUE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,6 @@ NEEDED_KEYS = ("queue_id", "outcome", "code")
 _P95 = 0.95
 _KNOWN = ("", "_low", "_high", "_lower_bound", "_estimate")
 _WEEK = 168
-_BISECTIONS = 40
 
 
 def changes(before: Counted, after: Counted, *groupings: Sequence[str]) -> list[pd.DataFrame]:
@@ -180,7 +179,8 @@ def _judged(
     """Return a difference with its interval, p-value and verdict."""
     with np.errstate(invalid="ignore", divide="ignore"):
         reach = np.where(difference > 0, difference - low, high - difference)
-        p_value = _p_values(np.abs(difference) / reach, freedom)
+        beyond = np.abs(difference) / reach * student(freedom)
+        p_value = p_values(lambda level: student(freedom, level) < beyond, len(beyond))
     verdict = np.where(low > 0, ROSE, np.where(high < 0, FELL, SAME))
     verdict = np.where(known, verdict if not common < SAME_HOURS else OTHER_HOURS, TOO_LITTLE)
     return {
@@ -191,18 +191,6 @@ def _judged(
         "verdict": verdict,
         "note": "",
     }
-
-
-def _p_values(ratio: Floats, freedom: Floats) -> Floats:
-    """Return the p-value of a difference that is ``ratio`` times as large as the reach of its 95 % interval, by bisection."""
-    low, high = np.zeros(len(ratio)), np.ones(len(ratio))
-    usual = student(freedom)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        beyond = student(freedom, middle) < ratio * usual
-        low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
-    found: Floats = 1 - low
-    return found
 
 
 def only_in(one: Counted, other: Counted, key: str) -> pd.Series[Any]:

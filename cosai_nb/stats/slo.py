@@ -25,9 +25,9 @@ from cosai_nb.stats.measures import (
     group_columns,
     milliseconds,
 )
+from cosai_nb.stats.projection import project
 from cosai_nb.stats.short_table import read_first
 from cosai_nb.stats.survival import ROUNDING
-from cosai_nb.stats.waiting import project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

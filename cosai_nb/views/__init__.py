@@ -1,5 +1,5 @@
-"""Summaries to eyes: plots, the explorer, the report."""
+"""Summaries to eyes: plots, the explorer, the report. Numbers in words need no matplotlib, so plots are imported when they are used."""
 
-from cosai_nb.views import plots
+import lazy_loader
 
-__all__ = ["plots"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, ["plots"])

@@ -10,14 +10,16 @@ from urllib.parse import quote
 import pandas as pd
 
 from cosai_nb.schema import COLUMNS
-from cosai_nb.stats.counts import HOURS, RECENT_MS, Counted, batches, count_all
+from cosai_nb.stats.counts import HOURS, RECENT_MS, Counted, count_all
 from cosai_nb.stats.durations import durations
 from cosai_nb.stats.failures import error_pareto, failure_rates
+from cosai_nb.stats.growth import queue_alarms
 from cosai_nb.stats.latency import QUANTILES, Behind, latency_of, queues_behind, run_time
 from cosai_nb.stats.load import Times, numbers, times_of
 from cosai_nb.stats.measures import Windows, check_jobs, group_columns
-from cosai_nb.stats.queues import eta, queue_alarms
-from cosai_nb.views.wording import in_zone, label
+from cosai_nb.stats.queues import eta
+from cosai_nb.views.plots.text import plain, queue_names
+from cosai_nb.views.wording import in_zone, label, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,6 @@ OPTIONAL = ("tag", "queue_id", "code", "message", "input_object")
 QUEUE, BUCKET = ("queue_id",), ("bucket",)
 AUTO = "auto"
 _WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
-_LONGEST_ID = 20
 _PLACES = {"queue_id": "queue", "queue_name": "queue"}
 
 
@@ -148,13 +149,13 @@ class Answers:
                 while anchor in taken:  # names are shown shortened, and queues may share one
                     anchor, again = f"{address}~{again}", again + 1
                 taken.add(anchor)
-                found[by, plain_key(key)] = anchor
+                found[by, plain(key)] = anchor
         return found
 
     @cached_property
     def queue_names(self) -> dict[str, str]:
         """Names of queues by ID, as far as the jobs have them."""
-        return {} if "queue_id" in self.lacking else names_of_queues(self.jobs)
+        return {} if "queue_id" in self.lacking else queue_names(self.jobs)
 
     def name(self, by: tuple[str, ...], key: Any) -> str:
         """Return the name of a group: that of a queue, or its ID without the middle."""
@@ -253,37 +254,3 @@ def ask(jobs: Any, *, by: str | Sequence[str] | None, tz: str) -> Answers:
         failures_by=failure_rates(counted, by=names, detail=True) if names else failures,
         errors=error_pareto(jobs),
     )
-
-
-def names_of_queues(jobs: Any) -> dict[str, str]:
-    """Return names of queues by ID, as far as jobs or a summary of them have them; one that several share with its ID."""
-    if isinstance(jobs, Counted):
-        parts: Any = [jobs.tables["queue_latency"]]
-    else:
-        there = not isinstance(jobs, pd.DataFrame) or "queue_name" in jobs.columns
-        parts = batches(jobs, QUEUE, optional=("queue_name",)) if there else ()
-    pairs = [part[["queue_id", "queue_name"]].drop_duplicates() for part in parts if "queue_name" in part]
-    if not pairs:
-        return {}
-    named = pd.concat(pairs).dropna().astype(str).drop_duplicates("queue_id")
-    shared = named["queue_name"].duplicated(keep=False)
-    told = named["queue_name"].where(~shared, named["queue_name"] + " (" + named["queue_id"].str[:8] + "…)")
-    return dict(zip(named["queue_id"], told, strict=True))
-
-
-def short_id(text: str) -> str:
-    """Return an ID without its middle.
-
-    Examples
-    --------
-    >>> short_id("p0123456789abcdef0123456789abcdef0"), short_id("nightly")
-    ('p0123456…abcdef0', 'nightly')
-    """
-    return text if len(text) <= _LONGEST_ID else f"{text[:8]}…{text[-7:]}"
-
-
-def plain_key(key: Any) -> Any:
-    """Return a label that is equal to itself, which NaN is not."""
-    if isinstance(key, tuple):
-        return tuple(map(plain_key, key))
-    return None if pd.isna(key) else key

@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 
 from cosai_nb import arguments
 from cosai_nb.errors import CosaiError, FileError, FrameError
-from cosai_nb.stats.change import FASTER, OTHER_HOURS, SLOWER, TOO_LITTLE
+from cosai_nb.stats.compare import FASTER, OTHER_HOURS, SLOWER, TOO_LITTLE
 from cosai_nb.stats.counts import HOURS, Counted, count_all
 from cosai_nb.stats.histogram import DurationHistogram, choose
 from cosai_nb.stats.load import numbers
 from cosai_nb.stats.since import FAILURES, FELL, LATENCY, NEEDED_KEYS, ROSE, THROUGHPUT, changes, only_in
-from cosai_nb.views.answers import BUCKET, QUEUE, completed, names_of_queues, plain_key
+from cosai_nb.views.answers import BUCKET, QUEUE, completed
+from cosai_nb.views.plots.text import plain, queue_names
 from cosai_nb.views.sentences import MOODS, Line, group_name, quantile
 from cosai_nb.views.tables import KINDS, MOST_GROUPS, Table
 from cosai_nb.views.wording import duration, jobs_in_words, share, when
@@ -145,7 +146,7 @@ def _sides(answers: Answers, previous: Any) -> _Sides | str:
     last = min(of_before["last"] + _HOUR, of_before["as_of"])  # counts know the hour
     created = f"created {when(of_before['first'], answers.tz)} to {when(last, answers.tz)}"
     told = f"{since}against {jobs_in_words(earlier['jobs'].sum())} {created}"
-    return _Sides(before, after, told, names_of_queues(previous))
+    return _Sides(before, after, told, queue_names(previous))
 
 
 def _counted(previous: Any, answers: Answers) -> Counted:
@@ -229,7 +230,7 @@ def _measured(answers: Answers, table: pd.DataFrame) -> list[Line]:
         if what == THROUGHPUT:
             text += f" jobs an hour (difference {_range(row)})"
         also = f"; also {', '.join(names)}{more}" if names else ""
-        anchor = answers.anchors.get((row["by"], plain_key(row["key"])), "changes")
+        anchor = answers.anchors.get((row["by"], plain(row["key"])), "changes")
         picture = _PICTURES[what] if anchor != "changes" else "What changed"
         title = f"{row['name']}: {what} {'rose' if up else 'fell'}"
         text += f", {jobs_in_words(row['jobs_after'])} now{also}."

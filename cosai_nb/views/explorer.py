@@ -23,20 +23,20 @@ import traitlets
 import cosai_nb
 from cosai_nb import arguments
 from cosai_nb.errors import CosaiError, FrameError, SettingsError
+from cosai_nb.schema import Outcome
 from cosai_nb.stats.durations import survival_curves
 from cosai_nb.stats.latency import latency_of, name_of
 from cosai_nb.stats.measures import UNFINISHED, Windows
 from cosai_nb.table.store import JobStore
 from cosai_nb.views import plots
-from cosai_nb.views.catalog import VIEWS
 from cosai_nb.views.figure import picture, png
 from cosai_nb.views.page import asset
 from cosai_nb.views.plots import axes
-from cosai_nb.views.plots.eta import starts_of
+from cosai_nb.views.plots.jobs import starts_of
 from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.over_time import draw_overview
 from cosai_nb.views.plots.text import label as short_label
-from cosai_nb.views.selection import CALENDAR, Selection
+from cosai_nb.views.selection import CALENDAR, VIEWS, Selection
 from cosai_nb.views.sentences import COLUMN_NAMES, finding
 from cosai_nb.views.sources import LISTED, PAGE, Listing, Sources
 from cosai_nb.views.wording import (
@@ -208,7 +208,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             if value is not _KEEP:
                 changes[name] = self._moment(name, value)
         if tab is not _KEEP:
-            if tab not in VIEWS:
+            if tab not in [*VIEWS]:
                 raise SettingsError(f"tab={tab!r} is no view; choose one of {', '.join(VIEWS)}.")
             changes["tab"] = tab
         if q is not _KEEP:
@@ -226,7 +226,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
     def _column(self, use: str, name: str, known: Sequence[str]) -> str:
         if name in known:
             return name
-        why = self._sources.refused.get(name)
+        why = self._sources.refused.get(name) if isinstance(name, str) else None
         raise SettingsError(
             f"{name!r} cannot be {use}: {why}."
             if why
@@ -504,14 +504,15 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
         except CosaiError as error:
             self._jobs = {"note": str(error), "columns": [], "rows": []}
             return
+        rows: Any = page[list(LISTED)].itertuples(index=False)
         self._jobs = {
             "columns": [[name, _TITLES[name], listing.order_of(name)] for name in LISTED],
             "rows": [
                 [
-                    None if pd.isna(row[0]) else str(row[0]),
-                    *(self._listed(name, value) for name, value in zip(LISTED, row, strict=True)),
+                    None if pd.isna(row.job_id) else str(row.job_id),
+                    *(self._listed(name, getattr(row, name), row.outcome) for name in LISTED),
                 ]
-                for row in page[list(LISTED)].itertuples(index=False)
+                for row in rows
             ],
             "note": f"{jobs_in_words(total)}{f' with “{printable(listing.text, longest=40)}”' if listing.text else ''}",
             "text": listing.text,
@@ -519,11 +520,12 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             "pages": max(math.ceil(total / PAGE), 1),
         }
 
-    def _listed(self, name: str, value: Any) -> str:
+    def _listed(self, name: str, value: Any, outcome: Any) -> str:
         if name == "job_id":
             return UNKNOWN if pd.isna(value) else short_label(value, longest=16)
         if name.endswith("_s"):
-            return duration(value)
+            waits = name == "queue_latency_s" and outcome == Outcome.WAITING
+            return duration(value) + " so far" * waits
         if name == "creation_time":
             return when(value, self.selection.tz)
         return UNKNOWN if pd.isna(value) else self._text(name, str(value))
@@ -641,6 +643,10 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
 def _labels(column: str, values: Any) -> list[str | None]:
     """Return labels as texts, None for a missing one."""
     several = values if pd.api.types.is_list_like(values) else [values]
+    if not all(map(pd.api.types.is_scalar, several)):
+        raise SettingsError(
+            f"{column}={values!r} holds what is no label; write texts, None for a missing one."
+        )
     found = [None if pd.isna(value) else str(value) for value in several]
     allowed = {"weekday": WEEKDAYS, "hour": tuple(map(str, range(24)))}.get(column, found)
     for name in found:

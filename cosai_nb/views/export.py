@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from cosai_nb import __version__, arguments
-from cosai_nb.errors import FileError, NotebookError
+from cosai_nb.errors import FileError, NotebookError, SettingsError
 from cosai_nb.views.page import ASSETS, asset, write_page
 from cosai_nb.views.wording import printable
 
@@ -23,6 +23,10 @@ INJECTED = "injected-parameters"
 _SHOWN_FIRST = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 _REACHES_OUT = re.compile(r"<(?=/?(?:script|meta|link|base|iframe|frame|object|embed|form)\b)", re.IGNORECASE)
+
+
+class ParameterError(NotebookError, SettingsError):
+    """A parameter that the notebook does not know, or whose value is no literal: what was asked for cannot be right."""
 
 
 def export_notebook(
@@ -141,7 +145,7 @@ def inject(cells: NotebookNode, parameters: Mapping[str, Any], *, name: str) -> 
 
     Raises
     ------
-    NotebookError
+    ParameterError
         A name that the notebook does not know, or a value that is no literal.
     """
     import nbformat.v4  # noqa: PLC0415 - comes with the extra
@@ -152,7 +156,9 @@ def inject(cells: NotebookNode, parameters: Mapping[str, Any], *, name: str) -> 
     unknown = [given for given in parameters if given not in known]
     if unknown:
         there = f"it knows: {', '.join(known)}" if known else "no cell of it is tagged `parameters`"
-        raise NotebookError(f"The notebook {name} has no parameter {', '.join(map(repr, unknown))}; {there}.")
+        raise ParameterError(
+            f"The notebook {name} has no parameter {', '.join(map(repr, unknown))}; {there}."
+        )
     lines = [f"{key} = {_literal(key, value)}" for key, value in parameters.items()]
     cell = nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": [INJECTED]})
     place = _parameters_cell(cells)
@@ -164,7 +170,7 @@ def _literal(key: str, value: Any) -> str:
     try:
         ast.literal_eval(repr(value))
     except (ValueError, SyntaxError) as error:
-        raise NotebookError(
+        raise ParameterError(
             f"The parameter {key} must be a Python literal (text, number, list …), not {type(value).__name__}."
         ) from error
     return repr(value)

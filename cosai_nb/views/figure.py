@@ -36,6 +36,7 @@ from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.spines import Spine
@@ -437,6 +438,10 @@ class _Renderer(RendererSVG):
     def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> Any:
         return _measured(s, prop.copy(), ismath)
 
+    def _get_font_height_metrics(self, prop: FontProperties) -> Any:
+        # what matplotlib 3.11 looks up in the font's file for each text, unless a renderer knows it
+        return _line_height(prop.copy())
+
     def draw_text(
         self, gc: Any, x: float, y: float, s: str, prop: FontProperties, *place: Any, **more: Any
     ) -> None:
@@ -452,6 +457,16 @@ class _Renderer(RendererSVG):
         if len(paths) > 1 and max(map(len, own)) <= 1:
             paths = [Path.make_compound_path(*paths)]
         super().draw_path_collection(gc, master_transform, paths, all_transforms, *looks, **more)  # type: ignore[no-untyped-call]  # matplotlib's
+
+
+@lru_cache(maxsize=64)
+def _line_height(font: FontProperties) -> tuple[float | None, float | None, float | None]:
+    """Return ascent, descent and gap of the lines of a font [points]; None where the file does not say."""
+    file: Any = get_font(findfont(font))
+    table, size = file.get_sfnt_table("OS/2"), font.get_size_in_points() / file.units_per_EM
+    if table is None:
+        return None, None, None
+    return table["sTypoAscender"] * size, -table["sTypoDescender"] * size, table["sTypoLineGap"] * size
 
 
 @lru_cache(maxsize=4096)

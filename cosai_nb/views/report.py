@@ -22,15 +22,18 @@ from cosai_nb.stats.load import queue_load
 from cosai_nb.stats.measures import Windows, milliseconds
 from cosai_nb.table.store import JobStore
 from cosai_nb.views import plots, tables
-from cosai_nb.views.answers import AUTO, QUEUE, Answers, ask, plain_key
-from cosai_nb.views.catalog import VIEWS, View
+from cosai_nb.views.answers import AUTO, QUEUE, Answers, ask
 from cosai_nb.views.changes import Changed, keep_summary, newest_kept, what_changed
 from cosai_nb.views.figure import Picture, offsets, picture
 from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.axes import BLUE, by_text, offscreen_axes, window_width, without_tex, zone_name
-from cosai_nb.views.plots.text import by_group
+from cosai_nb.views.plots.jobs import starts_of
+from cosai_nb.views.plots.latency import latency_curves
+from cosai_nb.views.plots.text import by_group, plain
+from cosai_nb.views.selection import VIEWS, View
 from cosai_nb.views.sentences import Line, group_name, headlines, interval
 from cosai_nb.views.wording import (
+    about,
     count,
     duration,
     jobs_in_words,
@@ -157,22 +160,24 @@ def write_report(
     told = [
         (pd.Timestamp(time).tz_convert("UTC"), text) for time, text in arguments.markers(markers or {}, tz)
     ]
-    page = report_html(
-        jobs,
-        title=title,
-        tz=tz,
-        by=by,
-        slo=slo,
-        max_failure_rate=max_failure_rate,
-        markers=told,
-        previous=previous,
-        keep=folder,
-        renewal=renewal,
-    )
+    said = _said(jobs, by, tz, (slo, max_failure_rate), told, previous, folder)
+    page = render("report.html.j2", title=printable(title, longest=200), tz=tz, renewal=renewal, **said)
     written = write_page(path, page)
     if folder is not None:
         keep_summary(folder, jobs, by)
     return written
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage until the page is there: figures are full of cycles, and each search for them takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class Renewal(NamedTuple):
@@ -189,31 +194,20 @@ def _renewal(every_s: float, tz: str) -> Renewal:
     return Renewal(when(now, tz), int(1000 * now.timestamp()), whole_duration(every_s), int(1000 * every_s))
 
 
+@_no_collector()
 @without_tex
-def report_html(
+def _said(
     jobs: Any,
-    *,
-    title: str,
-    tz: str,
     by: str | Sequence[str] | None,
-    slo: tuple[float, float] | None,
-    max_failure_rate: float | None = None,
-    markers: Markers = (),
-    previous: Any = None,
-    keep: Path | None = None,
-    renewal: Renewal | None = None,
-) -> str:
-    """Return the page that :func:`write_report` writes."""
-    page: dict[str, Any] = {
-        "title": printable(title, longest=200),
-        "tz": tz,
-        "window": [],
-        "cards": [],
-        "sections": [],
-        "thin": None,
-        "changed": None,
-        "renewal": renewal,
-    }
+    tz: str,
+    limits: tuple[tuple[float, float] | None, float | None],
+    markers: Markers,
+    previous: Any,
+    keep: Path | None,
+) -> dict[str, Any]:
+    """Return all that the page says of the jobs."""
+    page: dict[str, Any] = {key: [] for key in ("window", "cards", "panels", "sections")}
+    page |= {"thin": None, "changed": None}
     try:
         answers = ask(jobs, by=by, tz=tz)
     except FrameError as error:
@@ -222,29 +216,18 @@ def report_html(
             if isinstance(jobs, pd.DataFrame)
             else "no job"
         )
-        page |= {"lines": [Line("The table cannot be read", str(error), "bad")]}
-        return render(
-            "report.html.j2", **page, panels=[], limitations=[f"Everything: {rows} could be counted."]
-        )
-    full = bool(answers.count)
-    changed = _changed(answers, previous, keep) if full else None
-    lines = headlines(answers, slo, max_failure_rate)
-    drawn = panels(answers, markers, [line.anchor for line in lines]) if full else []
-    page |= {
-        "window": _window(answers),
-        "lines": lines,
-        "cards": _cards(answers) if full else [],
-        "panels": drawn,
-        "sections": _sections(answers, markers, changed) if full else [],
-        "changed": changed,
-        "limitations": _limitations(answers),
-        **(
-            {"thin": thin_map(answers), "dates": thin_dates(answers)}
-            if any(figure.look == "thin" for panel in drawn for figure in panel.figures)
-            else {}
-        ),
-    }
-    return render("report.html.j2", **page)
+        line = Line("The table cannot be read", str(error), "bad")
+        return page | {"lines": [line], "limitations": [f"Everything: {rows} could be counted."]}
+    lines = headlines(answers, *limits)
+    page |= {"window": _window(answers), "lines": lines, "limitations": _limitations(answers)}
+    if not answers.count:
+        return page
+    changed = _changed(answers, previous, keep)
+    drawn = panels(answers, markers, [line.anchor for line in lines])
+    if any(figure.look == "thin" for panel in drawn for figure in panel.figures):
+        page |= {"thin": thin_map(answers), "dates": thin_dates(answers)}
+    tables_ = _sections(answers, markers, changed)
+    return page | {"cards": _cards(answers), "panels": drawn, "sections": tables_, "changed": changed}
 
 
 class Section(NamedTuple):
@@ -412,20 +395,7 @@ def panels(answers: Answers, markers: Markers, wanted: Sequence[str] = ()) -> li
     wanted : sequence of str
         The anchors of the groups whose figures have axes in any case; the others are the largest.
     """
-    with _no_collector():
-        return [Panel("group=all", "All jobs", _whole(answers, markers)), *_groups(answers, markers, wanted)]
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep the garbage until all figures are drawn: they are full of cycles, and each search for them takes longer."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return [Panel("group=all", "All jobs", _whole(answers, markers)), *_groups(answers, markers, wanted)]
 
 
 def _whole(answers: Answers, markers: Markers) -> list[Shown]:
@@ -462,9 +432,8 @@ def _show(identity: str, view: View, source: Any, answers: Answers, markers: Mar
     given = {"freq": answers.window, "tz": answers.tz, "markers": markers} | more
     wide = "wide" if view.name in _WIDE else ""
     try:
-        names = dict.fromkeys((*view.data, *more))
-        data = getattr(plots, f"{view.plot}_data")(
-            source, **{name: given[name] for name in names if name in given}
+        data = _data(
+            view, source, answers, {name: given[name] for name in (*view.data, *more) if name in given}
         )
         data.attrs["names"] = answers.queue_names
         drawn = {name: given[name] for name in (*view.data, *view.drawn) if name in given}
@@ -479,6 +448,17 @@ def _show(identity: str, view: View, source: Any, answers: Answers, markers: Mar
     _lighten(picture_.map)
     table = tables.data_table(f"{identity}-data", title, data, answers.queue_names)
     return Shown(identity, title, picture_.svg, picture_.map, table, look=wide)
+
+
+def _data(view: View, source: Any, answers: Answers, given: dict[str, Any]) -> pd.DataFrame:
+    """Return what a view draws; what the report knows already is not asked again."""
+    if view.name == "latency":
+        of: Any = {"by": given.get("by"), "q": (0.5, 0.95), "names": {}}
+        return latency_curves(answers.counted, answers.latency_by, **of)
+    if view.name == "eta":
+        return starts_of(answers.starts, None, names={}, of=about(answers.counted))
+    data: pd.DataFrame = getattr(plots, f"{view.plot}_data")(source, **given)
+    return data
 
 
 def _lighten(found: dict[str, Any]) -> None:
@@ -502,7 +482,7 @@ def _groups(answers: Answers, markers: Markers, wanted: Sequence[str]) -> Iterat
     """Yield the figures of each group and queue, where there are several: a few with axes, the others thin."""
     sizes = {by: of_groups["jobs"] for by in answers.choices if len(of_groups := answers.sizes(by)) > 1}
     groups = [
-        (by, key, answers.anchors[by, plain_key(key)], jobs)
+        (by, key, answers.anchors[by, plain(key)], jobs)
         for by, of_groups in sizes.items()
         for key, jobs in of_groups.items()
     ]
@@ -527,7 +507,7 @@ def _groups(answers: Answers, markers: Markers, wanted: Sequence[str]) -> Iterat
                 for view in views
             ]
         else:
-            figures = thin[by].get(plain_key(key) if len(by) > 1 else (plain_key(key),), [])
+            figures = thin[by].get(plain(key) if len(by) > 1 else (plain(key),), [])
         yield Panel(anchor, group_name(by, answers.name(by, key)), figures)
 
 
@@ -583,7 +563,7 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
                 milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
                 title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
             )  # fmt: skip
-            found.setdefault(plain_key(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
+            found.setdefault(plain(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
     return found
 
 

@@ -17,9 +17,10 @@ import pandas as pd
 
 from cosai_nb.stats.latency import NEEDS_JOBS, name_of
 from cosai_nb.stats.slo import check_slo
-from cosai_nb.views.answers import QUEUE, plain_key
+from cosai_nb.views.answers import QUEUE
 from cosai_nb.views.plots.axes import MOST_GROUPS
 from cosai_nb.views.plots.load import bin_ends
+from cosai_nb.views.plots.text import plain
 from cosai_nb.views.wording import (
     NO_JOBS,
     NO_TIMES,
@@ -193,7 +194,7 @@ def _queue_name(answers: Answers, key: Any) -> str:
 
 def _to(answers: Answers, by: tuple[str, ...], key: Any, picture: str) -> tuple[str, str]:
     """Return where the figures of a group are; those of all jobs where it has none of its own."""
-    return answers.anchors.get((by, plain_key(key)), "figures"), picture
+    return answers.anchors.get((by, plain(key)), "figures"), picture
 
 
 def _evidence(row: Any) -> str:

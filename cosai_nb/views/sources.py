@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import FrameError
-from cosai_nb.schema import COLUMNS
+from cosai_nb.schema import COLUMNS, Outcome
 from cosai_nb.stats.counts import RECENT_MS, SAVED, Counted, Counter, batches, count_all, only_jobs
 from cosai_nb.stats.failures import failed_jobs
 from cosai_nb.stats.histogram import KEYS, choose
@@ -330,14 +330,14 @@ class Sources:
         if not self.single:
             raise FrameError("A histogram knows no single jobs, so there is no list of them.")
         most, total, first = PAGE * (listing.page + 1), 0, []
-        optional = ("queue_name", "message")
+        optional = ("queue_name", "message", "observed_at")
         for batch in self._batches((*LISTED, *selection.labels), optional):
             rows = np.flatnonzero(selection.rows_of(batch))
             some = only_jobs(batch[[name for name in (*LISTED, *optional) if name in batch]].iloc[rows])[0]
             if listing.text:
                 some = some[self._holds(some, listing.text)]
             total += len(some)
-            first.append(_first(some, listing, most))
+            first.append(_first(_with_ages(some), listing, most))
         found = _first(pd.concat(first), listing, most)
         return found.iloc[PAGE * listing.page :], total
 
@@ -360,6 +360,15 @@ class Sources:
 
 _RESERVED = ("self", "start", "end", "by", "q", "tab", "tz", "time", "job_id", "class", "seconds", "jobs")
 """Names that an argument or the counts have."""
+
+
+def _with_ages(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Put in how long a job that waits has waited when it was seen."""
+    if "observed_at" not in jobs:
+        return jobs
+    ages = (jobs["observed_at"] - jobs["creation_time"]).dt.total_seconds().clip(lower=0)
+    waits = (jobs["outcome"] == Outcome.WAITING).to_numpy(dtype=bool)
+    return jobs.assign(queue_latency_s=jobs["queue_latency_s"].mask(waits, ages))
 
 
 def _first(jobs: pd.DataFrame, listing: Listing, most: int) -> pd.DataFrame:

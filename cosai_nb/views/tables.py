@@ -20,7 +20,8 @@ from cosai_nb.schema import UNFINISHED
 from cosai_nb.stats.failures import failed_jobs, faults_by
 from cosai_nb.stats.latency import QUANTILES, name_of
 from cosai_nb.stats.load import longest_jobs, queue_load
-from cosai_nb.views.answers import QUEUE, plain_key, short_id
+from cosai_nb.views.answers import QUEUE
+from cosai_nb.views.plots.text import plain
 from cosai_nb.views.sentences import COLUMN_NAMES, interval
 from cosai_nb.views.wording import (
     UNKNOWN,
@@ -31,6 +32,7 @@ from cosai_nb.views.wording import (
     label,
     printable,
     share,
+    short_id,
     when,
     whole_duration,
 )
@@ -222,7 +224,7 @@ def _queues(answers: Answers) -> Table:
     alarms = answers.alarms.head(MOST_GROUPS)
     frame = alarms.reset_index(drop=True)
     frame = frame.assign(
-        queue=[answers.name(QUEUE, key) for key in alarms.index], ID=list(map(plain_key, alarms.index))
+        queue=[answers.name(QUEUE, key) for key in alarms.index], ID=list(map(plain, alarms.index))
     )
     frame["paused or stale"] = answers.out_of_queue.reindex(alarms.index, fill_value=0).to_numpy()
     kinds = {
@@ -252,8 +254,8 @@ def _rows(answers: Answers, tables: tuple[pd.DataFrame, pd.DataFrame]) -> pd.Dat
     whole = whole.reset_index(drop=True)
     if answers.groups.empty:
         return whole
-    place = {plain_key(key): row for row, key in enumerate(of_groups.index)}
-    rows = [place.get(plain_key(key), -1) for key in answers.groups.index[:MOST_GROUPS]]
+    place = {plain(key): row for row, key in enumerate(of_groups.index)}
+    rows = [place.get(plain(key), -1) for key in answers.groups.index[:MOST_GROUPS]]
     listed = of_groups.set_axis(range(len(of_groups))).astype(object).reindex(rows)
     return pd.concat([listed, whole.astype(object).reindex([0])], ignore_index=True).infer_objects()
 
@@ -415,7 +417,7 @@ def errors(answers: Answers) -> Table | None:
     if "tag" not in answers.lacking:
         tagged = _tags_of_faults(answers.jobs)
         frame["by tag"] = [
-            tagged[plain_key(fault)] for fault in zip(frame["code"], frame["message"], strict=True)
+            tagged[plain(fault)] for fault in zip(frame["code"], frame["message"], strict=True)
         ]
         kinds["by tag"] = "long"
     names = {
@@ -440,7 +442,7 @@ def _tags_of_faults(jobs: Any) -> dict[Any, str]:
     """Return, for each code and message, in which tags it occurs and how often."""
     found: dict[Any, list[str]] = {}
     for code, message, tag, jobs_of_tag in faults_by(jobs, "tag").to_numpy():
-        found.setdefault(plain_key((code, message)), []).append(f"{label(tag)}\u00a0{jobs_of_tag:,}")
+        found.setdefault(plain((code, message)), []).append(f"{label(tag)}\u00a0{jobs_of_tag:,}")
     return {
         fault: ", ".join(tags[:MOST_TAGS])
         + (f" and {len(tags) - MOST_TAGS:,} more" if tags[MOST_TAGS:] else "")

@@ -32,6 +32,7 @@ _LONG = 100
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _DAY = pd.Timedelta("1D")
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d) UTC")
+_ID = re.compile(r"[A-Za-z]{0,3}[0-9a-fA-F]{16,}")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -274,6 +275,17 @@ def printable(value: Any, *, longest: int = _LONG) -> str:
     if not kept.isprintable():
         kept = "".join(_escaped(mark) for mark in kept)
     return kept if len(text) <= longest else f"{kept}… ({len(text):,} characters)"
+
+
+def short_id(text: str) -> str:
+    """Return an ID without its middle, another text as it is.
+
+    Examples
+    --------
+    >>> short_id("p1e44ccd4b9a74a6fa2d0d1a4d3eb0b9f"), short_id("nightly")
+    ('p1e44c…0b9f', 'nightly')
+    """
+    return f"{text[:6]}…{text[-4:]}" if _ID.fullmatch(text) else text
 
 
 def label(value: Any) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from bench_plots import make_jobs
 
 import cosai_nb as cn
-from cosai_nb.views.catalog import VIEWS
 from cosai_nb.views.explorer import Explorer
+from cosai_nb.views.selection import VIEWS
 
 LIMIT_MS, RUNS = 60, 3
 

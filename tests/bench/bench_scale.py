@@ -186,7 +186,7 @@ def memory(rows: int) -> None:
 
 
 def groups(rows: int = 1_000_000) -> None:
-    from cosai_nb.stats.change import compare
+    from cosai_nb.stats.compare import compare
     from cosai_nb.stats.failures import failure_rates
     from cosai_nb.stats.latency import queue_latency
 

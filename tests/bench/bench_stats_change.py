@@ -8,7 +8,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_histogram import a_week_of_jobs  # after the path
 
-from cosai_nb.stats.change import change_points, compare  # after the path
+from cosai_nb.stats.change_points import change_points  # after the path
+from cosai_nb.stats.compare import compare  # after the path
 from cosai_nb.stats.histogram import DurationHistogram  # after the path
 from cosai_nb.stats.slo import check_slo  # after the path
 

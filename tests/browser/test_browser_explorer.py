@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cosai_nb.views.catalog import VIEWS
+from cosai_nb.views.selection import VIEWS
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "explorer.ipynb"
 CHROMIUM = shutil.which("chromium")

@@ -313,7 +313,7 @@ def test_an_id_is_copied_whole(reports, browser, tmp_path):
     for button in (page.locator("#failed-table .copy").first, page.locator("#errors-table .copy").nth(1)):
         whole = button.get_attribute("title").removeprefix("Copy ")
         assert len(whole) == 33
-        assert button.text_content() == f"{whole[:8]}…{whole[-7:]}"
+        assert button.text_content() == f"{whole[:6]}…{whole[-4:]}"
         button.click()
         page.wait_for_function("document.getElementById('copied').textContent !== ''")
         assert page.evaluate("navigator.clipboard.readText()") == whole

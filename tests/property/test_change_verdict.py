@@ -9,7 +9,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosai_nb.stats.change import FASTER, SAME, SLOWER, TOO_LITTLE, change_points, compare
+from cosai_nb.stats.change_points import change_points
+from cosai_nb.stats.compare import FASTER, SAME, SLOWER, TOO_LITTLE, compare
 from cosai_nb.stats.histogram import DurationHistogram
 from tests.simulate import hand_made
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from cosai_nb.errors import FrameError, SettingsError
-from cosai_nb.stats.change import FASTER, OTHER_HOURS, SAME, SLOWER, TOO_LITTLE, change_points
-from cosai_nb.stats.change import compare as compare_windows
+from cosai_nb.stats.change_points import change_points
+from cosai_nb.stats.compare import FASTER, OTHER_HOURS, SAME, SLOWER, TOO_LITTLE
+from cosai_nb.stats.compare import compare as compare_windows
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency
 from tests.simulate import EPOCH, arrivals, hand_made, serve, snapshot
@@ -332,7 +333,7 @@ def test_fewer_than_30_hours_are_no_series_and_the_note_says_so():
 
 def test_30_hours_are_what_the_penalty_asks_for(monkeypatch):
     """Allowed to look at fewer, the search still finds nothing: the limit hides no change."""
-    monkeypatch.setattr("cosai_nb.stats.change.FEWEST_HOURS", 24)
+    monkeypatch.setattr("cosai_nb.stats.change_points.FEWEST_HOURS", 24)
     for number in range(24, 30):
         for before in range(12, number - 11):
             assert len(change_points(hourly([1] * before + [99_999] * (number - before)))) == 0
@@ -351,7 +352,7 @@ def test_each_group_has_its_own_changes():
 def test_a_year_of_hours_gives_the_scale_of_ruptures_own(monkeypatch):
     from ruptures.costs import CostRbf
 
-    from cosai_nb.stats import change as levels
+    from cosai_nb.stats import change_points as levels
 
     signal = np.random.default_rng(0).normal(size=400)
     own = CostRbf().fit(signal).gamma

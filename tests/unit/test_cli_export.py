@@ -93,3 +93,10 @@ def test_the_report_command_hands_over_its_limits_and_refuses_columns_that_are_n
         with pytest.raises(SystemExit):
             cli.main(["report", str(jobs), "-o", str(page), "--slo", wrong])
     assert not page.exists()
+
+
+def test_an_unknown_parameter_is_a_mistake_of_the_command_line(tmp_path, capsys):
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    assert cli.main(["export", str(notebook), "-o", str(tmp_path / "n.html"), "-p", "nope=3"]) == 2
+    assert "no parameter 'nope'" in capsys.readouterr().err

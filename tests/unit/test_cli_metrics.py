@@ -206,6 +206,27 @@ def test_by_hand(tmp_path):
     assert of("cosai_failure_ratio") == 0.25
 
 
+def test_paused_jobs_and_stale_records_wait_in_no_queue_as_in_backlog(tmp_path):
+    store = cn.JobStore(tmp_path / "jobs")
+    still = {"State": "Submitted", "StartTime": "-", "EndTime": "-"}
+    made({**still, "n": 2, "prefix": "stale"}, store=store, at="2026-11-01T02:30:00Z")
+    made(
+        {"n": 3},
+        {**still, "n": 4, "CreationTime": "2026-11-01T11:59:00+0800"},
+        {**still, "n": 5, "State": "Pause"},
+        {"n": 6, "State": "Running", "EndTime": "-", "QueueId": "q2"},
+        store=store,
+    )
+    waits = cn.backlog(store, by=["queue_id", "tag"])
+    samples = samples_of(collected(store))
+    assert column(samples, "cosai_jobs_waiting") == dict(waits["waiting"])
+    assert column(samples, "cosai_jobs_running") == dict(waits["running"])
+    assert waits["waiting"].tolist() == [4, 0]
+    assert waits["running"].tolist() == [0, 6]
+    oldest = column(samples, "cosai_oldest_waiting_age_seconds", ["queue"])
+    assert oldest == dict(cn.queue_alarms(store)["oldest_s"]) == {"q1": 60, "q2": 0}
+
+
 # ---------------------------------------------------------------- labels
 
 

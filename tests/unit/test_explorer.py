@@ -8,10 +8,9 @@ import pytest
 
 import cosai_nb as cn
 from cosai_nb.views import sources
-from cosai_nb.views.catalog import VIEWS
 from cosai_nb.views.explorer import explore
 from cosai_nb.views.plots import axes
-from cosai_nb.views.selection import Selection
+from cosai_nb.views.selection import VIEWS, Selection
 
 TABS = tuple(VIEWS)
 ZERO = pd.Timestamp("2026-11-02T02:00:00Z")
@@ -607,3 +606,21 @@ def test_markers_are_drawn_over_time():
     assert "markers=markers" not in explorer.code()
     show(explorer, "over_time")
     assert "markers=markers" in explorer.code()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"by": ["tag"]}, {"by": 7}, {"tab": ["load"]}, {"tag": [["a"]]}, {"start": [1]}, {"q": []}]
+)
+def test_what_is_of_a_wrong_type_is_refused_in_a_sentence(explorer, wrong):
+    (name,) = wrong
+    before = explorer.selection
+    with pytest.raises(cn.SettingsError, match=r"\w"):
+        explorer.select(**wrong)
+    assert explorer.selection == before, name
+
+
+def test_the_list_shows_how_long_a_waiting_job_has_waited(explorer):
+    waits = {row[0]: row[7] for row in explorer._jobs["rows"]}
+    assert (waits["a199"], waits["a001" if "a001" in waits else "a189"]) == ("3.4 h so far", "10 s")
+    act(explorer, "list", list={"sort": "queue_latency_s", "ascending": False, "page": 0})
+    assert explorer._jobs["rows"][0][0] == "a190"

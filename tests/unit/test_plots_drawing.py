@@ -22,6 +22,7 @@ from cosai_nb.views import plots
 from cosai_nb.views.figure import png
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import headline
+from cosai_nb.views.plots.jobs import duration_unit
 from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.wording import NO_JOBS, duration, whole_duration
 
@@ -231,7 +232,7 @@ def test_the_waiting_part_of_a_bar_is_the_wait():
     jobs = make_jobs(3, waiting=0)
     ax = plots.timeline(jobs, ax=axes.offscreen_axes())
     rows = plots.timeline_data(jobs)
-    size, _ = axes.duration_unit((rows["waited_s"] + rows["ran_s"]).max())
+    size, _ = duration_unit((rows["waited_s"] + rows["ran_s"]).max())
     waited, ran = ([bar.get_width() for bar in container] for container in ax.containers)
     assert waited == pytest.approx((rows["waited_s"] / size).tolist())
     assert ran == pytest.approx((rows["ran_s"] / size).tolist())
@@ -358,3 +359,23 @@ def test_the_points_on_the_curves_are_those_of_the_summary_that_was_handed_over(
     ax = plots.queue_latency(data=data, ax=axes.offscreen_axes())
     points = [x for line in ax.lines if line.get_linestyle() == "None" for x in line.get_xdata()]
     assert 4321.0 in points
+
+
+def test_the_interval_of_a_single_expected_start_is_drawn():
+    data = plots.eta_data(USUAL)
+    known = data[data["start_expected"].notna()].head(1).copy()
+    if known.empty:
+        start = ZERO + pd.Timedelta("1h")
+        times = {"start_expected": start, "start_low": start, "start_high": start + pd.Timedelta("1h")}
+        known = data.head(1).assign(place=1, **times)
+    known.attrs = data.attrs
+    ax = plots.eta(data=known, ax=axes.offscreen_axes())
+    (interval,) = [drawn for drawn in ax.collections if isinstance(drawn, LineCollection)]
+    low, high = axes.day_numbers(known[["start_low", "start_high"]].iloc[0])
+    assert interval.get_segments()[0][:, 0].tolist() == [low, high]
+
+
+def test_no_line_of_cumulated_shares_crosses_the_names_above_narrow_bars():
+    for width, style in ((3.5, "None"), (12, "-")):
+        ax = plots.error_pareto(USUAL, ax=axes.offscreen_axes(width, 4))
+        assert ax.lines[-1].get_linestyle() == style

@@ -85,7 +85,7 @@ def test_a_table_of_data_groups_the_digits_of_large_numbers_and_sorts_by_the_who
     [
         ("seconds", 8826.0, ("2.5 h", "8826")), ("count", 20000, ("20,000", None)), ("share", 0.5, ("50.0 %", "0.5")),
         ("per hour", 0.01, ("< 0.1", "0.01")), ("per hour", 120.4, ("120", "120.4")), ("per hour", math.nan, ("–", "NaN")),
-        ("time", pd.NaT, ("–", None)), ("text", None, ("–", None)), ("id", "a" * 33, ("aaaaaaaa…aaaaaaa", None)),
+        ("time", pd.NaT, ("–", None)), ("text", None, ("–", None)), ("id", "a" * 33, ("aaaaaa…aaaa", None)),
     ],
 )  # fmt: skip
 def test_kinds_of_columns(kind, value, cell):

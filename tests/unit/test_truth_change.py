@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cosai_nb.stats.change import SLOWER, change_points, compare
+from cosai_nb.stats.change_points import change_points
+from cosai_nb.stats.compare import SLOWER, compare
 from cosai_nb.stats.slo import check_slo
 from tests.simulate import MEAN_RUN, SERVERS, arrivals, erlang_quantile, serve, snapshot
 

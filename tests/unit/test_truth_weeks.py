@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cosai_nb.stats.change import FASTER, SAME, SLOWER, change_points, compare
+from cosai_nb.stats.change_points import change_points
+from cosai_nb.stats.compare import FASTER, SAME, SLOWER, compare
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.latency import queue_latency
 from cosai_nb.stats.slo import check_slo

@@ -10,9 +10,9 @@ import pytest
 
 import cosai_nb as cn
 from cosai_nb.stats.counts import RECENT_MS, count_all
+from cosai_nb.stats.growth import QUEUE_KEYS, queue_alarms, queue_states
 from cosai_nb.stats.histogram import DurationHistogram
-from cosai_nb.stats.queues import QUEUE_KEYS, queue_alarms, queue_states
-from cosai_nb.stats.waiting import project
+from cosai_nb.stats.projection import project
 from tests import queues
 from tests.simulate import arrivals, hand_made, serve, serve_at_random, side_by_side, snapshot, with_ids
 

@@ -12,9 +12,8 @@ Examples
 """
 
 from cosai_nb.views.plots.change import before_after, before_after_data
-from cosai_nb.views.plots.eta import eta, eta_data
 from cosai_nb.views.plots.failures import error_pareto, error_pareto_data, failure_rates, failure_rates_data
-from cosai_nb.views.plots.jobs import timeline, timeline_data
+from cosai_nb.views.plots.jobs import eta, eta_data, timeline, timeline_data
 from cosai_nb.views.plots.latency import queue_latency, queue_latency_data, run_time, run_time_data
 from cosai_nb.views.plots.load import queue_load, queue_load_data
 from cosai_nb.views.plots.over_time import heatmap, heatmap_data, latency_over_time, latency_over_time_data

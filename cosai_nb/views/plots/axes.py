@@ -6,7 +6,7 @@
     offscreen_axes(width, height)   Axes in a Figure that pyplot does not know: for pages and widgets, nothing leaks
     group_style(number)             Style(color, dash, marker): groups differ without colour, too
     legend_handle(color, …)         a line or a mark as it stands in a legend
-    duration_log_axis(ax, "x", longest, text), clock_axis(axis, tz), count_axis(axis, text), percent_axis(axis, text)
+    duration_log_axis(ax, "x", longest, text), clock_axis(axis, tz), count_axis(axis, text)
     headline(ax, what, facts)       the title, and below it the number of jobs and what else must be known
     add_legend(ax, entries)         the legend, Entry(handle, name, detail), below the data
     label_rows(ax, names, notes)    one category a row, the first on top, and what is known of it
@@ -79,7 +79,6 @@ _TICK_WIDTH, _TICK_HEIGHT = 46, 14
 """Points that the name of a tick needs."""
 without_tex = mpl.rc_context({"text.usetex": False})
 """Decorates what draws pages and widgets: a label is no LaTeX, which may not be installed either."""
-_LONGEST_IN_S, _LONGEST_IN_MIN = 100, 6000
 _FAINT = 0.7
 _LINE, _LEGEND_LINE = 1.25, 1.5
 """Height of a line, of the font's size."""
@@ -138,7 +137,9 @@ def offscreen_axes(width: float = 8.6, height: float = 4.6) -> Axes:
     """Return Axes in a figure (inches) that pyplot does not keep."""
     figure = Figure(figsize=(width, height), layout="constrained")
     _GROWING.add(figure)
-    return figure.subplots()
+    ax = figure.subplots()
+    ax.spines[:].set_in_layout(False)  # they are where the data end, and ask for all ticks to know it
+    return ax
 
 
 def new_axes(ax: Axes | None, figsize: Size = None, size: Size = (8.6, 4.6)) -> Axes:
@@ -285,6 +286,15 @@ def day_numbers(times: Any) -> npt.NDArray[np.float64]:
     return np.asarray(date2num(utc), dtype=np.float64)  # type: ignore[no-untyped-call]  # matplotlib's
 
 
+def stairs(ax: Axes, heights: Floats, edges: Floats, baseline: Any = 0, **look: Any) -> Artist:
+    """Draw what ``Axes.stairs`` does, which looks at step after step for the limits."""
+    steps = ax.add_artist(StepPatch(heights, edges, baseline=baseline, **look))
+    low, high = 0 if baseline is None else np.nanmin(baseline), np.nanmax(heights, initial=0)
+    ax.update_datalim([(edges[0], low), (edges[-1], high)])
+    ax.autoscale_view()
+    return steps
+
+
 def without_gaps(windows: pd.DataFrame, span: pd.Timedelta) -> pd.DataFrame:
     """Put a row of NaN where windows have no jobs, so that neither line nor band bridges them."""
     known = windows.sort_values("time")
@@ -360,19 +370,6 @@ def duration_ticks(axis: Axis, top: float) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def duration_unit(longest: float) -> tuple[int, str]:
-    """Return the seconds in, and the name of, the unit for durations up to ``longest`` seconds.
-
-    Examples
-    --------
-    >>> duration_unit(99), duration_unit(300), duration_unit(86400)
-    ((1, 's'), (60, 'min'), (3600, 'h'))
-    """
-    if longest < _LONGEST_IN_S:
-        return 1, "s"
-    return (60, "min") if longest < _LONGEST_IN_MIN else (3600, "h")
-
-
 def clock_axis(axis: Axis, tz: str, of: str = "time") -> None:
     """Make a horizontal axis of times speak of one zone, and say whose times they are."""
     zone = arguments.zone(tz)
@@ -388,13 +385,6 @@ def count_axis(axis: Axis, text: str) -> None:
     """Make an axis count whole things."""
     axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    label_axis(axis, text)
-
-
-def percent_axis(axis: Axis, text: str) -> None:
-    """Make an axis count shares in percent."""
-    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=2, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
     label_axis(axis, text)
 
 

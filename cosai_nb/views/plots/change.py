@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cosai_nb.stats.change import FASTER, SLOWER, compare
+from cosai_nb.stats.compare import FASTER, SLOWER, compare
 from cosai_nb.stats.latency import count_latency, name_of, read_shares
 from cosai_nb.stats.measures import group_columns
 from cosai_nb.table.dtypes import TEXT

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cosai_nb.stats.failures import error_pareto as pareto_summary
 from cosai_nb.stats.failures import failure_rates as rate_summary
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from cosai_nb.views.plots.axes import By, Data, Look, Size, Width, Zone
 
@@ -166,12 +168,19 @@ def _draw_points(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any]) -> Axe
     ]
     rows = axes.label_rows(ax, [groups.short[key] for key in keys], notes)
     ax.set_xlim(0, min(max(high.max() * 1.08, 0.01), 1.02))
-    axes.percent_axis(ax.xaxis, _RATES)
+    _percent_axis(ax.xaxis, _RATES)
     ax.grid(axis="x", alpha=0.25)
     words = [f"{groups.whole[key]}: {said}" for key, said in zip(keys, _words(rates), strict=True)]
     boxes, picks = axes.row_boxes(np.zeros(len(rates)), high), [groups.picks[key] for key in keys]
     series = Series("failure rate", axes.VERMILION, words, boxes=boxes, picks=picks)
     return axes.finish(ax, "Failure rate", about_it, [], [series], left=rows.left)
+
+
+def _percent_axis(axis: Axis, text: str) -> None:
+    """Make an axis count shares in percent."""
+    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=2, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    axes.label_axis(axis, text)
 
 
 def _words(rates: pd.DataFrame) -> Iterable[str]:
@@ -207,13 +216,13 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any], mar
         middles, rate = axes.day_numbers(known["time"] + width / 2), known["rate"].to_numpy()
         series.append(Series(groups.whole[key], style.color, words, middles, rate, pick=groups.picks[key]))
         if not by:
-            ax.fill_between(middle, part["low"], part["high"], color=style.color, alpha=0.18, linewidth=0)
+            ax.fill_between(middle, part["low"], part["high"], color=style.color, alpha=0.3, linewidth=0)
             low, high = (part.loc[alone, name] for name in ("low", "high"))
             ax.vlines(middle[alone], low, high, color=style.color, alpha=0.35, linewidth=3)
     top = float(np.nanmax([rates["rate"].max() * 1.4, rates["high"].median() * 1.2, 0.01]))
     ax.set_ylim(0, min(top, 1.02))
     entries.append(axes.count_bars(ax, rates, width))
-    axes.percent_axis(ax.yaxis, "failure rate" if by else _RATES)
+    _percent_axis(ax.yaxis, "failure rate" if by else _RATES)
     axes.clock_axis(ax.xaxis, zone, "time of creation")
     ax.grid(alpha=0.25)
     title = "Failure rate over time"
@@ -311,9 +320,10 @@ def error_pareto(
     ]
     rows = axes.label_rows(ax, names, notes)
     ax.barh(place, data["share"], color=axes.VERMILION, height=rows.bar)
-    (line,) = ax.plot(data["cumulated_share"], place, "o-", color=axes.GREY, linewidth=1, markersize=4)
+    marks = "o-" if rows.left else "o"  # a line would cross what stands above the bars
+    (line,) = ax.plot(data["cumulated_share"], place, marks, color=axes.GREY, linewidth=1, markersize=4)
     ax.set_xlim(0, 1.02)
-    axes.percent_axis(ax.xaxis, "share of all failed jobs")
+    _percent_axis(ax.xaxis, "share of all failed jobs")
     ax.grid(axis="x", alpha=0.25)
     rest = f", the {len(data)} most frequent of {every:,} errors" if every > len(data) else ""
     words = [

@@ -10,10 +10,10 @@ from matplotlib.ticker import FuncFormatter
 
 from cosai_nb.stats.counts import RECENT_MS, count_all
 from cosai_nb.stats.durations import durations, survival_curves
+from cosai_nb.stats.growth import QUEUE_KEYS
 from cosai_nb.stats.latency import NEEDS_JOBS, count_latency, latency_of, name_of, queues_behind, read_shares
 from cosai_nb.stats.load import count_with_numbers, numbers
 from cosai_nb.stats.measures import group_columns
-from cosai_nb.stats.queues import QUEUE_KEYS
 from cosai_nb.views.figure import Series
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import Entry
@@ -162,7 +162,7 @@ def latency_curves(
     drawn = drawn.assign(**{done: table["ended"], f"not_{done}": table["unfinished"]})
     largest = summary.sort_values("jobs", ascending=False, kind="stable").head(axes.MOST_GROUPS)
     rows = flat(largest, by).to_dict("records")
-    known = [{**row, "key": plain([row[name] for name in by])} for row in rows]
+    known = [{**row, "key": plain(tuple(row[name] for name in by))} for row in rows]
     of = about(counted) if by else about_row(told)
     drawn.attrs = describe(counted, by, cut, of, q=sorted(q), quantiles=known) | {"names": dict(names)}
     return drawn

@@ -231,8 +231,8 @@ def _draw_means(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tupl
         top = below + steps[f"{name}_mean"].to_numpy()
         if name == "waiting":
             most = below + steps["waiting_max"].to_numpy()
-            ax.stairs(most, edges, baseline=below, fill=True, color=color, alpha=0.35, linewidth=0)
-        ax.stairs(top, edges, baseline=below, fill=True, color=color, linewidth=0)
+            axes.stairs(ax, most, edges, below, fill=True, color=color, alpha=0.35, lw=0)
+        axes.stairs(ax, top, edges, below, fill=True, color=color, lw=0)
         words = [
             f"{when}: {_mean(mean)} {name} (at most {count(number)})"
             for when, mean, number in zip(windows, steps[f"{name}_mean"], steps[f"{name}_max"], strict=True)
@@ -278,7 +278,7 @@ def _draw_lines(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tupl
         look: Look = {"color": style.color, "linestyle": style.dash, "linewidth": 1.5}
         if wide:
             place, waiting = (time[:-1] + time[1:]) / 2, part["waiting_max"].to_numpy()
-            line: Any = ax.stairs(waiting, time, baseline=None, **look)
+            line: Any = axes.stairs(ax, waiting, time, None, fill=False, **look)
             means = part["waiting_mean"]
             told = [
                 f"at most {count(most)} waiting, {_mean(mean)} on average"

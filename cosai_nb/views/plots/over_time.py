@@ -273,7 +273,8 @@ def draw_overview(told: pd.DataFrame, inches: float, tz: str) -> Axes:
     whole = axes.without_gaps(told, width)
     begin, jobs = axes.day_numbers(whole["time"]), whole["jobs"].fillna(0).to_numpy(dtype=np.float64)
     tall = max(jobs.max(), 1.0)
-    ax.stairs(jobs, np.append(begin, begin[-1] + days), fill=True, color=axes.GREY, alpha=0.45)
+    edges = np.append(begin, begin[-1] + days)
+    axes.stairs(ax, jobs, edges, fill=True, color=axes.GREY, alpha=0.45)
     seconds = whole["p95"].where(np.isfinite(whole["p95"]), whole["p95_lower_bound"])
     high = np.log1p(seconds.to_numpy(dtype=np.float64))
     ax.plot(

@@ -44,9 +44,6 @@ CJK_FAMILIES = (
     *("WenQuanYi Micro Hei", "Droid Sans Fallback", "Arial Unicode MS"),
 )
 _MEASURED_POINTS = 100
-_MISSING = "(none)"
-_ID = re.compile(r"[A-Za-z]{0,3}[0-9a-fA-F]{16,}")
-_ID_HEAD, _ID_TAIL = 6, 4
 Key = tuple[str | None, ...]
 """Labels of a group in the columns that jobs are grouped by, None for a missing one."""
 _GLYPHS = re.compile(r"\\\$|.")
@@ -135,12 +132,10 @@ def label(value: object, *, longest: int = LONGEST) -> str:
     'p1e44c…0b9f'
     """
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
-        return _MISSING
-    text = str(value)
+        return wording.NO_LABEL
+    text = wording.short_id(str(value))
     if not text.strip():
         return f"({len(text)} spaces)" if text else "(empty)"
-    if _ID.fullmatch(text):
-        text = f"{text[:_ID_HEAD]}…{text[-_ID_TAIL:]}"
     whole = _fit(_glyphs(text[: longest + 1]), longest)
     if len(whole) == len(text):
         return "".join(whole)
@@ -229,9 +224,11 @@ def folded(text: str, widest: float) -> list[str]:
 # --- tables of groups ---
 
 
-def plain(key: Sequence[Any]) -> Key:
-    """Return labels that are equal to themselves: None for a missing one."""
-    return tuple(None if pd.isna(part) else part for part in key)
+def plain(key: Any) -> Any:
+    """Return a label, or those of a key, equal to itself: None for a missing one."""
+    if isinstance(key, tuple):
+        return tuple(map(plain, key))
+    return None if pd.isna(key) else key
 
 
 def keys_of(table: pd.DataFrame, by: Sequence[str]) -> list[Key]:
@@ -295,7 +292,9 @@ def _text_column(labels: Sequence[Any]) -> Any:
 
 
 def queue_names(jobs: Any, by: Sequence[str] = ("queue_id",)) -> dict[str, str]:
-    """Return the name of each queue by its ID, where jobs are grouped by it and have a ``queue_name``; counts have none.
+    """Return the name of each queue by its ID, where jobs are grouped by it and have a ``queue_name``.
+
+    A name that several queues share stands with its ID.
 
     Examples
     --------
@@ -303,15 +302,20 @@ def queue_names(jobs: Any, by: Sequence[str] = ("queue_id",)) -> dict[str, str]:
     {'p1': 'nightly'}
     """
     pair = ["queue_id", "queue_name"]
-    if isinstance(jobs, Counted) or "queue_id" not in by:
+    if "queue_id" not in by:
         return {}
-    parts = [jobs] if isinstance(jobs, pd.DataFrame) else batches(jobs, pair[:1], optional=pair[1:])
-    found: dict[str, str] = {}
-    for part in parts:
-        if set(pair) <= set(part.columns):
-            known = part[pair].drop_duplicates().dropna()
-            found |= dict(zip(known["queue_id"].map(str), known["queue_name"].map(str), strict=True))
-    return found
+    parts: Iterable[pd.DataFrame] = [jobs]
+    if isinstance(jobs, Counted):
+        parts = [*jobs.tables.values()][:1]
+    elif not isinstance(jobs, pd.DataFrame):
+        parts = batches(jobs, pair[:1], optional=pair[1:])
+    pairs = [part[pair].drop_duplicates() for part in parts if {*pair} <= {*part.columns}]
+    if not pairs:
+        return {}
+    named = pd.concat(pairs).dropna().astype(str).drop_duplicates("queue_id", keep="last")
+    shared = named["queue_name"].duplicated(keep=False)
+    told = named["queue_name"].where(~shared, named["queue_name"] + " (" + named["queue_id"].str[:8] + "…)")
+    return dict(zip(named["queue_id"], told, strict=True))
 
 
 def describe(jobs: Any, by: Sequence[str], cut: dict[str, int], of: About, **more: Any) -> dict[Any, Any]:
