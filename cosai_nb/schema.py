@@ -106,95 +106,38 @@ class Column:
 
 _TIME: Dtype = "datetime64[ms, UTC]"
 
-COLUMNS: MappingProxyType[str, Column] = MappingProxyType(
-    {
-        column.name: column
-        for column in (
-            Column("job_id", "str", "the ID as asked", "JobId"),
-            Column(
-                "tag", "category", "kind of job: Translation, SpeechRecognition, WordsGeneralize …", "Tag"
-            ),
-            Column("state", "category", "State as sent", "State"),
-            Column("code", "category", "Code, only where it is not Success", "Code"),
-            Column("queue_id", "category", "the queue that the job was put in", "QueueId"),
-            Column(
-                "bucket",
-                "category",
-                "where the job was found; without a job, the only bucket that was asked for the ID",
-                source="client",
-            ),
-            Column(
-                "outcome",
-                "category",
-                "success, failed, cancelled, running, waiting, unknown, not_found, invalid_id or unread",
-                source="derived",
-            ),
-            Column("message", "str", "Message as sent", "Message"),
-            Column(
-                "creation_time", _TIME, "when the job was submitted", "CreationTime", unit="1 s resolution"
-            ),
-            Column("start_time", _TIME, "when it began to run", "StartTime", unit="1 s resolution"),
-            Column("end_time", _TIME, "when it ended", "EndTime", unit="1 s resolution"),
-            Column(
-                "queue_latency_s",
-                "float64",
-                "start_time − creation_time; NaN while it waits",
-                source="derived",
-                unit="seconds",
-            ),
-            Column(
-                "run_time_s",
-                "float64",
-                "end_time − start_time; NaN until it ends",
-                source="derived",
-                unit="seconds",
-            ),
-            Column("total_time_s", "float64", "end_time − creation_time", source="derived", unit="seconds"),
-            Column(
-                "observed_at",
-                _TIME,
-                "when this state was true; ages are measured to here",
-                source="Date header",
-                unit="1 s resolution",
-            ),
-            Column(
-                "timing_ok",
-                "bool",
-                "False where times are missing, reversed or malformed for the state, which leaves durations NaN, "
-                "or later than observed_at",
-                source="derived",
-            ),
-            Column("input_object", "str", "object that was read", "Input/Object"),
-            Column("input_lang", "category", "source language", "Input/Lang"),
-            Column("input_type", "category", "source file type", "Input/Type"),
-            Column(
-                "target_lang", "category", "target language of a translation", "Operation/Translation/Lang"
-            ),
-            Column(
-                "target_type", "category", "target file type of a translation", "Operation/Translation/Type"
-            ),
-            Column(
-                "engine_model",
-                "category",
-                "speech recognition engine",
-                "Operation/SpeechRecognition/EngineModelType",
-            ),
-            Column(
-                "audio_s",
-                "float64",
-                "length of the recognised audio",
-                "Operation/SpeechRecognitionResult/AudioTime",
-                unit="seconds",
-            ),
-            Column("output_region", "category", "region of the result", "Operation/Output/Region"),
-            Column("output_bucket", "category", "bucket of the result", "Operation/Output/Bucket"),
-            Column("output_object", "str", "object of the result", "Operation/Output/Object"),
-            Column("job_level", "Int64", "priority, larger first", "Operation/JobLevel"),
-            Column("user_data", "str", "UserData as submitted", "Operation/UserData"),
-            Column("error", "str", "why an ID is invalid_id or unread", source="client"),
-        )
-    }
-)
+_ALL = (
+    Column("job_id", "str", "the ID as asked", "JobId"),
+    Column("tag", "category", "kind of job: Translation, SpeechRecognition, WordsGeneralize …", "Tag"),
+    Column("state", "category", "State as sent", "State"),
+    Column("code", "category", "Code, only where it is not Success", "Code"),
+    Column("queue_id", "category", "the queue that the job was put in", "QueueId"),
+    Column("bucket", "category", "where the job was found; without a job, the only bucket that was asked for the ID", source="client"),
+    Column("outcome", "category", "success, failed, cancelled, running, waiting, unknown, not_found, invalid_id or unread", source="derived"),
+    Column("message", "str", "Message as sent", "Message"),
+    Column("creation_time", _TIME, "when the job was submitted", "CreationTime", unit="1 s resolution"),
+    Column("start_time", _TIME, "when it began to run", "StartTime", unit="1 s resolution"),
+    Column("end_time", _TIME, "when it ended", "EndTime", unit="1 s resolution"),
+    Column("queue_latency_s", "float64", "start_time − creation_time; NaN while it waits", source="derived", unit="seconds"),
+    Column("run_time_s", "float64", "end_time − start_time; NaN until it ends", source="derived", unit="seconds"),
+    Column("total_time_s", "float64", "end_time − creation_time", source="derived", unit="seconds"),
+    Column("observed_at", _TIME, "when this state was true; ages are measured to here", source="Date header", unit="1 s resolution"),
+    Column("timing_ok", "bool", "False where times are missing, reversed or malformed for the state, which leaves durations NaN, or later than observed_at", source="derived"),
+    Column("input_object", "str", "object that was read", "Input/Object"),
+    Column("input_lang", "category", "source language", "Input/Lang"),
+    Column("input_type", "category", "source file type", "Input/Type"),
+    Column("target_lang", "category", "target language of a translation", "Operation/Translation/Lang"),
+    Column("target_type", "category", "target file type of a translation", "Operation/Translation/Type"),
+    Column("engine_model", "category", "speech recognition engine", "Operation/SpeechRecognition/EngineModelType"),
+    Column("audio_s", "float64", "length of the recognised audio", "Operation/SpeechRecognitionResult/AudioTime", unit="seconds"),
+    Column("output_region", "category", "region of the result", "Operation/Output/Region"),
+    Column("output_bucket", "category", "bucket of the result", "Operation/Output/Bucket"),
+    Column("output_object", "str", "object of the result", "Operation/Output/Object"),
+    Column("job_level", "Int64", "priority, larger first", "Operation/JobLevel"),
+    Column("user_data", "str", "UserData as submitted", "Operation/UserData"),
+    Column("error", "str", "why an ID is invalid_id or unread", source="client"),
+)  # fmt: skip
+COLUMNS: MappingProxyType[str, Column] = MappingProxyType({column.name: column for column in _ALL})
 """The columns of a jobs frame by name, in order: each has ``name``, ``dtype``, ``meaning``, ``path``, ``source`` and ``unit``.
 
 Examples

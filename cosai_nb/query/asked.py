@@ -184,14 +184,16 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
         )
     admitted: dict[object, str | Record] = {}
     for position, job_id in enumerate(job_ids):
+        if type(job_id) is str and _ALLOWED.fullmatch(job_id):  # nearly all
+            admitted[job_id] = job_id
+            continue
         is_text = isinstance(job_id, str)
         # str(x) of an Enum member or another subclass may differ from the text that was checked
         name = str.__str__(job_id) if is_text else repr(job_id)
         key = name if is_text else (name,)  # the text "None" is not None
         if key in admitted:
             continue
-        # nearly all are fine, and a call for each costs as much as the rest of this
-        reason = None if is_text and _ALLOWED.fullmatch(name) else why_invalid(name if is_text else job_id)
+        reason = why_invalid(name if is_text else job_id)
         if reason and strict:
             raise errors.InvalidIdError(
                 f"The job ID at position {position} ({name[:60]!a}) {reason}. Correct it, or leave strict=False to get a "

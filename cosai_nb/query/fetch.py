@@ -7,11 +7,11 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm.auto import tqdm
 
 from cosai_nb import errors
@@ -21,6 +21,7 @@ from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, Interrupts, interrupts
 from cosai_nb.service.parsing import Fields, parse_tree
 from cosai_nb.service.scheduler import Lists, parse_answer_to
+from cosai_nb.table.dtypes import text_of, whole
 from cosai_nb.table.frame import frame_from, frame_of, texts_of
 from cosai_nb.table.store import as_store, stack
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from cosai_nb.service.listing import Windows
     from cosai_nb.service.parsing import Answer
@@ -188,8 +190,7 @@ def _search(
             intake.elsewhere = {*left.ids}
         if asked:
             ask(client, asked)
-        rows.add_unread(asked, intake.end)
-        jobs = intake.assemble(entries, rows, last=client is clients[-1])
+        jobs = intake.assemble(entries, rows, asked, last=client is clients[-1])
         is_open = np.zeros(len(jobs), bool)
         if several:
             is_open[len(own.entries) :] = jobs["outcome"].isin(_NOT_SEEN).to_numpy()[len(own.entries) :]
@@ -274,7 +275,7 @@ def describe_job(
 
 
 class Rows:
-    """The records of a call, found by ID: folded into tables of texts, because a million tuples would take a gigabyte.
+    """The records of a call, folded into tables of texts, because a million tuples would take a gigabyte.
 
     Parameters
     ----------
@@ -284,56 +285,39 @@ class Rows:
         Records to begin with.
     bucket : str, optional
         Where all are asked for.
-
-    Attributes
-    ----------
-    row_of : dict
-        ID to the number of its latest record.
-    absent : set of str
-        IDs that the service does not know.
     """
 
     def __init__(
         self, columns: Sequence[str] = (), records: Iterable[Record] = (), bucket: str | None = None
     ) -> None:
-        self.row_of: dict[str, int] = {}
-        self.absent: set[str] = set()
         self._columns, self._bucket = columns, bucket
-        self._first = 0  # number of the first recent record
-        self._recent: list[Record] = []
-        self._folded = [texts_of([], columns, bucket)]
-        self.add(records)
+        self._recent = [*records]
+        self._folded: list[pa.Table] = []
 
     def add(self, records: Iterable[Record]) -> None:
-        """Take records; a later one of the same ID replaces the earlier."""
-        records = list(records)
-        fates = {record.job_id: record.fate for record in records}
-        self.row_of.update(zip([record.job_id for record in records], count(self.append(*records))))
-        self.absent.difference_update(fates)
-        self.absent.update(job_id for job_id, fate in fates.items() if fate == "not_found")
-
-    def add_unread(self, ids: Iterable[str], why: object) -> None:
-        """Say of each ID that has no record why."""
-        unread = (job_id for job_id in ids if job_id not in self.row_of)
-        self.add(Record(job_id, "unread", error=f"not read: {why}") for job_id in unread)
-
-    def append(self, *records: Record) -> int:
-        """Take records that no ID leads to, and return the number of the first."""
+        """Take records; of two of one ID the first counts, and an interrupted call has taken none."""
         if len(self._recent) >= FOLD_ROWS:
             self._fold()
         self._recent += records
-        return self._first + len(self._recent) - len(records)
+
+    def ids(self, *, unknown: bool = False) -> pa.Array:
+        """Return the IDs of all records in order, or those that the service does not know."""
+        self._fold()
+        texts = pa.concat_tables(self._folded).select(["job_id", "fate"])
+        if unknown:
+            texts = texts.filter(pc.equal(texts["fate"].cast("string"), "not_found"))
+        return whole(texts["job_id"])
 
     def _fold(self) -> None:
         texts = texts_of(self._recent, self._columns, self._bucket)
-        # in one step: an interrupt in between would make all later numbers wrong
-        self._folded, self._first, self._recent = [*self._folded, texts], self._first + len(texts), []
+        # in one step: an interrupt in between would lose records
+        self._folded, self._recent = [*self._folded, texts], []
 
-    def frame(self, numbers: Sequence[int]) -> pd.DataFrame:
+    def frame(self, numbers: NDArray[np.int64]) -> pd.DataFrame:
         """Return the ``jobs`` frame of some records, in this order; it takes the place of the records."""
         self._fold()
         texts, self._folded = pa.concat_tables(self._folded), []
-        order, taken = pa.array(numbers, pa.int64()), {}
+        order, taken = pa.array(numbers), {}
         for name in texts.column_names:  # one by one, so that not all stand in memory twice
             taken[name] = texts[name].combine_chunks().take(order)
             texts = texts.drop_columns([name])
@@ -489,38 +473,50 @@ class Intake:
             self.store.add(frame_of(self._waiting, [*self.columns], self.bucket))
             self._waiting = []
 
-    def assemble(self, admitted: Sequence[str | Record], rows: Rows, *, last: bool = True) -> pd.DataFrame:
+    def assemble(
+        self, entries: Sequence[str | Record], rows: Rows, asked: Sequence[str] = (), *, last: bool = True
+    ) -> pd.DataFrame:
         """Return one row an entry, in the order of the entries: as it was told, else from the store.
 
-        An ID that the service no longer knows keeps its latest record, where the store has one of this bucket; one without a
-        bucket counts only in the ``last`` bucket that is asked for the ID.
+        What was ``asked`` and has no record is unread. An ID that the service no longer knows keeps its latest record, where
+        the store has one of this bucket; one without a bucket counts only in the ``last`` bucket that is asked for the ID.
         """
-        unsaid = {
-            entry: place
-            for place, entry in enumerate(admitted)
-            if isinstance(entry, str) and (entry not in rows.row_of or entry in rows.absent)
-        }
+        names = pa.array([entry if isinstance(entry, str) else None for entry in entries], pa.large_string())
+
+        def among(ids: pa.Array) -> NDArray[np.bool_]:
+            return pc.is_in(names, value_set=ids).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow is not typed
+
+        told, unknown = rows.ids(), rows.ids(unknown=True)
+        numbers = pc.index_in(names, value_set=told).fill_null(-1).to_numpy().copy()
+        is_asked = among(pa.array(asked, names.type))
+        unsaid = names.filter(pa.array(among(unknown) | ((numbers < 0) & ~is_asked))).drop_null().to_pylist()
         stored, why = frame_of([]), "no longer in the store"
         if self.store is not None and unsaid:
             try:
                 stored = self.store.jobs(unsaid)
                 shared = stored["job_id"].isin(self.elsewhere)
-                lost = shared & stored["job_id"].isin(rows.absent)
+                lost = shared & stored["job_id"].isin(unknown.to_pylist())
                 of, here = stored["bucket"], stored["bucket"] == self.bucket
                 theirs = here | (of.isna() & (last | ~lost)) | (shared & ~lost) | (self.bucket is None)
                 stored = stored[((stored["outcome"] != Outcome.NOT_FOUND) & theirs).to_numpy()]
                 stored = stored.drop_duplicates("job_id")
             except errors.FileError as error:
                 self.failure, why = self.failure or error, str(error)
-        known = {*stored["job_id"]}
-        rows.add_unread((job_id for job_id in unsaid if job_id not in known), why)
-        told = {place: entry for place, entry in enumerate(admitted) if entry not in known}
-        jobs = rows.frame(
-            [rows.row_of[entry] if isinstance(entry, str) else rows.append(entry) for entry in told.values()]
-        )
+        ids = text_of(stored["job_id"])
+        is_stored = among(ids)
+        lacking = np.flatnonzero((numbers < 0) & ~is_stored)
+        numbers[lacking] = len(told) + np.arange(len(lacking))
+        for place in lacking.tolist():
+            record = entries[place]
+            if isinstance(record, str):
+                reason = self.end if is_asked[place] else why
+                record = Record(record, "unread", error=f"not read: {reason}")
+            rows.add([record])
+        jobs = rows.frame(numbers[~is_stored])
         if stored.empty:
             return jobs
-        order = np.argsort([*told, *(unsaid[job_id] for job_id in stored["job_id"])])
+        places = pc.index_in(ids, value_set=names).to_numpy()
+        order = np.argsort(np.concatenate([np.flatnonzero(~is_stored), places]))
         return stack([jobs, stored]).iloc[order].reset_index(drop=True)
 
     def tell(self, jobs: pd.DataFrame, gap: str, note: str = "", *, interrupted: bool) -> None:

@@ -7,7 +7,7 @@ import warnings
 from bisect import bisect_left
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -20,7 +20,7 @@ from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
 from cosai_nb.service.parsing import PLACE, Fields, parse_queues
 from cosai_nb.table import dtypes, frame
-from cosai_nb.table.store import as_store, listed_windows, mark_listed, stack
+from cosai_nb.table.store import as_store, listed_windows, mark_listed, named, stack
 from cosai_nb.table.times import parse_times
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import date, timedelta
 
-    from cosai_nb.schema import Record
     from cosai_nb.table.store import JobStore
+
+T = TypeVar("T")
 
 _QUEUE_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "queue_id": ("QueueId", dtypes.text_array),
@@ -49,7 +50,7 @@ _WHOLE_QUEUE_ID = re.compile(r"p[0-9a-f]{32}")
 _SHOWN_GAPS = 3
 _BLOCK_S = 3600
 SETTLED_AFTER_S = (
-    60  # how long after its end a window may still gain jobs: a list is rarely up to date to the second
+    60  # after its end a window may still gain jobs so long: a list is rarely up to date to the second
 )
 _STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
 
@@ -141,7 +142,6 @@ def list_jobs(
         [moment(value, name, now=clients[0].clock.time() + day) for name, value in given.items()]
         for day in (0, 86_400)
     )
-    needs_now = end is None or today != later
     tags = {one: _tags(one, _texts(tag)) for one in clients}
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
@@ -150,8 +150,13 @@ def list_jobs(
     missing: list[tuple[Client, Scope, Window]] = []
     with interrupts() as noted, intake.bar:
         ask = partial(intake.take_turn, noted=noted, deadline=deadline, workers=workers)
-        known = _queues_of(clients, _texts(queue_id), deadline, intake, needs_now=needs_now)
-        chosen = _chosen(_texts(queue_id), known, all_known=not intake.ends)
+        # of several buckets the lists of queues tell which has a queue
+        needs_now = end is None or today != later or len(clients) > 1
+        known, dead = _of_each(
+            clients, lambda one: _queue_names(one, _texts(queue_id), deadline, needs_now=needs_now)
+        )
+        intake.ends |= dead
+        chosen = _chosen(_texts(queue_id), known, all_known=not dead)
         for one, (names, now) in known.items():
             until = int(now) + 1 if end is None else moment(end, "end", now=now)
             window = Window(moment(start, "start", now=now), until)
@@ -188,7 +193,7 @@ def _list_bucket(
     intake.bucket = client.bucket
     if to_read:
         if memory:
-            intake.worth_storing = memory.is_new
+            intake.worth_storing = lambda record: record.job_id not in memory.ended
         ask(client, plan)
     missing = [
         (of, gap)
@@ -275,15 +280,8 @@ def list_queues(
     """
     check(deadline=deadline)
     clients = clients_of(client)
-    queues: list[dict[str, str | None]] = []
-    dead: dict[Client, CosaiError] = {}
-    for one in clients:
-        try:
-            queues += [{**queue, "bucket": one.bucket} for queue in _read_queues(one, deadline)[0].values()]
-        except CosaiError as error:
-            dead[one] = error
-    if len(dead) == len(clients):
-        raise dead[clients[0]]
+    found, dead = _of_each(clients, lambda one: _read_queues(one, deadline)[0].values())
+    queues = [{**queue, "bucket": one.bucket} for one, listed in found.items() for queue in listed]
     if dead:
         why = "; ".join(f"{place_of(one)}: {error}" for one, error in dead.items())
         warnings.warn(
@@ -291,7 +289,7 @@ def list_queues(
         )
     return pd.DataFrame(
         {
-            name: made(dtypes.arrow_text([queue[node] for queue in queues]))
+            name: made(dtypes.arrow_text([queue.get(node) for queue in queues]))
             for name, (node, made) in _QUEUE_COLUMNS.items()
         }
     )
@@ -332,11 +330,7 @@ def name_queues(jobs: pd.DataFrame, queues: pd.DataFrame | Mapping[str, str | No
         queues = dict(zip(queues["queue_id"], queues["name"], strict=True))
     if "queue_id" not in jobs.columns:
         raise FrameError("jobs has no column 'queue_id', so its queues cannot be named.")
-    known = {queue: name for queue, name in queues.items() if isinstance(name, str)}
-    names = dtypes.category_array(
-        dtypes.arrow_text([known.get(queue) for queue in dtypes.text_of(jobs["queue_id"]).to_pylist()])
-    )
-    return jobs.assign(queue_name=names)
+    return named(jobs, queues)
 
 
 def _read_queues(
@@ -350,35 +344,26 @@ def _read_queues(
         answer, observed_ms = client.ask(
             client.family.queue_path, parse_queues, params=params, deadline=deadline
         )
-        new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
+        new = {queue_id: queue for queue in answer if (queue_id := queue.get("QueueId")) not in queues}
         if not new:
             break
         queues |= new
     return queues, observed_ms
 
 
-def _queues_of(
-    clients: list[Client],
-    asked: list[str],
-    deadline: float | str | timedelta | None,
-    intake: Intake,
-    *,
-    needs_now: bool,
-) -> dict[Client, tuple[dict[str, str | None], float]]:
-    """Return the names of queues by bucket, and the time there, of those that can be asked."""
-    known = {}
+def _of_each(
+    clients: list[Client], read: Callable[[Client], T]
+) -> tuple[dict[Client, T], dict[Client, CosaiError]]:
+    """Return what is read of each bucket, and why the others could not be read; where none could, that is raised."""
+    found, dead = {}, {}
     for one in clients:
         try:
-            # of several the lists of queues tell which has a queue
-            known[one] = _queue_names(one, asked, deadline, needs_now=needs_now or len(clients) > 1)
+            found[one] = read(one)
         except CosaiError as error:
-            if len(clients) == 1:
-                raise
-            intake.ends[one] = error
-    for end in intake.ends.values():
-        if not known and isinstance(end, CosaiError):
-            raise end
-    return known
+            dead[one] = error
+    if not found:
+        raise dead[clients[0]]
+    return found, dead
 
 
 def _queue_names(
@@ -398,7 +383,7 @@ def _queue_names(
             now = observed_ms / 1000
             nameless: dict[str, str | None] = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
             client.queue_names = nameless | {
-                queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id
+                queue_id: queue.get("Name") for queue_id, queue in queues.items() if queue_id
             }
     return client.queue_names, now
 
@@ -482,10 +467,6 @@ class _Memory:
             self.ended = store.ended_ids(self.ended, columns, [client.bucket])
         seen = seen[seen["creation_time"].notna()]
         self._seen = seen.assign(created=seen["creation_time"].dt.as_unit("ms").astype("int64") // 1000)
-
-    def is_new(self, record: Record) -> bool:
-        """Return whether the store does not hold the end of this job yet."""
-        return record.job_id not in self.ended
 
     def known(self, scope: Scope) -> list[tuple[int, int]]:
         """Return windows that need not be listed: all had ended there, and the store still has every one of them."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosai_nb.arguments import check, duration, wire_seconds
-from cosai_nb.errors import FileError, SettingsError
+from cosai_nb.errors import SettingsError
 from cosai_nb.query.asked import admit
 from cosai_nb.query.fetch import Intake, Rows
 from cosai_nb.schema import ENDED, OUTCOME_OF_STATE, Outcome, Record
@@ -112,11 +112,7 @@ def watch_jobs(
             view = View(len(open_ids), shown=progress is not False)
             watch.run(client, view, every=seconds, deadline=left, workers=workers)
         jobs = intake.assemble(admitted, Rows(records=watch.records.values(), bucket=bucket))
-        if memory and watch.open and intake.failure is None:
-            try:  # on the way only changes were stored
-                memory.add(jobs[jobs["job_id"].isin(watch.open)])
-            except FileError as failure:
-                intake.failure = failure
+        intake.store_at_last(jobs[jobs["job_id"].isin(watch.open)])  # on the way only changes were stored
     gap, interrupted = "", watch.why is _INTERRUPTED
     if watch.why:
         trouble = f" (not read: {watch.trouble})" if watch.trouble and not interrupted else ""

@@ -19,16 +19,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from cosai_nb import errors
 from cosai_nb.arguments import base_url, check, duration
-from cosai_nb.errors import (
-    AnswerError,
-    CosaiError,
-    DeniedError,
-    MalformedError,
-    RefusedError,
-    SettingsError,
-    UnavailableError,
-)
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.engine import Engine, Reply, Route
 from cosai_nb.service.families import FAMILIES
@@ -216,7 +208,7 @@ class Client:
         self.pace = Pace(rate)
         self.queue_names: dict[str, str | None] = {}  # as far as a listing has asked for them
         if engine == "curl" and not _has_curl():
-            raise SettingsError("engine='curl' needs pycurl: pip install 'cosai_nb[fast]'.")
+            raise errors.SettingsError("engine='curl' needs pycurl: pip install 'cosai_nb[fast]'.")
         self._engine = engine
         self._network: dict[str, Any] = {}  # proxies and verify of a CosConfig
         self._idle: list[Engine] = []
@@ -252,7 +244,7 @@ class Client:
         for name in ("bucket", "region", "endpoint"):
             value = settings.get(name) or os.environ.get(f"COSAI_{name.upper()}")
             if not value and name != "endpoint" and not (value := creds.cos_conf().get(name)):
-                raise SettingsError(f"No {name}: set COSAI_{name.upper()} or pass {name}=.")
+                raise errors.SettingsError(f"No {name}: set COSAI_{name.upper()} or pass {name}=.")
             settings[name] = value
         return cls(**{"secret_id": "", "secret_key": "", **settings})
 
@@ -340,10 +332,10 @@ class Client:
             end = self.run(plan, deadline=deadline, hopeless=self.patience)
         if end == INTERRUPTED or noted.count > seen:  # the last may have come when all had been read
             raise KeyboardInterrupt
-        if isinstance(end, CosaiError):
+        if isinstance(end, errors.CosaiError):
             raise end
         if end is not None:
-            raise UnavailableError(f"No answer: {end}.")
+            raise errors.UnavailableError(f"No answer: {end}.")
         return plan.answer, plan.observed_ms
 
     def sleep(self, seconds: float) -> bool:
@@ -363,7 +355,7 @@ class Client:
         deadline: float | str | timedelta | None = None,
         on_tick: Callable[[], object] = lambda: None,
         **settings: float,
-    ) -> CosaiError | str | None:
+    ) -> errors.CosaiError | str | None:
         """Ask everything that a plan knows, in the calling thread.
 
         Parameters
@@ -392,7 +384,7 @@ class Client:
             def tick() -> None:
                 try:
                     on_tick()
-                except CosaiError as error:
+                except errors.CosaiError as error:
                     scheduler.stop(error)
                 run_handlers()
 
@@ -411,7 +403,7 @@ class Client:
         if scheduler.in_flight:
             engine.close()
         self._idle.append(engine)
-        if isinstance(scheduler.end, CosaiError):
+        if isinstance(scheduler.end, errors.CosaiError):
             scheduler.end.__traceback__ = scheduler.end.__cause__ = scheduler.end.__context__ = None
         return scheduler.end
 
@@ -463,7 +455,7 @@ class Client:
             answer = self._read(get, came)
             with self._lock:
                 now = self.clock.monotonic()
-                if isinstance(came, Reply) and not isinstance(answer, CosaiError):
+                if isinstance(came, Reply) and not isinstance(answer, errors.CosaiError):
                     # when the answer was true; by this machine's clock where it has no date
                     date = http_date(came.headers.get("date"))
                     observed_s = self.clock.time() + self._skew_s if date is None else date
@@ -471,14 +463,14 @@ class Client:
                     continue
                 try:
                     corrected = self._correct(answer, get)
-                except CosaiError as failure:
+                except errors.CosaiError as failure:
                     scheduler.stop(failure)
                     corrected = False
                 scheduler.failed(get, answer, now, corrected=corrected)
 
-    def _read(self, get: Get, came: Reply | CosaiError) -> Any:
+    def _read(self, get: Get, came: Reply | errors.CosaiError) -> Any:
         """Return the parsed answer, or the error that came in its place or that a reply stands for."""
-        if isinstance(came, CosaiError):
+        if isinstance(came, errors.CosaiError):
             return came
         try:
             if came.status != 200:  # noqa: PLR2004 - the one status that carries an answer
@@ -486,16 +478,16 @@ class Client:
             body = came.body
             try:
                 return get.parse(body)
-            except AnswerError:  # it quotes the body, and the body may quote a secret
+            except errors.AnswerError:  # it quotes the body, and the body may quote a secret
                 body = get.used.scrub(body.decode("latin-1")).encode("latin-1")
             return get.parse(body)
-        except AnswerError as error:
+        except errors.AnswerError as error:
             return error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever bytes make a parser raise, other answers are read
             why = f"The answer could not be read ({type(error).__name__})."
-            return MalformedError(why, status_code=came.status)
+            return errors.MalformedError(why, status_code=came.status)
 
-    def _correct(self, error: CosaiError, get: Get) -> bool:
+    def _correct(self, error: errors.CosaiError, get: Get) -> bool:
         """Correct the clock or renew expired credentials, once a request and once for all of them."""
         if isinstance(error, SkewedError) and error.server_time is not None and "skew" not in get.corrected:
             get.corrected |= {"skew"}
@@ -540,13 +532,13 @@ def _has_curl() -> bool:
     return hasattr(select, "poll") and importlib.util.find_spec("pycurl") is not None  # Windows has no poll()
 
 
-class SkewedError(DeniedError):
+class SkewedError(errors.DeniedError):
     """RequestTimeTooSkewed: this machine's clock is off; ``server_time`` is the service's, where it told."""
 
     server_time: float | None = None
 
 
-def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint: str) -> CosaiError:
+def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint: str) -> errors.CosaiError:
     """Return the error that a reply other than 200 stands for.
 
     ``scrub`` takes secrets out of a text, as a service may quote them; ``now`` is in seconds since the epoch by this
@@ -573,30 +565,38 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
     return error
 
 
-def _meaning(status: int, code: str) -> tuple[type[CosaiError], str, str]:
+def _meaning(status: int, code: str) -> tuple[type[errors.CosaiError], str, str]:
     """Return the kind of error that HTTP status and Code stand for, what happened, and what to do."""
     if status in RETRYABLE:
-        return UnavailableError, "The service is not available now", "Ask again later."
+        return errors.UnavailableError, "The service is not available now", "Ask again later."
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's ranges
         happened = "The service redirects to {location}, which is never followed"
-        return DeniedError, happened, "Check endpoint and region."
+        return errors.DeniedError, happened, "Check endpoint and region."
     if status == 407:  # noqa: PLR2004 - HTTP's number
-        return DeniedError, "A proxy asks for a login", "Put it in HTTPS_PROXY or bypass it with NO_PROXY."
+        return (
+            errors.DeniedError,
+            "A proxy asks for a login",
+            "Put it in HTTPS_PROXY or bypass it with NO_PROXY.",
+        )
     if code == _SKEWED_CODE:
         return SkewedError, "This machine's clock is off and could not be corrected", "Set the clock."
     if status in {401, 403}:
-        return DeniedError, "The service denied the request", "Check the key, its permissions and the bucket."
+        return (
+            errors.DeniedError,
+            "The service denied the request",
+            "Check the key, its permissions and the bucket.",
+        )
     refused = "The service refused the request"
     if code in _SETUP_CODES:
-        return DeniedError, refused, "Check bucket, region and whether CI is set up for it."
+        return errors.DeniedError, refused, "Check bucket, region and whether CI is set up for it."
     if status == 404 and code.startswith("NoSuch") and "Job" not in code:  # noqa: PLR2004 - HTTP's number
         # NoSuchKey, NoSuchBucket …: an object store means its own things
-        return DeniedError, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
+        return errors.DeniedError, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
     if status == 404:  # noqa: PLR2004 - HTTP's number
-        return RefusedError, "{endpoint} does not know what was asked for", ""
+        return errors.RefusedError, "{endpoint} does not know what was asked for", ""
     if 400 <= status < 600:  # noqa: PLR2004 - HTTP's ranges
-        return RefusedError, refused, ""
-    return MalformedError, "The service answered with an HTTP status that is none of its own", ""
+        return errors.RefusedError, refused, ""
+    return errors.MalformedError, "The service answered with an HTTP status that is none of its own", ""
 
 
 def retry_after(header: str | None, now: float) -> float | None:

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3.util import Url, parse_url
 
-from cosai_nb.errors import (
-    CosaiError,
-    DeniedError,
-    MalformedError,
-    OversizedError,
-    SettingsError,
-    UnavailableError,
-)
+from cosai_nb import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +31,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-Collected = list[tuple[Any, Reply | CosaiError]]
+Collected = list[tuple[Any, Reply | errors.CosaiError]]
 """What GETs came to, by their keys."""
 
 
@@ -73,7 +66,7 @@ class Route(NamedTuple):
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         verify = bundle if verify is None else verify
         if isinstance(verify, str) and not Path(verify).exists():
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"There is no CA bundle at {verify!r}: correct REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or verify=."
             )
         proxy = select_proxy(url, dict(get_environ_proxies(url) if proxies is None else proxies))
@@ -85,7 +78,7 @@ class Route(NamedTuple):
         except ValueError:
             parts = Url()
         if parts.scheme not in _PROXIES or not parts.host or parts.port == 0 or any(map(str.isspace, proxy)):
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"The proxy for {url} is no proxy's URL (its text is not shown, it may hold a login): correct HTTPS_PROXY, "
                 "HTTP_PROXY or ALL_PROXY to a form such as http://proxy.example:8080."
             )
@@ -129,27 +122,29 @@ class Failure(StrEnum):
     TLS = "No TLS connection to the service ({}): check scheme, port and any proxy. Nothing was sent."
     PROXY = "The proxy refuses to connect (HTTP {}): put its login in HTTPS_PROXY or bypass it with NO_PROXY."
 
-    def error(self, circumstance: object = "") -> CosaiError:
+    def error(self, circumstance: object = "") -> errors.CosaiError:
         """Return the error; another try may help where there was no connection or it broke."""
-        kind = _KINDS.get(self, UnavailableError)
-        return kind(self.format(circumstance), retryable=kind in {UnavailableError, MalformedError})
+        kind = _KINDS.get(self, errors.UnavailableError)
+        return kind(
+            self.format(circumstance), retryable=kind in {errors.UnavailableError, errors.MalformedError}
+        )
 
 
-_KINDS: dict[Failure, type[CosaiError]] = {
-    Failure.TOO_LARGE: OversizedError,
-    Failure.CUT: MalformedError,
-    **dict.fromkeys((Failure.CERTIFICATE, Failure.TLS, Failure.PROXY), DeniedError),
+_KINDS: dict[Failure, type[errors.CosaiError]] = {
+    Failure.TOO_LARGE: errors.OversizedError,
+    Failure.CUT: errors.MalformedError,
+    **dict.fromkeys((Failure.CERTIFICATE, Failure.TLS, Failure.PROXY), errors.DeniedError),
 }
 
 
-def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | CosaiError:
+def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply | errors.CosaiError:
     """Return a reply, or the error for an answer that is compressed, which was not asked for."""
     encoding = headers.get("content-encoding") or "identity"
     if encoding.lower() == "identity":
         return Reply(status, headers, body)
     if status != 200:  # noqa: PLR2004 - the one status with an answer in its body; of others the status says enough
         return Reply(status, headers, b"")
-    return MalformedError(
+    return errors.MalformedError(
         f"The answer is compressed ({encoding[:20]!a}) though this was not asked for: check any proxy between.",
         status_code=status,
     )

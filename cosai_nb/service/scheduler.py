@@ -12,18 +12,12 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count, repeat
+from itertools import count, groupby, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cosai_nb import errors
 from cosai_nb.arguments import MAX_LIST
-from cosai_nb.errors import (
-    AnswerError,
-    CosaiError,
-    DeniedError,
-    MismatchError,
-    RefusedError,
-    UnavailableError,
-)
 from cosai_nb.schema import Record, progress_of
 from cosai_nb.service.parsing import MAX_BYTES, PLACE, Answer, Fields, parse_jobs
 
@@ -97,7 +91,7 @@ class Plan(Protocol):
     def answered(self, get: Get, answer: Any, observed_ms: int) -> None:
         """Take an answer; what it raises ends the call."""
 
-    def refused(self, get: Get, error: CosaiError) -> None:
+    def refused(self, get: Get, error: errors.CosaiError) -> None:
         """Take a failure that asking again will not change; what it raises ends the call."""
 
 
@@ -355,7 +349,7 @@ class Scheduler:
         self._plan, self._pace, self._random, self._hopeless = plan, pace, random, hopeless
         self._workers, self._patience, self.until = workers, patience, now + deadline
         self.in_flight = 0
-        self.end: CosaiError | str | None = None
+        self.end: errors.CosaiError | str | None = None
         self._again: list[tuple[float, int, Get]] = []
         self._upcoming: Get | None = None
         self._numbers = count()
@@ -408,7 +402,7 @@ class Scheduler:
             return self._upcoming is None
         return self.end is not None
 
-    def stop(self, why: CosaiError | str) -> None:
+    def stop(self, why: errors.CosaiError | str) -> None:
         """End the call early."""
         self.end = self.end or why
 
@@ -422,10 +416,10 @@ class Scheduler:
         pace.in_flight.answered(get.sent, get.alongside, now, self._workers)
         try:
             self._plan.answered(get, answer, observed_ms)
-        except CosaiError as error:
+        except errors.CosaiError as error:
             self.stop(error)
 
-    def failed(self, get: Get, error: CosaiError, now: float, *, corrected: bool = False) -> None:
+    def failed(self, get: Get, error: errors.CosaiError, now: float, *, corrected: bool = False) -> None:
         """Take a failure: send the GET again, later or at once where its cause was ``corrected``, or give it up."""
         self._came_back(get)
         if corrected:
@@ -434,7 +428,7 @@ class Scheduler:
         throttled = error.status_code == _TOO_MANY or error.code == "SlowDown"
         due = now + self._delay(get, error, throttled=throttled)
         get.failed_at = now
-        if isinstance(error, DeniedError) or (isinstance(error, RefusedError) and error.code):
+        if isinstance(error, errors.DeniedError) or (isinstance(error, errors.RefusedError) and error.code):
             self._came_through(get, now)
         elif self._note_failure(get, error, now, throttled=throttled):
             due = math.inf
@@ -445,7 +439,7 @@ class Scheduler:
             return
         try:
             self._plan.refused(get, error)
-        except CosaiError as failure:
+        except errors.CosaiError as failure:
             self.stop(failure)
 
     def _came_back(self, get: Get) -> None:
@@ -458,9 +452,9 @@ class Scheduler:
         if get.hold == self._hold:
             self._probing = 0
 
-    def _delay(self, get: Get, error: CosaiError, *, throttled: bool) -> float:
+    def _delay(self, get: Get, error: errors.CosaiError, *, throttled: bool) -> float:
         """Return the seconds until another try, infinity where there is none."""
-        get.unreadable += isinstance(error, AnswerError)
+        get.unreadable += isinstance(error, errors.AnswerError)
         if not error.retryable or get.unreadable > _ANSWER_RETRIES:
             return math.inf
         attempt, get.failed, get.paid = get.failed, get.failed + 1, 0
@@ -474,7 +468,7 @@ class Scheduler:
                 attempt = attempt if get.paid else _UNPAID
         return max(backoff(attempt, self._random()), error.retry_after or 0.0)
 
-    def _note_failure(self, get: Get, error: CosaiError, now: float, *, throttled: bool) -> bool:
+    def _note_failure(self, get: Get, error: errors.CosaiError, now: float, *, throttled: bool) -> bool:
         """Hold everything back where the service throttles or nothing comes through; return whether to give up."""
         self._failing_since = min(self._failing_since, now)
         self._streak += 1
@@ -482,7 +476,7 @@ class Scheduler:
         if failing_s >= (self._patience if throttled else min(self._hopeless, self._patience)):
             if not self.over:  # where nothing else is left, it may be this request's own fault
                 why = f"ended after nothing came through for {failing_s:.0f} s; the last said: {error}"
-                self.stop(UnavailableError(why))
+                self.stop(errors.UnavailableError(why))
             return True
         if throttled:
             down = self._pace.rate.throttled(get.sent, now)
@@ -530,7 +524,7 @@ class Single:
         """Keep the answer."""
         self.answer, self.observed_ms = answer, observed_ms
 
-    def refused(self, get: Get, error: CosaiError) -> None:  # noqa: ARG002 - as every plan
+    def refused(self, get: Get, error: errors.CosaiError) -> None:  # noqa: ARG002 - as every plan
         """Raise what came instead of an answer."""
         raise error
 
@@ -566,10 +560,9 @@ class Lists:
         self.finished: list[Record] = []
         self.repairs: Counter[str] = Counter()
         # /jobs takes IDs of one kind of job a list; the first letter tells the kind
-        kinds: dict[str, deque[str]] = {}
-        for job_id in ids:
-            kinds.setdefault(job_id[0] if path == "/jobs" else "", deque()).append(job_id)
-        self._fresh = deque(kinds.values())
+        letter = itemgetter(0)
+        kinds = groupby(sorted(ids, key=letter), letter) if path == "/jobs" else [("", ids)] if ids else []
+        self._fresh = deque(deque(kind) for _, kind in kinds)
         self._again: deque[list[str]] = deque()
 
     def next(self) -> Get | None:
@@ -621,14 +614,14 @@ class Lists:
             else:
                 self._again.append([job_id])
 
-    def refused(self, get: Get, error: CosaiError) -> None:
+    def refused(self, get: Get, error: errors.CosaiError) -> None:
         """Split a list that was refused, unreadable or given up; a single ID gets its row."""
         ids: list[str] = get.item
         half = len(ids) // 2
-        if isinstance(error, UnavailableError) and half:
+        if isinstance(error, errors.UnavailableError) and half:
             # one of them may be what the service stumbles over
             self._again.extend([job_id] for job_id in ids)
-        elif isinstance(error, RefusedError | AnswerError) and half:
+        elif isinstance(error, errors.RefusedError | errors.AnswerError) and half:
             if error.status_code in _LISTS_REFUSED and len(ids) > self._pace.accepted_size:
                 # a list as long as one that was answered before is refused for its content, not for its length
                 self._pace.list_size = min(half, self._pace.list_size or half)
@@ -636,7 +629,7 @@ class Lists:
         elif error.status_code == _NOT_FOUND and "job" in (error.code or "").lower():
             # any other 404 is about the address, not of the job
             self.finished.append(Record(ids[0], "not_found"))
-        elif isinstance(error, UnavailableError | RefusedError | AnswerError):
+        elif isinstance(error, errors.UnavailableError | errors.RefusedError | errors.AnswerError):
             self.finished.append(Record(ids[0], "unread", error=str(error)))
         else:
             raise error
@@ -648,7 +641,7 @@ def parse_answer_to(ids: list[str], body: bytes, fields: Fields) -> Answer:
     named = [values[_ID] for values in answer.jobs] + answer.not_found
     if named and set(ids).isdisjoint(named):
         other = (named[0] or "a job without JobId")[:60]
-        raise MismatchError(
+        raise errors.MismatchError(
             f"The answer is about {other!a} instead: ask again, and look for a cache or proxy between.",
             retryable=True,
         )

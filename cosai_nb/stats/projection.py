@@ -23,7 +23,7 @@ import numpy as np
 
 from cosai_nb.stats.measures import moments
 from cosai_nb.stats.order import FEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes
-from cosai_nb.stats.rate import Pace, pace_of, scatter_of, variance_of_starts
+from cosai_nb.stats.rate import Pace, alike, pace_of, scatter_of, variance_of_starts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,7 @@ _FARTHEST = 4.0  # a class is projected no further than so many ages of its olde
 _UNSURE = 0.56  # standard error of a rate that may be three times as high or low
 _UNKNOWN = "the waits to come cannot be known"
 _OTHERS_FIRST = f"jobs of other classes go first: {_UNKNOWN}"
+_SHARED = "the queues seem to share servers: a wait may be longer or shorter as jobs of the others come"
 _SAMPLE = "the number running changes: if this is a sample of the queue, it must be a random one"
 _NO_ORDER = {
     None: f"too few starts to tell the order of the queue: {_UNKNOWN}",
@@ -160,7 +161,7 @@ def _project_part(
     ahead = ahead[np.argsort(part.created[ahead], kind="stable")]
     created = part.created[ahead]
     first, last = (np.searchsorted(created, created, side=side) for side in ("left", "right"))
-    found = _projected(part, queue, now, ahead, split=bool(within))
+    found = _projected(part, queue, jobs, now, ahead, split=bool(within))
     if (used := found.pop("used", None)) is not None:
         plan.rate[mine] = 0.0
         plan.rate[mine[used]] = len(ahead) / found["work"][-1] / len(used)
@@ -179,15 +180,17 @@ def _project_part(
         getattr(plan, name)[mine[ahead[waits]]] = value[waits] if np.ndim(value) else value
 
 
-def _projected(jobs: Jobs, queue: Jobs, now: float, ahead: Ints, *, split: bool) -> dict[str, Any]:
+def _projected(
+    jobs: Jobs, queue: Jobs, everybody: Jobs, now: float, ahead: Ints, *, split: bool
+) -> dict[str, Any]:
     """Return what is known of these jobs of a queue, or of a class that it is split in, the next to start first.
 
     By column of :class:`Projection`; ``used`` are the jobs whose starts make the rate.
     """
     runs, oldest = _runs_of(jobs), float(jobs.created[ahead].min())
-    pace, alike, steady = _fitting_pace(jobs, now, runs)
+    pace, whole, steady = _fitting_pace(jobs, now, runs)
     # without servers of its own it gets what the others leave, now little and now much
-    if shares := split and not alike:
+    if shares := split and not whole:
         pace = pace_of(jobs, now, whole=True)
     newest = float(jobs.moved[jobs.started(-np.inf, now)].max(initial=-np.inf))
     if now - max(oldest, newest) > pace.stop and pace.stop > 0:
@@ -199,6 +202,8 @@ def _projected(jobs: Jobs, queue: Jobs, now: float, ahead: Ints, *, split: bool)
         return {"note": f"rate unknown ({starts} starts of jobs that waited{since}): {_UNKNOWN}"}
     running, lumpy = queue.running(pace.starts), pace.clumps > _LUMPY * runs.scatter and not steady
     note = _doubts(queue, running, now, lumpy=lumpy, part=split and not shares)
+    if note == _SAMPLE and alike(everybody.running(pace.starts)) and not alike(running):
+        note = _SHARED
     if note == _SAMPLE and _uneven(jobs, pace.begin, now):
         return {"note": f"this looks like a sample of the queue, and not a random one: {_UNKNOWN}"}
     used, servers = np.flatnonzero(jobs.started(pace.begin, now)), float(running.mean())
@@ -214,7 +219,7 @@ def _projected(jobs: Jobs, queue: Jobs, now: float, ahead: Ints, *, split: bool)
     error = np.inf if steady else float(variance(starts)) / starts + early**2
     waited = used[jobs.moved[used] > jobs.created[used]]
     each, rate = runs.expected[ahead], float(runs.expected[waited].mean()) * starts / pace.span
-    if alike:
+    if whole:
         each = _first_to_end(jobs, runs, now, ahead)
         rate, error = _with_little(pace, rate, error, runs, ahead)
     work = np.cumsum(each) / rate
@@ -248,10 +253,10 @@ def _fitting_pace(jobs: Jobs, now: float, runs: _Runs) -> tuple[Pace, bool, bool
     if np.ptp(runs.expected[jobs.moved > now - WINDOW_S]) > 0:
         # jobs that take longer start at another rate on the same servers: that is no change of these
         whole = pace_of(jobs, now, whole=True)
-        if _alike(jobs.running(whole.starts)):
+        if alike(jobs.running(whole.starts)):
             return whole, True, True
     pace = pace_of(jobs, now)
-    return pace, _alike(jobs.running(pace.starts)), False
+    return pace, alike(jobs.running(pace.starts)), False
 
 
 # --- how long a place takes ---
@@ -327,14 +332,9 @@ def _doubts(queue: Jobs, running: Ints, now: float, *, lumpy: bool, part: bool) 
     return "fewer jobs run than did: waits may be longer" if run_now < _FEWER * running.mean() else ""
 
 
-def _alike(running: Ints) -> bool:
-    """Say whether as many ran each time a waiting job started: of a whole queue its servers, of a sample any number."""
-    return len(running) > 0 and bool(running.var() <= 0.1 * max(float(running.mean()) - 1, 0.5))
-
-
 def _is_sample(queue: Jobs, running: Ints) -> bool:
     known = queue.servers[~np.isnan(queue.servers)]
-    return bool(running.mean() < 0.8 * known.max()) if len(known) else not _alike(running)
+    return bool(running.mean() < 0.8 * known.max()) if len(known) else not alike(running)
 
 
 def _uneven(jobs: Jobs, begin: float, now: float) -> bool:

@@ -22,12 +22,13 @@ from cosai_nb.stats.order import FEWEST, NEWEST, WINDOW_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cosai_nb.stats.measures import Flags, Floats
+    from cosai_nb.stats.measures import Flags, Floats, Ints
     from cosai_nb.stats.order import Jobs
 
 _STOP_S, _STOP_GAPS, _LONGER = 60.0, 20.0, 1.5
 _KOLMOGOROV = 1.63  # of unchanged rates, 1 % seem changed
 _PARTS, _FEW_LEFT = 20, 3
+_STEP = 0.15
 
 
 class Pace(NamedTuple):
@@ -64,7 +65,11 @@ def pace_of(jobs: Jobs, now: float, *, whole: bool = False) -> Pace:
     leaving = _leaving(begin, end, jobs.gave_up[inside] & (jobs.moved[inside] <= now))
     busy = _clock(begin, end)
     clock, total = busy(starts), float(busy(now))
-    cut, zero, pause = (0, 0.0, 0.0) if whole else steady_since(clock, total, scatter_of(jobs.ran))
+    cut, zero, pause = 0, 0.0, 0.0
+    if not whole:
+        cut, zero = _since_step(jobs.running(starts), clock)
+        more, later, pause = steady_since(clock[cut:] - zero, total - zero, scatter_of(jobs.ran))
+        cut, zero = cut + more, zero + later
     begin, end = jobs.moved[jobs.begun], np.fmin(jobs.ended[jobs.begun], now)
     ran = np.maximum(busy(end), zero) - np.maximum(busy(np.minimum(begin, now)), zero)
     span, first = total - zero, float(starts[cut - 1]) if cut else since
@@ -101,6 +106,25 @@ def _leaving(begin: Floats, end: Floats, gave_up: Flags) -> float:
     each = np.bincount(np.minimum(part.astype(np.int64), _PARTS - 1), minlength=_PARTS)
     usual = each <= _FEW_LEFT + 3 * np.sort(each)[: 3 * _PARTS // 4].mean()
     return float(each[usual].sum() / max(total * usual.mean(), 1.0))
+
+
+def _since_step(running: Ints, clock: Floats) -> tuple[int, float]:
+    """Return how many starts came until as many servers ran as do now, and when: few tell it, of a queue that is seen whole."""
+    away = np.cumsum(running - running.mean())
+    step = int(np.argmax(np.abs(away))) + 1
+    before, after = running[:step], running[step:]
+    if (
+        not (alike(before) and alike(after))
+        or abs(np.log(max(after.mean(), 1.0) / max(before.mean(), 1.0))) < _STEP
+    ):
+        return 0, 0.0
+    zero = float(clock[step])
+    return int(np.searchsorted(clock, zero, side="right")), zero
+
+
+def alike(running: Ints) -> bool:
+    """Say whether as many ran each time a waiting job started: of a whole queue its servers, of a sample any number."""
+    return len(running) > 0 and bool(running.var() <= 0.1 * max(float(running.mean()) - 1, 0.5))
 
 
 def steady_since(clock: Floats, now: float, scatter: float) -> tuple[int, float, float]:

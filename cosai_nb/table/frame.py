@@ -23,27 +23,7 @@ import pyarrow as pa
 from cosai_nb.arguments import zone
 from cosai_nb.errors import CosaiWarning, FrameError, SettingsError, UnknownStateWarning
 from cosai_nb.schema import ADDED, COLUMNS, OUTCOME_OF_STATE, PROGRESS, WIRE
-from cosai_nb.table.dtypes import (
-    OUTCOME,
-    POSITION,
-    TEXT,
-    UNITS_MS,
-    arrow_text,
-    as_frame,
-    category_array,
-    exact,
-    exact_times,
-    integer_array,
-    number_array,
-    positions,
-    shortened,
-    shown_columns,
-    text_array,
-    text_of,
-    time_array,
-    times_of,
-    whole,
-)
+from cosai_nb.table import dtypes
 from cosai_nb.table.hashes import is_unique, job_keys
 from cosai_nb.table.times import EARLIEST, LATEST, NAT, Times, measure, parse_times
 
@@ -61,7 +41,7 @@ REQUIRED = ("JobId", "State", "CreationTime", "StartTime", "EndTime")
 
 _CATEGORIES = {"fate", "bucket", *(column.name for column in WIRE if column.dtype == "category")}
 _TIMES = ("creation_time", "start_time", "end_time")
-_OF_STATE = {str(state): POSITION[outcome] for state, outcome in OUTCOME_OF_STATE.items()}
+_OF_STATE = {str(state): dtypes.POSITION[outcome] for state, outcome in OUTCOME_OF_STATE.items()}
 _BLOCK = 512
 _SHOWN_STATES = 5
 
@@ -114,7 +94,7 @@ def texts_of(records: Sequence[Record], columns: Sequence[str] = (), bucket: str
     cells = dict(zip(names, _columns_of(values, len(names)), strict=True))
     cells |= {"job_id": job_ids, "error": errors, "fate": fates}
     cells["bucket"] = [None if fate == "invalid_id" else bucket for fate in fates]
-    texts = {name: arrow_text(cells[name], categories=name in _CATEGORIES) for name in cells}
+    texts = {name: dtypes.arrow_text(cells[name], categories=name in _CATEGORIES) for name in cells}
     return pa.table(texts | {"observed_ms": pa.array(observed, pa.int64())})
 
 
@@ -129,14 +109,14 @@ def _columns_of(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 def frame_from(texts: pa.Table) -> pd.DataFrame:
     """Make the ``jobs`` frame of what :func:`texts_of` gave."""
-    own = {name: whole(texts[name]) for name in texts.column_names}
+    own = {name: dtypes.whole(texts[name]) for name in texts.column_names}
     observed = own.pop("observed_ms").fill_null(NAT).to_numpy(zero_copy_only=False).copy().view("M8[ms]")
     # a clock that is thousands of years off says nothing
     observed[(observed < EARLIEST) | (observed >= LATEST)] = "NaT"
     times = {name: parse_times(own[name]) for name in _TIMES}
-    outcome = _outcomes(own["state"], positions(own.pop("fate"), POSITION, other=-1))
+    outcome = _outcomes(own["state"], dtypes.positions(own.pop("fate"), dtypes.POSITION, other=-1))
     jobs = _assembled(own, times, outcome, observed, pd.RangeIndex(len(texts)))
-    return jobs.assign(**{name: text_array(own[name]) for name in own if name not in COLUMNS})
+    return jobs.assign(**{name: dtypes.text_array(own[name]) for name in own if name not in COLUMNS})
 
 
 def add_timings(
@@ -199,29 +179,29 @@ def add_timings(
       job_id  outcome  queue_latency_s  run_time_s
     0     a1  success              1.0        39.0
     """
-    if unit not in {None, *UNITS_MS}:
+    if unit not in {None, *dtypes.UNITS_MS}:
         raise SettingsError(f'unit={unit!r} is no unit of time since 1970: use "s" or "ms".')
     settings: dict[str, Any] = {"tz": None if tz is None else zone(tz), "unit": unit}
-    frame = as_frame(frame)
+    frame = dtypes.as_frame(frame)
     given = _columns_by_path(frame)
     nothing = pa.nulls(len(frame), pa.large_string())
     texts = {
-        column.name: text_of(given[column.path]) if column.path in given else nothing
+        column.name: dtypes.text_of(given[column.path]) if column.path in given else nothing
         for column in WIRE
         if column.name not in _TIMES
     }
-    times = {name: times_of(given[COLUMNS[name].path], **settings) for name in _TIMES}
+    times = {name: dtypes.times_of(given[COLUMNS[name].path], **settings) for name in _TIMES}
     if observed_at is not None:
-        moment = exact_times(pd.Series([observed_at], name="observed_at"), **settings)
+        moment = dtypes.exact_times(pd.Series([observed_at], name="observed_at"), **settings)
         if moment.hasnans:
             raise FrameError(f"observed_at={observed_at!r} is no time: leave it out where it is not known.")
         observed = np.full(len(frame), moment.tz_convert(None)[0].to_datetime64(), "M8[ms]")
     elif "observed_at" in frame.columns:
-        observed = exact_times(frame["observed_at"], **settings).tz_convert(None).to_numpy()
+        observed = dtypes.exact_times(frame["observed_at"], **settings).tz_convert(None).to_numpy()
     else:
         moments = np.concatenate([each.values for each in times.values()])
         observed = np.full(len(frame), np.fmax.reduce(moments, initial=np.datetime64("NaT")), "M8[ms]")
-    texts["bucket"] = text_of(frame["bucket"]) if "bucket" in frame.columns else nothing
+    texts["bucket"] = dtypes.text_of(frame["bucket"]) if "bucket" in frame.columns else nothing
     texts["error"] = nothing
     outcome = _outcomes(texts["state"], np.full(len(frame), -1, np.int8))
     return _assembled(texts, times, outcome, observed, frame.index)
@@ -252,15 +232,15 @@ def conform(frame: pd.DataFrame) -> pd.DataFrame:
     >>> conform(frame_of([]).astype(object)).dtypes.equals(frame_of([]).dtypes)
     True
     """
-    frame = as_frame(frame)
+    frame = dtypes.as_frame(frame)
     missing = [name for name in COLUMNS if name not in frame.columns and name not in ADDED]
     if missing:
         raise FrameError(
-            f"This is no jobs frame: {', '.join(missing)} missing; it has {shown_columns(frame.columns)}. "
+            f"This is no jobs frame: {', '.join(missing)} missing; it has {dtypes.shown_columns(frame.columns)}. "
             "A table with the service's own names goes through cosai_nb.add_timings."
         )
     absent = pd.Series(None, index=frame.index, dtype="object")
-    columns = {name: exact(frame.get(name, absent), column) for name, column in COLUMNS.items()}
+    columns = {name: dtypes.exact(frame.get(name, absent), column) for name, column in COLUMNS.items()}
     others = {name: frame[name].array for name in frame.columns if name not in COLUMNS}
     return pd.DataFrame(columns | others, index=frame.index, copy=False)
 
@@ -295,7 +275,7 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
     ...     one_row_a_job(jobs)["outcome"].tolist()
     ['success']
     """
-    jobs = as_frame(jobs)
+    jobs = dtypes.as_frame(jobs)
     if "job_id" not in jobs.columns or _is_unique(jobs["job_id"]):
         return jobs
     progress = progress_of(jobs)
@@ -321,9 +301,9 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def keys_of_jobs(jobs: pd.DataFrame) -> NDArray[np.int64]:
     """Return the same number for rows of one job, as :func:`cosai_nb.table.hashes.job_keys`; no ID may be missing."""
-    ids = text_of(jobs["job_id"])
+    ids = dtypes.text_of(jobs["job_id"])
     return job_keys(
-        ids, text_of(jobs["bucket"]) if "bucket" in jobs.columns else pa.nulls(len(ids), ids.type)
+        ids, dtypes.text_of(jobs["bucket"]) if "bucket" in jobs.columns else pa.nulls(len(ids), ids.type)
     )
 
 
@@ -348,7 +328,7 @@ _UNIQUE: WeakValueDictionary[int, Any] = WeakValueDictionary()  # Arrow data nev
 
 def _is_unique(ids: pd.Series[Any]) -> bool:
     """Return whether no text stands twice; nothing is looked at when the same column is asked again."""
-    if ids.dtype != TEXT:
+    if ids.dtype != dtypes.TEXT:
         return bool(ids.is_unique)
     texts: Any = ids.array.__arrow_array__()  # what pandas holds, and no new wrapper of it
     if _UNIQUE.get(id(texts)) is texts:
@@ -373,7 +353,7 @@ def _columns_by_path(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     if missing:
         raise FrameError(
             f"add_timings needs the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing. The frame has "
-            f"{shown_columns(frame.columns)}. Rename yours with frame.rename(columns={{...}})."
+            f"{dtypes.shown_columns(frame.columns)}. Rename yours with frame.rename(columns={{...}})."
         )
     return {path: frame[label] for path, label in found.items()}
 
@@ -386,17 +366,17 @@ def _assembled(
 ) -> pd.DataFrame:
     creation, start, end = (times[name] for name in _TIMES)
     measured = measure(outcome, creation=creation, start=start, end=end, observed_at=observed_at)
-    code = category_array(texts["code"])
+    code = dtypes.category_array(texts["code"])
     ready = {
-        "audio_s": number_array(texts["audio_s"]),
-        "job_level": integer_array(texts["job_level"]),
-        **{name: time_array(times[name].values) for name in _TIMES},
+        "audio_s": dtypes.number_array(texts["audio_s"]),
+        "job_level": dtypes.integer_array(texts["job_level"]),
+        **{name: dtypes.time_array(times[name].values) for name in _TIMES},
         **measured._asdict(),
-        "observed_at": time_array(observed_at),
-        "outcome": pd.Categorical.from_codes(outcome, dtype=OUTCOME),
+        "observed_at": dtypes.time_array(observed_at),
+        "outcome": pd.Categorical.from_codes(outcome, dtype=dtypes.OUTCOME),
         "code": code.remove_categories(["Success"]) if "Success" in code.categories else code,
     }
-    made = {"category": category_array, "str": text_array}
+    made = {"category": dtypes.category_array, "str": dtypes.text_array}
     columns = {
         name: ready[name] if name in ready else made[column.dtype](texts[name])
         for name, column in COLUMNS.items()
@@ -406,14 +386,14 @@ def _assembled(
 
 def _outcomes(states: pa.Array, fates: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return what became of each ID, which a job's State says; warn of those that no document lists."""
-    unknown = POSITION["unknown"]
-    outcome = np.where(fates < 0, positions(states, _OF_STATE, other=unknown), fates)
+    unknown = dtypes.POSITION["unknown"]
+    outcome = np.where(fates < 0, dtypes.positions(states, _OF_STATE, other=unknown), fates)
     _warn_of_unknown(states.filter(pa.array((fates < 0) & (outcome == unknown))))
     return outcome
 
 
 def _warn_of_unknown(states: pa.Array) -> None:
-    counts = Counter("no State" if state is None else shortened(state) for state in states.to_pylist())
+    counts = Counter("no State" if state is None else dtypes.shortened(state) for state in states.to_pylist())
     if counts:
         shown = [f"{state}: {count}" for state, count in counts.most_common(_SHOWN_STATES)]
         if len(counts) > _SHOWN_STATES:

@@ -49,7 +49,7 @@ import pyarrow.parquet as pq
 from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
-from cosai_nb.table.dtypes import ARROW_TYPES, TEXT, from_arrow
+from cosai_nb.table.dtypes import ARROW_TYPES, TEXT, arrow_text, category_array, from_arrow, text_of
 from cosai_nb.table.files import write_whole
 from cosai_nb.table.frame import conform, keys_of_jobs, progress_of
 
@@ -169,11 +169,8 @@ class JobStore:
     def queue_names(self) -> dict[str, str]:
         """Names of queues by ID, as far as listings into this store have told them."""
         known: dict[str, str] = {}
-        for path in sorted((self.folder / _QUEUES).glob("*.json"), key=_written_at):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                content = path.read_bytes()
-                if path.stem == _digest(content):
-                    known |= {str(queue): str(name) for queue, name in json.loads(content).items()}
+        for said in _notes(self.folder / _QUEUES):
+            known |= {str(queue): str(name) for queue, name in said.items()}
         return known
 
     def name_queues(self, names: Mapping[str, str | None]) -> None:
@@ -187,17 +184,12 @@ class JobStore:
         known = self.queue_names
         new = {queue: name for queue, name in names.items() if name is not None and known.get(queue) != name}
         if new:
-            content = json.dumps(new, sort_keys=True).encode()
-            _place(self.folder, self.folder / _QUEUES / f"{_digest(content)}.json", content)
+            _note(self.folder, _QUEUES, new)
 
     def named(self, jobs: pd.DataFrame) -> pd.DataFrame:
         """Return jobs with the column ``queue_name`` (category) where this store knows names of queues."""
         known = self.queue_names
-        if not known:
-            return jobs
-        queues = jobs["queue_id"].astype("category")
-        names = np.array([known.get(str(queue)) for queue in queues.cat.categories] + [None], dtype=object)
-        return jobs.assign(queue_name=pd.Categorical(names[queues.cat.codes.to_numpy()]))
+        return named(jobs, known) if known else jobs
 
     def ended_ids(
         self,
@@ -341,6 +333,14 @@ class JobStore:
                 checked_again = True
                 self._checked.clear()
         raise FileError(f"The store {self.folder} is rewritten faster than it can be read: try again.")
+
+
+def named(jobs: pd.DataFrame, names: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return jobs with the column ``queue_name`` (category), from names of queues by ID."""
+    queues = text_of(jobs["queue_id"]).dictionary_encode()
+    known = [names.get(queue) for queue in queues.dictionary.to_pylist()]
+    texts = arrow_text([name if isinstance(name, str) else None for name in known])
+    return jobs.assign(queue_name=category_array(texts.take(queues.indices)))
 
 
 def as_store(store: JobStore | str | os.PathLike[str] | None) -> JobStore | None:
@@ -589,7 +589,7 @@ def _set_aside(entry: Path, flaw: str) -> None:
     warnings.warn(f"{entry.name} in the store {entry.parent} {flaw}: {where}.", CosaiWarning, stacklevel=2)
 
 
-# --- what was listed for good ---
+# --- what was listed for good, and names of queues ---
 # Each call adds one small file named after its content, as parts are. A window that is forgotten costs a listing; one that
 # is wrongly remembered would lose jobs. So each window says how many jobs it held, and whatever cannot be read or says no
 # number is passed over.
@@ -600,16 +600,28 @@ def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tupl
     if not folder.is_dir():
         raise FileError(f"The store {folder} cannot be read: the folder is gone.")
     windows: dict[str, list[tuple[int, int, int]]] = {scope: [] for scope in scopes}
-    for path in sorted((folder / _LISTED).glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            content = path.read_bytes()
-            said: Any = json.loads(content)
-            if path.stem == _digest(content) and said["scope"] in windows:
+    for said in _notes(folder / _LISTED):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            if said["scope"] in windows:
                 windows[said["scope"]] += [(start, end, jobs) for start, end, jobs in said["windows"]]
     return windows
 
 
 def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
     """Remember windows for a scope; their jobs must be durable already."""
-    content = json.dumps({"scope": scope, "windows": sorted(windows)}).encode()
-    _place(folder, folder / _LISTED / f"{_digest(content)}.json", content)
+    _note(folder, _LISTED, {"scope": scope, "windows": sorted(windows)})
+
+
+def _note(folder: Path, kind: str, said: dict[str, Any]) -> None:
+    content = json.dumps(said, sort_keys=True).encode()
+    _place(folder, folder / kind / f"{_digest(content)}.json", content)
+
+
+def _notes(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what small files say, the oldest first; one that is not whole or cannot be read is passed over."""
+    for path in sorted(folder.glob("*.json"), key=_written_at):
+        with contextlib.suppress(OSError, ValueError):
+            content = path.read_bytes()
+            said = json.loads(content)
+            if path.stem == _digest(content) and isinstance(said, dict):
+                yield said

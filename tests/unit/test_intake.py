@@ -73,7 +73,7 @@ def test_records_are_stored_by_rows_and_at_the_end(store, monkeypatch):
     assert seen == [0, 1, 1]
     assert parts_of(store) == 2
     assert len(store.jobs()) == 11
-    assert [*rows.row_of] == [f"a{number}" for number in range(10)] + ["b0", "b1"]
+    assert rows.ids().to_pylist() == [f"a{number}" for number in range(10)] + ["b0", "b1"]
 
 
 def test_records_are_stored_by_time_though_nothing_more_comes(store, monkeypatch):
@@ -101,7 +101,7 @@ def test_what_could_not_be_stored_is_said_and_still_held(store, monkeypatch):
     intake.run(Service([told("a1")], [told("a2")]), Plan())
     assert str(intake.failure) == str(intake.end) == "disk full"
     assert store.jobs()["job_id"].tolist() == ["a1"]
-    assert [*rows.row_of] == ["a1"]
+    assert rows.ids().to_pylist() == ["a1"]
 
 
 def test_an_interrupt_while_a_part_is_written_loses_nothing(store, monkeypatch):
@@ -162,14 +162,13 @@ def test_the_frame_of_tables_of_texts_is_the_frame_of_all_records(sizes):
     )
 
 
-def test_a_later_record_of_an_id_counts_and_the_order_is_that_of_the_ids(monkeypatch):
+def test_the_order_is_that_of_the_ids(monkeypatch):
     monkeypatch.setattr(fetch, "FOLD_ROWS", 3)
     admitted = admit(["a3", "no/id", "a1", "None", None, "a2", "a0"])
     rows = Rows(["bitrate"])
-    first = [told(f"a{number}", "Running", "1") for number in range(3)]
-    rows.add([*first, told("a1", "Success", "2"), Record("a2", "not_found", T0)])
-    rows.add_unread(["a3", "a0", "None"], "the deadline was over")
-    jobs = Intake(None, progress=False).assemble(admitted, rows)
+    rows.add([told("a0", "Running", "1"), told("a1", "Success", "2"), Record("a2", "not_found", T0)])
+    intake = Intake(None, progress=False, end="the deadline was over")
+    jobs = intake.assemble(admitted, rows, ["a3", "a1", "None"])
     assert jobs["job_id"].tolist() == ["a3", "no/id", "a1", "None", "None", "a2", "a0"]
     outcomes = ["unread", "invalid_id", "success", "unread", "invalid_id", "not_found", "running"]
     assert jobs["outcome"].tolist() == outcomes

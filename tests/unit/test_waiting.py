@@ -228,6 +228,31 @@ def test_right_after_a_stop_the_first_starts_do_not_make_the_rate():
     assert abs(np.median(errors)) < 0.1, errors
 
 
+@pytest.mark.parametrize(("servers", "seconds"), [(20, 180), (20, 240), (28, 180)])
+def test_when_servers_fell_the_starts_before_are_not_in_the_rate(servers, seconds):
+    errors = []
+    for seed in range(8):
+        at = 4 * HOUR + seconds
+        rng = np.random.default_rng([seed, servers, seconds])
+        created = arrivals(rng, [(2.5 * HOUR, 0.65 * 40 / 60), (at - 2.5 * HOUR, 1.2 * 40 / 60)])
+        history = queues.simulate(rng, created, [(0, 40), (4 * HOUR, servers)], kind="exponential")
+        told, truth = last_start(history, at, history.read(at).jobs)
+        errors.append(told / truth - 1)
+    assert abs(np.median(errors)) < 0.08, errors
+
+
+def test_queues_that_share_their_servers_are_said():
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        created = arrivals(rng, [(3 * HOUR, 0.65 / 3), (1.5 * HOUR, 1.4 / 3)])
+        history = queues.simulate(rng, created, 20)
+        history.queue = rng.choice(["q1", "q2", "q3"], len(created), p=[0.5, 0.3, 0.2])
+        rows = cn.queue_latency(history.read(4.5 * HOUR).jobs, by="queue_id", q=0.95)
+        found += rows["note"].str.contains("seem to share servers").tolist()
+    assert np.mean(found) > 0.7
+
+
 # --- what cannot be known ---
 
 
