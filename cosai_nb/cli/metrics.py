@@ -230,7 +230,7 @@ def _now(recent: pd.DataFrame, groups: Groups) -> tuple[pd.Series, pd.Series, pd
     numbers = (pd.Series(of_open.sum(those[opened]), groups.rows) for those in (jobs.waiting, running))
     # a queue is as it was at the earliest observation of a job that waits in it; where none waits there is nothing to project
     seen = pd.Series(np.where(jobs.waiting, jobs.seen, np.nan), recent.index)
-    at = seen.groupby(recent["queue_id"], dropna=False).transform("min").to_numpy()
+    at = seen.groupby(recent["queue_id"], dropna=False, observed=True).transform("min").to_numpy()
     ahead = jobs.in_queue & (jobs.created <= at) & (jobs.moved > at)
     age = pd.Series(at - jobs.created)[ahead]
     oldest = age.groupby(recent["queue"].to_numpy(dtype=object)[ahead]).max()

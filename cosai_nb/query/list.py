@@ -289,7 +289,7 @@ def list_queues(
         )
     return pd.DataFrame(
         {
-            name: made(dtypes.arrow_text([queue.get(node) for queue in queues]))
+            name: made(dtypes.arrow_text([queue[node] for queue in queues]))
             for name, (node, made) in _QUEUE_COLUMNS.items()
         }
     )
@@ -344,7 +344,7 @@ def _read_queues(
         answer, observed_ms = client.ask(
             client.family.queue_path, parse_queues, params=params, deadline=deadline
         )
-        new = {queue_id: queue for queue in answer if (queue_id := queue.get("QueueId")) not in queues}
+        new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
         if not new:
             break
         queues |= new
@@ -383,7 +383,7 @@ def _queue_names(
             now = observed_ms / 1000
             nameless: dict[str, str | None] = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
             client.queue_names = nameless | {
-                queue_id: queue.get("Name") for queue_id, queue in queues.items() if queue_id
+                queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id
             }
     return client.queue_names, now
 

@@ -67,6 +67,9 @@ _CREDENTIAL = re.compile(
     r"(q-(?:ak|signature)=|(?:security-token|secret_?(?:id|key))[\"']?\s*[:=]\s*[\"']?)[^\s&<\"',;]+",
     re.IGNORECASE,
 )
+_QUEUE_NODES = (
+    "QueueId", "Name", "State", "MaxSize", "MaxConcurrent", "Category", "CreateTime", "UpdateTime",
+)  # fmt: skip
 
 
 class Answer(NamedTuple):
@@ -281,7 +284,7 @@ def parse_queues(body: bytes) -> list[dict[str, str | None]]:
     Returns
     -------
     list of dict
-        The texts of each queue by node (QueueId, Name, State, MaxSize …), as sent; None where a node is empty.
+        QueueId, Name, State, MaxSize, MaxConcurrent, Category, CreateTime and UpdateTime of each queue, as sent.
 
     Raises
     ------
@@ -291,13 +294,11 @@ def parse_queues(body: bytes) -> list[dict[str, str | None]]:
     Examples
     --------
     >>> queues = parse_queues(b"<Response><QueueList><QueueId>p1</QueueId></QueueList></Response>")
-    >>> queues
-    [{'QueueId': 'p1'}]
+    >>> queues[0]["QueueId"], queues[0]["State"]
+    ('p1', None)
     """
     root, _, _ = _response(body)
-    return [
-        {name: _text_at(queue, name) for name in map(_local, queue)} for queue in _children(root, "QueueList")
-    ]
+    return [{name: _text_at(queue, name) for name in _QUEUE_NODES} for queue in _children(root, "QueueList")]
 
 
 def parse_error(body: bytes) -> Fault:
