@@ -168,6 +168,9 @@ class Groups(NamedTuple):
 
     def place(self, rows: pd.DataFrame) -> Ints:
         """Return the group of each row of another table; −1 for one that has none."""
+        if len(self.names) == 1:  # a tenth of the time
+            codes, theirs = _codes_of(rows[self.names[0]])
+            return self.labels[0].get_indexer(theirs)[codes]
         other = Groups.of(rows, self.names)
         if not self.names:
             return other.of_row

@@ -139,8 +139,7 @@ def queue_load(
     nothing = np.full(state["waiting"].shape, np.nan)
     largest = means = dict.fromkeys(state, nothing)
     if exact:
-        largest = load.largest(state)
-        means = load.means(state, largest)
+        largest, means = load.within_bins(state)
     columns |= {f"{name}_mean": means[name] for name in state} | {
         f"{name}_max": largest[name] for name in state
     }

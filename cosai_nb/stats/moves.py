@@ -60,15 +60,12 @@ class Bins(NamedTuple):
         """How long they are together."""
         return int(self.edges[-1] - self.edges[0])
 
-    def place(self, moments: Ints) -> tuple[Ints, Ints]:
-        """Return the bin of each moment [ms], below 0 before the first and :attr:`number` after the last, and how late in it that is."""
-        edges, widths = 1000 * self.edges, np.diff(1000 * self.edges)
+    def place(self, seconds: Ints) -> Ints:
+        """Return the bin of each second after the first edge: below 0 before the first, :attr:`number` or more after the last."""
+        widths = np.diff(self.edges)
         if self.number and (widths == widths[0]).all():  # a tenth of the time
-            since = moments - edges[0]
-            slot = since // widths[0]
-            return slot, since - slot * widths[0]
-        slot = np.searchsorted(edges, moments, side="right") - 1
-        return slot, moments - edges[slot.clip(0, self.number)]
+            return seconds // widths[0]
+        return np.searchsorted(self.edges, seconds + self.edges[0], side="right") - 1
 
 
 def _edges(first: int, last: int, windows: Windows, groups: int) -> Ints:
@@ -93,13 +90,15 @@ class _Moved(NamedTuple):
     moment: Ints
     weights: dict[str, Ints | None]
 
-    def within(self, slot: Ints, slots: int) -> tuple[_Moved, Ints]:
-        """Leave out what lies outside of so many slots of time."""
-        if not len(slot) or (slot.min() >= 0 and slot.max() < slots):
-            return self, slot
-        rows = np.flatnonzero((slot >= 0) & (slot < slots))
+    def within(self, edges: Ints) -> tuple[_Moved, Ints]:
+        """Leave out what lies before the first edge and after the last; return the second of the rest after the first, too."""
+        second = self.moment // 1000 - edges[0]
+        width = edges[-1] - edges[0]
+        if not len(second) or (second.min() >= 0 and second.max() < width):
+            return self, second
+        rows = np.flatnonzero((second >= 0) & (second < width))
         weights = {name: None if weight is None else weight[rows] for name, weight in self.weights.items()}
-        return _Moved(self.group[rows], self.moment[rows], weights), slot[rows]
+        return _Moved(self.group[rows], self.moment[rows], weights), second[rows]
 
 
 class _Cells:
@@ -114,7 +113,9 @@ class _Cells:
     def sum(self, weights: Ints | None = None) -> Sums:
         """Add up a weight of each job, or their number, where it lies: in a slice of the cells, or in some of them."""
         if self._dense:
-            sums = np.bincount(self._cells, weights).astype(np.int64, copy=False)
+            sums = np.bincount(self._cells, weights)
+            # of a batch their number is below 2³¹; half the bytes are added in a third of the time
+            sums = sums.astype(np.int32 if weights is None else np.int64)
             return slice(self._first, self._first + len(sums)), sums
         (cells,), sums = tally([self._cells], weights)
         return self._first + cells.astype(np.int64), sums
@@ -124,18 +125,18 @@ class _Stretch:
     """By how much states change in each second of some bins: a table, or where that were nearly empty, its cells."""
 
     def __init__(self, groups: int, edges: Ints, moments: int, states: Sequence[str]) -> None:
-        self._groups, self._edges, self._width = groups, edges, int(edges[-1] - edges[0])
-        dense = groups * self._width <= max(_DENSE * moments, 2**20)
-        self._tables = {name: np.zeros(groups * self._width, np.int32) for name in states if dense}
+        self._groups, self.edges, width = groups, edges, int(edges[-1] - edges[0])
+        dense = groups * width <= max(_DENSE * moments, 2**20)
+        self._tables = {name: np.zeros(groups * width, np.int32) for name in states if dense}
         self._cells: dict[str, list[Tally]] = {name: [] for name in states if not dense}
 
     def sums(self, moves: Sequence[_Moved], _: object = None) -> dict[str, Sums]:
         """Count the moves of a batch by second."""
-        found = {}
-        for move, moved in zip(MOVES, moves, strict=True):
-            inside, slot = moved.within(moved.moment // 1000 - self._edges[0], self._width)
-            found[move] = _Cells(slot * self._groups + inside.group).sum()
-        return found
+        inside = [moved.within(self.edges) for moved in moves]
+        return {
+            move: _Cells(second * self._groups + moved.group).sum()
+            for move, (moved, second) in zip(MOVES, inside, strict=True)
+        }
 
     def add(self, found: dict[str, Sums]) -> None:
         """Add the moves of a batch."""
@@ -143,7 +144,7 @@ class _Stretch:
             for move, sign in CHANGES[state].items():
                 where, number = found[move]
                 if self._tables:
-                    self._tables[state][where] += sign * number
+                    self._tables[state][where] += number if sign > 0 else -number
                     continue
                 if isinstance(where, slice):
                     used = np.flatnonzero(number)
@@ -152,38 +153,47 @@ class _Stretch:
 
     def cut(self, bins: int) -> None:
         """Leave out the first bins."""
-        first = int(self._edges[bins] - self._edges[0]) * self._groups
+        first = int(self.edges[bins] - self.edges[0]) * self._groups
         for table in self._tables.values():
             table[:first] = 0
         for cells in self._cells.values():
             cells[:] = [([cell], np.where(cell < first, 0, change)) for (cell,), change in cells]
 
-    def largest(self, state: str, edges: Ints, found: Floats, before: Ints) -> None:
-        """Raise the levels by (group, bin) to the largest within each bin; ``before`` becomes the last level."""
-        if self._tables:
-            table = self._tables[state].reshape(self._width, self._groups)
-            parts = [(change, edges - self._edges[0]) for change in table.T]
+    def within_bins(self, state: str, edges: Ints, largest: Floats, area: Ints, before: Ints) -> None:
+        """Raise levels by (group, bin) to the largest within each bin, and set the area below them [job seconds].
+
+        ``before``, the level of each group, becomes the last one.
+        """
+        parts: list[tuple[Ints, Ints, Any]]
+        if self._tables:  # each second has its row
+            place = edges[:-1] - self.edges[0]
+            parts = [(change, place, None) for change in self._tables[state].reshape(-1, self._groups).T]
         else:
-            (cell,), change = tally(*joined(self._cells[state]))
-            second, of = self._edges[0] + cell.astype(np.int64) // self._groups, cell % self._groups
-            rows = [of == one for one in range(self._groups)]
-            parts = [(change[mine], np.searchsorted(second[mine], edges)) for mine in rows]
-        for group, (change, place) in enumerate(parts):
-            if not len(change):
-                continue
+            (cell,), moved = tally(*joined(self._cells[state]))
+            second, of = self.edges[0] + cell.astype(np.int64) // self._groups, cell % self._groups
+            rows = [np.flatnonzero(of == group) for group in range(self._groups)]
+            parts = [_with_edges(second[mine], moved[mine], edges) for mine in rows]
+        for group, (change, place, lasted) in enumerate(parts):
             level = np.cumsum(change, dtype=np.int32)
             level += int(before[group])
             before[group] = level[-1]
-            some = place[:-1] < place[1:]
-            most = np.maximum.reduceat(level, place[:-1][some])
-            found[group, some] = np.maximum(found[group, some], most)
+            largest[group] = np.maximum(largest[group], np.maximum.reduceat(level, place))
+            level = level if lasted is None else level * lasted
+            area[group] = np.add.reduceat(level, place, dtype=np.int64)
+
+
+def _with_edges(second: Ints, change: Ints, edges: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return changes with a row at the begin of each bin, where these rows are, and how long each row lasts."""
+    rows = np.searchsorted(second, edges[:-1])
+    second, change = np.insert(second, rows, edges[:-1]), np.insert(change, rows, 0)
+    return change, rows + np.arange(len(rows)), np.diff(second, append=edges[-1])
 
 
 class Load:
     """The moves of the jobs of some groups.
 
-    ``tables`` are by (group, bin): the number of each move; of each state by how many milliseconds its changes come late in the
-    bin; of the jobs that end what they took and ran [s]. ``totals`` are over everything.
+    ``tables`` are by (group, bin): the number of each move; of each state by how many milliseconds its changes come late in their
+    second; of the jobs that end what they took and ran [s]. ``totals`` are over everything.
     """
 
     def __init__(
@@ -229,19 +239,15 @@ class Load:
         """Add up the moves of a batch by bin, and by second where these are counted at once."""
         found: list[tuple[str, int, Sums]] = []
         for move, moved in zip(MOVES, moves, strict=True):
-            slot, late = self.bins.place(moved.moment)
-            inside, slot = moved._replace(weights=moved.weights | {"late": late}).within(
-                slot, self.bins.number
-            )
-            cells = _Cells(slot * self._groups.number + inside.group)
-            for name, weight in inside.weights.items():
-                sums = cells.sum(weight)
-                changed = [(state, CHANGES[state].get(move)) for state in self._states]
-                found += (
-                    [(state, sign, sums) for state, sign in changed if sign]
-                    if name == "late"
-                    else [(name, 1, sums)]
-                )
+            inside, second = moved.within(self.bins.edges)
+            cells = _Cells(self.bins.place(second) * self._groups.number + inside.group)
+            found += [(name, 1, cells.sum(weight)) for name, weight in inside.weights.items()]
+            late = inside.moment - 1000 * (second + self.bins.edges[0])
+            if late.any():  # the service's own times are whole seconds
+                sums = cells.sum(late)
+                found += [
+                    (state, CHANGES[state][move], sums) for state in self._states if move in CHANGES[state]
+                ]
         return found, totals, self._whole and self._whole.sums(moves)
 
     def _last_move(self) -> int:
@@ -279,29 +285,27 @@ class Load:
                 stretch.add(found)
             yield slice(first, last + 1), stretch
 
-    def largest(self, state: dict[str, Ints]) -> dict[str, Floats]:
-        """Largest of each state within each bin, second by second."""
-        found = {name: _before(levels) for name, levels in state.items()}
+    def within_bins(self, state: dict[str, Ints]) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """Return of each state its largest number within each bin, second by second, and its mean over the time of it that has passed."""
+        if not self.bins.number:
+            nothing = {name: levels.astype(np.float64) for name, levels in state.items()}
+            return nothing, nothing
+        largest = {name: _before(levels) for name, levels in state.items()}
+        areas = {name: np.zeros_like(levels) for name, levels in state.items()}
         last = {name: np.zeros(len(levels), dtype=np.int64) for name, levels in state.items()}
         for bins, stretch in self.stretches():
-            for name, levels in found.items():
-                edges = self.bins.edges[bins.start : bins.stop + 1]
-                stretch.largest(name, edges, levels[:, bins], last[name])
-        return found
-
-    def means(self, state: dict[str, Ints], largest: dict[str, Floats]) -> dict[str, Floats]:
-        """Mean of each state over the time of each bin that has passed."""
+            edges = self.bins.edges[bins.start : bins.stop + 1]
+            for name, most in largest.items():
+                stretch.within_bins(name, edges, most[:, bins], areas[name][:, bins], last[name])
         edges = 1000 * self.bins.edges
-        if not self.bins.number:
-            return {name: levels.astype(np.float64) for name, levels in state.items()}
         lasted = np.minimum(edges[1:], max(self.as_of, int(edges[-2]))) - edges[:-1]
-        found = {}
+        means = {}
         for name, levels in state.items():
-            area = levels * lasted - self.tables[name]
+            area = 1000 * areas[name] - self.tables[name] - levels * (np.diff(edges) - lasted)
             mean = np.where(lasted > 0, area / np.maximum(lasted, 1), levels)
             # a move that the service dates after the as-of time comes later in the bin than the time that has passed
-            found[name] = np.clip(mean, 0, largest[name])
-        return found
+            means[name] = np.clip(mean, 0, largest[name])
+        return largest, means
 
 
 def _before(levels: Ints) -> Floats:

@@ -407,6 +407,39 @@ def test_the_table_can_be_written_with_its_attributes(tmp_path):
 
 @pytest.mark.parametrize("seconds", [40 * 86_400, 7200])
 @pytest.mark.parametrize("most", [None, 30])
+def test_a_mean_is_the_time_that_jobs_spent_in_the_bin_to_the_millisecond(monkeypatch, seconds, most):
+    if most:
+        monkeypatch.setattr("cosai_nb.stats.moves._MOST_MOMENTS", most)
+    rng = np.random.default_rng(seconds)
+    begin = pd.Timestamp("2026-11-01T00:00Z")
+    created = rng.integers(0, 1000 * seconds, 200)
+    started = created + rng.integers(0, 20 * seconds, 200)
+    times = {
+        name: begin + pd.to_timedelta(ms, "ms")
+        for name, ms in (("CreationTime", created), ("StartTime", started))
+    }
+    texts = pd.DataFrame(times | {"JobId": [f"j{number}" for number in range(200)], "State": "Success"})
+    texts = texts.assign(
+        EndTime=texts["StartTime"], QueueId=np.where(created % 3, "a", "b"), Tag="Translation"
+    )
+    load = queue_load(
+        cn.add_timings(texts, observed_at=begin + pd.Timedelta(2 * seconds, "s")),
+        f"{seconds // 40}s",
+        by="queue_id",
+    )
+    for queue, mine in load.groupby(level="queue_id"):
+        first = (mine.index.get_level_values("time") - begin) // pd.Timedelta("1ms")
+        last = first + 25 * seconds
+        chosen = (texts["QueueId"] == queue).to_numpy()
+        spent = np.minimum(started[chosen], last.to_numpy()[:, None]) - np.maximum(
+            created[chosen], first.to_numpy()[:, None]
+        )
+        mean = spent.clip(0).sum(axis=1) / (last - first)
+        assert mine["waiting_mean"].tolist()[:-1] == pytest.approx(mean.tolist()[:-1])
+
+
+@pytest.mark.parametrize("seconds", [40 * 86_400, 7200])
+@pytest.mark.parametrize("most", [None, 30])
 def test_the_largest_within_a_bin_is_that_of_every_second(monkeypatch, seconds, most):
     """Few jobs in a long time and many in a short one; all seconds at once, and one stretch of bins after the other."""
     if most:
