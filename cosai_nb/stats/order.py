@@ -5,7 +5,7 @@
     Jobs.of(recent)         single jobs as arrays
     by_label(column)        each queue with its rows
     in_order(jobs, now)     whether the newest starts overtook none that wait or start later
-    classes(jobs, …)        the parts of a queue that are in order: the whole, or those of one job_level, of one tag, or of both
+    parts_in_order(jobs, …) the parts of a queue that are in order: the whole, or those of one job_level, of one tag, or of both
 
 A start overtakes where a job that was created in an earlier second starts later, or still waits. A queue is in order where less
 than 5 % of the newest starts overtake. A queue is named by its queue_id, None where that is missing.
@@ -107,26 +107,34 @@ def by_label(column: Any) -> list[tuple[str | None, Ints]]:
     return [(None if pd.isna(label) else str(label), mine) for label, mine in zip(labels, rows, strict=False)]
 
 
-def classes(jobs: Jobs, recent: pd.DataFrame, now: float) -> tuple[bool | None, list[Any], str]:
+def classes_of(recent: pd.DataFrame) -> dict[str, Ints]:
+    """Return what a queue may be split by, and the class of each job."""
+    there = [names for names in _CLASSES if {*names} <= {*recent.columns}]
+    return {" and ".join(names): Groups.of(recent, names).of_row for names in there}
+
+
+def parts_in_order(
+    jobs: Jobs, rows: Ints, classes: dict[str, Ints], now: float
+) -> tuple[bool | None, list[Any], str]:
     """Return whether a queue is in order, its parts that are (rows of ``jobs``), and by what it is split.
 
     Parameters
     ----------
     jobs : Jobs
         Those of the queue.
-    recent : pandas.DataFrame
-        Their rows, with the columns that tell classes.
+    rows : int array, shape (jobs,)
+        Which jobs of ``recent`` they are.
+    classes : dict of str to int array
+        From :func:`classes_of`.
     now : float
         When the queue is looked at.
     """
     order = in_order(jobs, now)
-    for names in _CLASSES if order is False and jobs.waiting.any() else ():
-        if not {*names} <= {*recent.columns}:
-            continue
-        parts = [part for _, part in by_label(Groups.of(recent, names).of_row)]
+    for names, of_row in classes.items() if order is False and jobs.waiting.any() else ():
+        parts = [part for _, part in by_label(of_row[rows])]
         judged = [in_order(jobs.take(part), now) for part in parts if jobs.waiting[part].any()]
         if len(parts) > 1 and False not in judged and True in judged:
-            return True, parts, " and ".join(names)
+            return True, parts, names
     return order, [slice(None)], ""
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cosai_nb.stats.measures import moments
-from cosai_nb.stats.order import FEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes
+from cosai_nb.stats.order import FEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes_of, parts_in_order
 from cosai_nb.stats.rate import Pace, alike, pace_of, scatter_of, variance_of_starts
 
 if TYPE_CHECKING:
@@ -137,13 +137,13 @@ def project(recent: pd.DataFrame) -> Projection:
     if not len(recent):  # there may be no columns, either
         return Projection.of_none(nobody := np.zeros(0, dtype=bool), nobody)
     jobs = Jobs.of(recent)
-    plan = Projection.of_none(jobs.stale, jobs.paused)
+    plan, of_class = Projection.of_none(jobs.stale, jobs.paused), classes_of(recent)
     for queue, rows in by_label(recent["queue_id"]):
         alive = np.isnan(jobs.ended[rows]) & ~jobs.gave_up[rows] & (jobs.seen[rows] >= -STALE_S)
         now = float(jobs.seen[rows[alive]].min(initial=0.0))
         mine = rows[jobs.in_queue[rows]]
         whole = jobs.take(mine)
-        plan.fifo[queue], parts, within = classes(whole, recent.iloc[mine], now)
+        plan.fifo[queue], parts, within = parts_in_order(whole, mine, of_class, now)
         for part in parts if whole.waiting.any() else ():
             _project_part(plan, mine[part], jobs, whole, now, plan.fifo[queue], within)
     return plan
