@@ -518,10 +518,7 @@ def _newest(alive: Flags, moved: Ints, queue: Ints, since: int) -> Flags:
 
 def only_jobs(jobs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the rows that are jobs, and the number of the others by outcome."""
-    outcome = jobs["outcome"]
-    if isinstance(outcome.dtype, pd.CategoricalDtype) and not {*NOT_A_JOB} & {*outcome.cat.categories}:
-        return jobs, {}
-    no_job = outcome.isin([str(one) for one in NOT_A_JOB]).to_numpy()
+    no_job = Rows(jobs).among(*NOT_A_JOB)
     if not no_job.any():
         return jobs, {}
     number = jobs.loc[no_job, "outcome"].astype(str).value_counts()
