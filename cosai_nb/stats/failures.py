@@ -29,7 +29,7 @@ from cosai_nb.errors import FrameError
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.schema import Outcome
 from cosai_nb.stats.counts import Counted, Groups, batches, class_codes, count, count_all, hours_of
-from cosai_nb.stats.intervals import MIN_HOURS, Sample, share_that_ends
+from cosai_nb.stats.intervals import FEW_HOURS, MIN_HOURS, Sample, share_that_ends
 from cosai_nb.stats.measures import (
     ENDED,
     GAVE_UP,
@@ -313,10 +313,6 @@ def _notes(
     before: Ints,
 ) -> list[str]:
     """Say of each group what makes its rate less sure; few have anything to say but the last."""
-    few = [
-        f"interval as if jobs were independent: {busy} hours with jobs, {MIN_HOURS} are needed for more"
-        for busy in range(MIN_HOURS)
-    ]
     found: list[list[str]] = [[] for _ in ended]
     for group in np.flatnonzero(ended == 0).tolist():
         found[group].append("no rate: nothing has ended")
@@ -347,7 +343,7 @@ def _notes(
                 f"{waiting[group]} wait: an incident that they will meet cannot be seen{more}"
             )
     for group in np.flatnonzero(hours < MIN_HOURS).tolist():
-        found[group].append(few[hours[group]])
+        found[group].append(FEW_HOURS[hours[group]])
     return ["; ".join(notes) for notes in found]
 
 

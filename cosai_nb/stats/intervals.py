@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 MIN_HOURS = 14
 """In fewer hours with jobs there is no telling how alike they are."""
+FEW_HOURS = [
+    f"interval as if jobs were independent: {hours} hours with jobs, {MIN_HOURS} are needed for more"
+    for hours in range(MIN_HOURS)
+]
+"""What to say of the interval of a share in so many hours."""
 LEVEL = 0.95
 _FEWEST_COSINES, _MOST_COSINES = 6, 16
 """With 6 degrees t is 2.45, with 16 2.12, with many 1.96: more would make little narrower, and take long memories for shorter."""

@@ -13,7 +13,7 @@ from cosai_nb.arguments import duration, share, zone
 from cosai_nb.errors import SettingsError
 from cosai_nb.schema import Outcome
 from cosai_nb.stats.counts import RECENT_MS, Groups, class_codes, count, hours_of, unusable_of
-from cosai_nb.stats.intervals import MIN_HOURS, Sample, share_that_ends
+from cosai_nb.stats.intervals import FEW_HOURS, MIN_HOURS, Sample, share_that_ends
 from cosai_nb.stats.measures import (
     ENDED,
     GAVE_UP,
@@ -52,6 +52,7 @@ _SPAN = re.compile(
     r"(?:([A-Za-z]{3}(?:[-,][A-Za-z]{3})*)\s+)?([01]?[0-9]|2[0-3]):([0-5][0-9])\s*[-–]\s*([01]?[0-9]|2[0-4]):([0-5][0-9])"
 )
 _MINUTES, _QUARTER = 1440, 15
+_MET = {"met": True, "missed": False, "undecided": "undecided", "no data": "undecided"}
 
 
 class _Kept(NamedTuple):
@@ -202,41 +203,51 @@ def check_slo(
     sample = Sample.of(groups.number, group, hour, np.minimum(second, after), ended, of_jobs)
     found = share_that_ends(sample, ended & (second <= longest))
     not_read = sum(counted.left_out.get(str(outcome), 0) for outcome in (Outcome.UNREAD, Outcome.NOT_FOUND))
-    answers = [
-        _verdict(_Kept(*map(int, of_group)), (rate, low, high), int(told), not_read, int(busy), goal, note)
-        for of_group, rate, low, high, told, busy, note in zip(
-            zip(*kept, strict=True),
-            found.rate,
-            found.low,
-            found.high,
-            told_open,
-            sample.busy,
-            lost,
-            strict=True,
-        )
+    lower, upper = _bounds(kept, not_read)
+    either_way = kept.open - told_open + kept.unusable
+    decided = kept.on_time + kept.late + told_open
+    known = (decided > 0) & (either_way <= MOST_OPEN * (decided + either_way))
+    owed, in_time = ~np.isnan(lower), np.where(known, found.rate, np.nan)
+    low = np.where(owed & ~known, np.minimum(found.low, lower), found.low)
+    high = np.where(owed & ~known, np.maximum(found.high, upper), found.high)
+    verdict = np.select([~owed, lower >= goal, upper < goal], ["no data", "met", "missed"], "undecided")
+    long_run = np.select([low >= goal, high < goal], ["met", "missed"], "not shown")
+    within = known & (low <= goal) & (goal <= high)
+    waits = kept.open - told_open > kept.unusable
+    notes = [
+        lost,
+        np.where(
+            owed & ~known & waits,
+            "no share, only bounds: too many jobs have waited less than the threshold so far",
+            "",
+        ),
+        np.where(owed & ~known & ~waits, "no share, only bounds: too many times are unusable", ""),
+        *_notes(kept, not_read, goal, verdict, within),
+        [
+            FEW_HOURS[busy] if one and busy < MIN_HOURS else ""
+            for one, busy in zip(owed, sample.busy, strict=True)
+        ],
     ]
-    in_time, low, high, lower, upper, met, verdict, notes = (
-        zip(*answers, strict=True) if answers else ((),) * 8
-    )
-    long_run = np.where(np.array(low) >= goal, "met", np.where(np.array(high) < goal, "missed", "not shown"))
     frame = pd.DataFrame(
         {
             "jobs": groups.sum(number),
             **kept._asdict(),
-            "share": np.array(in_time, dtype=np.float64),
-            "low": np.array(low, dtype=np.float64),
-            "high": np.array(high, dtype=np.float64),
-            "share_lower_bound": np.array(lower, dtype=np.float64),
-            "share_upper_bound": np.array(upper, dtype=np.float64),
-            "met": np.array(met, dtype=object),
-            "verdict": pd.array(list(verdict), dtype="str"),
-            "burn_rate": np.array([_burn_rate(one, goal) for one in in_time], dtype=np.float64),
+            "share": in_time,
+            "low": low,
+            "high": high,
+            "share_lower_bound": lower,
+            "share_upper_bound": upper,
+            "met": np.array([_MET[one] for one in verdict], dtype=object),
+            "verdict": pd.array(verdict, dtype="str"),
+            "burn_rate": _burn_rate(1 - in_time, goal),
             "threshold_s": longest,
             "target": goal,
             "blocks": sample.busy,
             "as_of": pd.DatetimeIndex([counted.as_of] * groups.number, dtype="datetime64[ms, UTC]"),
-            "note": pd.array(list(notes), dtype="str"),
-            "long_run": pd.array(long_run.astype(object), dtype="str"),
+            "note": pd.array(
+                ["; ".join(filter(None, mine)) for mine in zip(*notes, strict=True)], dtype="str"
+            ),
+            "long_run": pd.array(long_run, dtype="str"),
             "not_read": not_read,
             **_burn_columns(counted, groups, rows, number, hours_of(table), recent, longest, goal),
         },
@@ -259,82 +270,51 @@ def _projected_open(
     return recent[known], waits_on[known]
 
 
-def _verdict(
-    number: _Kept,
-    found: tuple[float, float, float],
-    told: int,
-    not_read: int,
-    hours: int,
-    target: float,
-    unusable: str,
-) -> tuple[float, float, float, float, float, Any, str, str]:
-    """Return the share where it is known, its interval, the bounds, what follows from them, and what to bear in mind."""
-    rate, low, high = found
-    lower, upper = _bounds(number, not_read)
-    met = True if lower >= target else False if upper < target else None
-    decided = number.on_time + number.late + told
-    either_way = number.open - told + number.unusable
-    known = decided > 0 and either_way <= MOST_OPEN * (decided + either_way)
-    if not known and not math.isnan(lower):
-        low, high = min(low, lower), max(high, upper)
-    verdict = "no data" if math.isnan(lower) else {True: "met", False: "missed", None: "undecided"}[met]
-    notes = [unusable] if unusable else []
-    if not known and not math.isnan(lower):
-        lacking = (
-            "jobs have waited less than the threshold so far"
-            if number.open - told > number.unusable
-            else "times are unusable"
-        )
-        notes.append(f"no share, only bounds: too many {lacking}")
-    notes += _notes(number, not_read, target, met=met, known=known, open_to_chance=low <= target <= high)
-    if hours < MIN_HOURS and not math.isnan(lower):
-        notes.append(
-            f"interval as if jobs were independent: {hours} hours with jobs, {MIN_HOURS} are needed for more"
-        )
-    in_time = rate if known else math.nan
-    return in_time, low, high, lower, upper, "undecided" if met is None else met, verdict, "; ".join(notes)
-
-
-def _bounds(number: _Kept, not_read: int) -> tuple[float, float]:
+def _bounds(number: _Kept, not_read: int) -> tuple[Floats, Floats]:
+    """Return the share in time if all that may go either way were late, and if all were in time; NaN where no job was owed a start."""
     either_way = number.open + number.unusable
     owed = number.on_time + number.late + either_way
-    if not owed:
-        return math.nan, math.nan
-    return number.on_time / (owed + not_read), (number.on_time + either_way + not_read) / (owed + not_read)
+    everybody = np.where(owed > 0, owed + not_read, np.nan)
+    return number.on_time / everybody, (number.on_time + either_way + not_read) / everybody
 
 
-def _burn_rate(in_time: float, target: float) -> float:
-    missed = 1 - in_time
-    if missed < ROUNDING:
-        return 0.0
-    return missed / (1 - target) if target < 1 else math.inf * missed
+def _notes(number: _Kept, not_read: int, target: float, verdict: Any, within: Flags) -> list[Any]:
+    """Say of each group what its verdict hangs on."""
+
+    def decides(changed: _Kept, unread: int) -> Flags:
+        lower, upper = _bounds(changed, unread)
+        return (lower >= target) | (upper < target)
+
+    owed, met, open_ = verdict != "no data", verdict == "met", verdict == "undecided"
+    lower_if_late, _ = _bounds(number._replace(late=number.late + number.gave_up), not_read)
+    if_late = met & (number.gave_up > 0) & (lower_if_late < target)
+    unread = np.where(owed & (not_read > 0), f"{not_read} IDs unread or not found count as open", "")
+    alone = open_ & (not_read > 0) & decides(number, 0)
+    by_times = open_ & (number.unusable > 0) & decides(number._replace(unusable=0), not_read)
+    return [
+        np.where(owed, "", "no job was owed a start"),
+        np.where(
+            within & ~open_, "the target lies within the interval: another week could end otherwise", ""
+        ),
+        [
+            f"not met if the {jobs} that gave up within the threshold count as late" if one else ""
+            for one, jobs in zip(if_late, number.gave_up, strict=True)
+        ],
+        [
+            f"{text}, and alone leave it undecided" if one else text
+            for one, text in zip(alone, unread, strict=True)
+        ],
+        [
+            f"undecided only by the {jobs} with unusable times" if one else ""
+            for one, jobs in zip(by_times, number.unusable, strict=True)
+        ],
+    ]
 
 
-def _notes(
-    number: _Kept, not_read: int, target: float, *, met: bool | None, known: bool, open_to_chance: bool
-) -> list[str]:
-    if math.isnan(_bounds(number, 0)[0]):
-        return ["no job was owed a start"]
-    notes = []
-    if known and met is not None and open_to_chance:
-        notes.append("the target lies within the interval: another week could end otherwise")
-    if (
-        met
-        and number.gave_up
-        and _bounds(number._replace(late=number.late + number.gave_up), not_read)[0] < target
-    ):
-        notes.append(f"not met if the {number.gave_up} that gave up within the threshold count as late")
-    if not_read:
-        only = ", and alone leave it undecided" if met is None and _decides(number, 0, target) else ""
-        notes.append(f"{not_read} IDs unread or not found count as open{only}")
-    if met is None and number.unusable and _decides(number._replace(unusable=0), not_read, target):
-        notes.append(f"undecided only by the {number.unusable} with unusable times")
-    return notes
-
-
-def _decides(number: _Kept, not_read: int, target: float) -> bool:
-    lower, upper = _bounds(number, not_read)
-    return lower >= target or upper < target
+def _burn_rate(missed: Floats, target: float) -> Floats:
+    """Return how many times as fast as the target allows its budget is spent; where it allows nothing, ``inf``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(missed < ROUNDING, 0.0, missed / (1 - target))
 
 
 # --- how fast the budget burns ---
@@ -375,9 +355,7 @@ def _burn_columns(
             bad, jobs = (
                 np.bincount(group[chosen], minlength=groups.number) for chosen in (newer & late, newer)
             )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            missed = np.where(jobs > 0, bad / np.maximum(jobs, 1), np.nan)
-            return (missed / (1 - target) if target < 1 else np.where(missed > 0, np.inf, missed)), jobs
+        return _burn_rate(np.where(jobs > 0, bad / np.maximum(jobs, 1), np.nan), target), jobs
 
     long = {name: burn(width) for name, (width, _, _) in BURNS.items()}
     alarm = np.full(groups.number, "", dtype=object)
