@@ -8,7 +8,6 @@ for its turn (:mod:`cosai_nb.stats.projection`), and the headline is the project
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +26,7 @@ from cosai_nb.stats.counts import (
     unusable_of,
 )
 from cosai_nb.stats.growth import QUEUE_KEYS, Queue, queue_states
-from cosai_nb.stats.intervals import LEVEL, MIN_HOURS, Sample, quantile_errors
+from cosai_nb.stats.intervals import LEVEL, MIN_HOURS, Sample, Woodruff, quantile_errors
 from cosai_nb.stats.measures import (
     ENDED,
     GAVE_UP,
@@ -43,7 +42,7 @@ from cosai_nb.stats.short_table import read_first
 from cosai_nb.stats.survival import quantiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import timedelta, tzinfo
 
     from cosai_nb.stats.measures import Flags, Floats, Ints
@@ -199,21 +198,16 @@ def run_time(
     wanted = {"run_time": names, **QUEUE_KEYS, "jobs": (*names, "queue_id")}
     counted = count_all(jobs, wanted, windows=windows)
     of_all = Groups.of(counted.tables["jobs"], names)  # a group whose jobs have not started has a row, too
-    groups, sample = sample_of(counted, "run_time", names, of_all)
-    kinds = class_codes(counted.tables["run_time"])
-    number = counted.tables["run_time"]["jobs"].to_numpy()
-    unusable, told = unusable_of(groups, counted.tables["run_time"])
+    found = _Estimates.of(counted, "run_time", names, shares, groups=of_all)
     table: dict[str, Any] = {
-        "jobs": groups.sum(number),
-        "running": groups.sum(number, kinds == UNFINISHED),
-        "unusable": unusable,
-        "method": pd.array(["estimate"] * groups.number, dtype="str"),
+        "jobs": found.jobs,
+        "running": found.unfinished,
+        "unusable": found.unusable,
+        "method": pd.array(["estimate"] * len(found.jobs), dtype="str"),
     }
-    found, reasons = quantile_columns(sample, shares, unusable)
-    states = queue_states(counted)
-    utilisation = np.array([_about(states, {}, mine).utilisation for mine in queues_of(counted, groups)])
-    notes: list[list[str]] = [[] for _ in range(groups.number)]
-    frame = answer(table, found, shares, sample, groups, counted, notes, reasons, utilisation, told)
+    states, notes = queue_states(counted), [list[str]() for _ in found.jobs]
+    utilisation = [_about(states, {}, mine).utilisation for mine in queues_of(counted, found.groups)]
+    frame = _table(table, found, counted, notes, utilisation)
     return frame if detail else _read_first(frame, "running", shares)
 
 
@@ -286,74 +280,96 @@ def with_unusable(curves: Curves, shares: tuple[float, ...], unusable: Ints) -> 
     return np.where((upper > more) | np.isnan(lower), lower, 0.0), quantiles(curves, upper)
 
 
-def quantile_columns(
-    sample: Sample, shares: tuple[float, ...], unusable: Ints, *, intervals: bool = True
-) -> tuple[dict[str, Floats], Callable[[Floats], list[str]]]:
-    """Return headline, interval, lower bound and estimate of each quantile by suffix; and what tells missing intervals, and why."""
-    bound, _ = with_unusable(sample.curves.ages_final, shares, unusable)
-    if not intervals:
-        value, nothing = quantiles(sample.curves, shares), np.full(bound.shape, np.nan)
-        columns = {"": value, "_low": nothing, "_high": nothing, "_lower_bound": bound, "_estimate": value}
-        return columns, lambda low: [""] * len(low)
-    found = quantile_errors(sample, shares)
-    low, high = found.ends(sample, np.array(shares))
-    columns = {"": found.value, "_low": low, "_high": high, "_lower_bound": bound, "_estimate": found.value}
-    return columns, partial(found.reasons, sample, [name_of(share) for share in shares])
+class _Estimates(NamedTuple):
+    """Of each group the numbers of jobs, and of each quantile by suffix the headline, interval, lower bound and estimate.
+
+    ``lost`` says where so many times are unusable that it matters; ``errors`` are None where no interval was asked for.
+    """
+
+    groups: Groups
+    sample: Sample
+    shares: tuple[float, ...]
+    jobs: Ints
+    unfinished: Ints
+    unusable: Ints
+    lost: list[str]
+    columns: dict[str, Floats]
+    errors: Woodruff | None
+
+    @classmethod
+    def of(
+        cls,
+        counted: Counted,
+        measure: str,
+        names: Sequence[str],
+        shares: tuple[float, ...],
+        *,
+        groups: Groups | None = None,
+        intervals: bool = True,
+    ) -> _Estimates:
+        """Estimate the quantiles of a measure; without intervals in half the time."""
+        table = counted.tables[measure]
+        groups, sample = sample_of(counted, measure, names, groups, hours=intervals)
+        jobs, (unusable, lost) = table["jobs"].to_numpy(), unusable_of(groups, table)
+        numbers = groups.sum(jobs), groups.sum(jobs, class_codes(table) == UNFINISHED), unusable
+        bound, _ = with_unusable(sample.curves.ages_final, shares, unusable)
+        errors = quantile_errors(sample, shares) if intervals else None
+        value = errors.value if errors else quantiles(sample.curves, shares)
+        low, high = errors.ends(sample, np.array(shares)) if errors else np.full((2, *value.shape), np.nan)
+        columns = {"": value, "_low": low, "_high": high, "_lower_bound": bound, "_estimate": value}
+        return cls(groups, sample, shares, *numbers, lost, columns, errors)
 
 
-def answer(
+def _table(
     table: dict[str, Any],
-    found: dict[str, Floats],
-    shares: tuple[float, ...],
-    sample: Sample,
-    groups: Groups,
+    found: _Estimates,
     counted: Counted,
     notes: list[list[str]],
-    reasons: Callable[[Floats], list[str]],
-    utilisation: Floats,
-    told: list[str],
+    utilisation: list[float],
 ) -> pd.DataFrame:
-    """Return the table of quantiles, with what a quantile must never be shown without; ``told`` is of unusable times."""
-    curves, names = sample.curves, np.array([name_of(share) for share in shares])
-    if any(told):
-        ends = with_unusable(curves, shares, table["unusable"])
+    """Return the table of quantiles, with what a quantile must never be shown without."""
+    sample, shares, columns = found.sample, found.shares, found.columns
+    names = np.array([name_of(share) for share in shares])
+    if any(found.lost):
+        ends = with_unusable(sample.curves, shares, found.unusable)
         for suffix, furthest, end in zip(("_low", "_high"), (np.minimum, np.maximum), ends, strict=True):
-            many = np.array(list(map(bool, told)))[:, None]
-            found[suffix] = np.where(many, furthest(found[suffix], end), found[suffix])
-    unfinished, beyond = "waiting" if "waiting" in table else "running", np.isinf(found[""])
-    gave_up = curves.sum(curves.unfinished).astype(np.int64) - table[unfinished]
+            many = np.array(list(map(bool, found.lost)))[:, None]
+            columns[suffix] = np.where(many, furthest(columns[suffix], end), columns[suffix])
+    unfinished, beyond = "waiting" if "waiting" in table else "running", np.isinf(columns[""])
+    gave_up = sample.curves.sum(sample.curves.unfinished).astype(np.int64) - found.unfinished
     for group in np.flatnonzero(beyond.any(axis=1)).tolist():
-        without = {unfinished: table[unfinished][group], "gave up": gave_up[group]}
+        without = {unfinished: found.unfinished[group], "gave up": gave_up[group]}
         why = " and ".join(f"{number:,} {what}" for what, number in without.items() if number)
         notes[group].append(f"{', '.join(names[beyond[group]])} more than observed: {why}")
-    notes = [[*filter(None, [one]), *mine] for one, mine in zip(told, notes, strict=True)]
+    notes = [[*filter(None, [one]), *mine] for one, mine in zip(found.lost, notes, strict=True)]
     for number, share in enumerate(shares):
-        table |= {f"{name_of(share)}{suffix}": columns[:, number] for suffix, columns in found.items()}
+        table |= {f"{name_of(share)}{suffix}": column[:, number] for suffix, column in columns.items()}
     some = sample.busy > 0
     cells = np.append(sample.hour, 0)
     first, last = (
         np.where(some, cells[np.where(some, place, 0)], 0)
         for place in (sample.first[:-1], sample.first[1:] - 1)
     )
-    lacking: Any = np.isnan(found["_low"]).all(axis=1)
-    for busy, mine, without, reason in zip(sample.busy, notes, lacking, reasons(found["_low"]), strict=True):
-        if busy < MIN_HOURS and not without:
+    lacking: Any = np.isnan(columns["_low"]).all(axis=1)
+    reasons = (
+        found.errors.reasons(sample, names.tolist(), columns["_low"]) if found.errors else [""] * len(notes)
+    )
+    for busy, mine, without, reason in zip(sample.busy, notes, lacking, reasons, strict=True):
+        if found.errors and busy < MIN_HOURS and not without:
             mine.append(
                 f"no interval but for the error of the projection: {busy} blocks of 1 h, {MIN_HOURS} are needed"
             )
-        elif busy < MIN_HOURS:
-            mine.append(f"no interval: {busy} blocks of 1 h, {MIN_HOURS} are needed")
         elif reason:
             mine.append(reason)
     table |= {
-        "utilisation": utilisation,
+        "utilisation": np.array(utilisation),
         "blocks": sample.busy,
-        "as_of": pd.DatetimeIndex([counted.as_of] * groups.number, dtype="datetime64[ms, UTC]"),
+        "as_of": pd.DatetimeIndex([counted.as_of] * len(notes), dtype="datetime64[ms, UTC]"),
         "from": moments(np.where(some, first * HOUR_MS, MISSING)),
         "to": moments(np.where(some, (last + 1) * HOUR_MS, MISSING)),
         "note": pd.array(["; ".join(mine) for mine in notes], dtype="str"),
     }
-    frame = pd.DataFrame(table, index=groups.rows)
+    frame = pd.DataFrame(table, index=found.groups.rows)
     frame.attrs["left_out"] = counted.left_out
     return frame
 
@@ -541,38 +557,37 @@ def latency_of(
     intervals : bool
         False leaves ``p95_low`` and ``p95_high`` NaN and counts no ``blocks``, in half the time.
     """
-    groups, sample = sample_of(counted, "queue_latency", names, hours=intervals)
-    queues, plan = queues_of(counted, groups), behind.plan
-    kinds = class_codes(counted.tables["queue_latency"])
-    number = counted.tables["queue_latency"]["jobs"].to_numpy()
-    waiting = groups.sum(number, kinds == UNFINISHED)
-    unusable, told = unusable_of(groups, counted.tables["queue_latency"])
-    table: dict[str, Any] = {"jobs": groups.sum(number), "waiting": waiting, "unusable": unusable}
-    about = [_about(behind.states, {} if plan is None else plan.fifo, mine) for mine in queues]
-    table["growing"] = np.array([one.growing for one in about], dtype=bool)
-    table["fifo"] = pd.array([one.fifo for one in about], dtype="boolean")
-    found, reasons = quantile_columns(sample, shares, unusable, intervals=intervals)
+    found = _Estimates.of(counted, "queue_latency", names, shares, intervals=intervals)
+    groups, columns, plan = found.groups, found.columns, behind.plan
+    orders = {} if plan is None else plan.fifo
+    about = [_about(behind.states, orders, mine) for mine in queues_of(counted, groups)]
+    table: dict[str, Any] = {
+        "jobs": found.jobs,
+        "waiting": found.unfinished,
+        "unusable": found.unusable,
+        "growing": np.array([one.growing for one in about], dtype=bool),
+        "fifo": pd.array([one.fifo for one in about], dtype="boolean"),
+    }
     projected = np.zeros(groups.number, dtype=bool)
     if plan is None or counted.recent is None:
-        found["_projection"] = np.full_like(found[""], np.nan)
-        grows = table["growing"] & (waiting > 0)
+        columns["_projection"] = np.full_like(columns[""], np.nan)
+        grows = table["growing"] & (found.unfinished > 0)
         notes = [[_GROWS_IN_COUNTS if one else _NEEDS_SINGLE] for one in grows]
         method = np.where(grows, NEEDS_JOBS, "estimate")
     else:
         place = groups.place(counted.recent) if len(counted.recent) else np.empty(0, dtype=np.int64)
         none_waits = np.bincount(place[plan.place > 0], minlength=groups.number) == 0
-        found["_projection"] = np.where(none_waits[:, None], found["_estimate"], np.nan)
+        columns["_projection"] = np.where(none_waits[:, None], columns["_estimate"], np.nan)
         known, stuck = (
             np.bincount(place[rows], minlength=groups.number) > 0 for rows in (plan.ahead >= 0, plan.stuck)
         )
         if (known | stuck).any():
-            waits = _Waits(counted.recent, groups, sample, plan)
-            projected = _take_projection(waits, shares, known, known | stuck, found, intervals=intervals)
-        notes = _notes(groups, place, plan, projected, found, [name_of(share) for share in shares])
+            waits = _Waits(counted.recent, groups, found.sample, plan)
+            projected = _take_projection(waits, shares, known, known | stuck, columns, intervals=intervals)
+        notes = _notes(groups, place, plan, projected, columns, [name_of(share) for share in shares])
         method = np.where(projected, "projection", "estimate")
     table["method"] = pd.array(method.tolist(), dtype="str")
-    utilisation = np.array([one.utilisation for one in about])
-    return answer(table, found, shares, sample, groups, counted, notes, reasons, utilisation, told)
+    return _table(table, found, counted, notes, [one.utilisation for one in about])
 
 
 def count_latency(jobs: Any, by: str | Sequence[str] | None = None) -> Counted:
