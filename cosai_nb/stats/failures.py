@@ -157,14 +157,30 @@ def failure_rates(
     others = tuple(name for name in names if name != "code")
     wanted = dict.fromkeys(("jobs", "run_time"), (*others, "outcome", "code"))
     counted = count_all(jobs, wanted, windows=windows, by_start=by_start)
-    rates = _Rates(counted, others)
     if "code" in names:
-        table, index = rates.by_code(names)
+        frame = _Rates(counted, others).by_code(names)
+        frame.attrs["left_out"] = counted.left_out
     else:
-        table, index = pd.DataFrame(rates.of(None)), rates.groups.rows
-    frame = table.set_axis(index)
-    frame.attrs["left_out"] = counted.left_out
+        frame = rates_of(counted, names)
     return frame if detail else read_first(frame, _READ_FIRST)
+
+
+def rates_of(counted: Counted, names: tuple[str, ...], *, intervals: bool = True) -> pd.DataFrame:
+    """Return :func:`failure_rates` of counted jobs, in all columns.
+
+    Parameters
+    ----------
+    counted : Counted
+        With ``jobs`` and ``run_time`` by ``names``, ``outcome`` and ``code``.
+    names : tuple of str
+        The keys to group by, none that decides whether a job failed.
+    intervals : bool
+        False leaves ``low`` and ``high`` NaN, in half the time.
+    """
+    rates = _Rates(counted, names)
+    frame = pd.DataFrame(rates.of(None, intervals=intervals), index=rates.groups.rows)
+    frame.attrs["left_out"] = counted.left_out
+    return frame
 
 
 class _Ends:
@@ -212,7 +228,7 @@ class _Rates:
         second = np.concatenate((run.seconds[self.ran], np.full(len(self.before), _BEFORE)))
         self.sample = Sample.of(self.groups.number, group, hour, second, over, jobs)
 
-    def of(self, code: Any) -> dict[str, Any]:
+    def of(self, code: Any, *, intervals: bool = True) -> dict[str, Any]:
         """Return the columns for the failures with some code (None: with any)."""
         run, of_all, sum_up = self.run, self.all, self.groups.sum
         failing = of_all.failing(code)
@@ -222,7 +238,7 @@ class _Rates:
         others = (
             self._timeless(None) - timeless + self._of_run(run.over & ~run.failed & (run.kind == UNUSABLE))
         )
-        share = share_that_ends(self.sample, this, (timeless, others))
+        share = share_that_ends(self.sample, this, (timeless, others), intervals=intervals)
         found = {
             "jobs": sum_up(of_all.jobs),
             "ended": sum_up(of_all.jobs, of_all.over),
@@ -273,7 +289,7 @@ class _Rates:
             - self._of_run(run.failing(code) & (run.kind == ENDED))
         )
 
-    def by_code(self, names: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Index[Any]]:
+    def by_code(self, names: tuple[str, ...]) -> pd.DataFrame:
         """Return the columns for each group and code that its jobs failed with; one row, without a code, where none did."""
         of_all = self.all
         texts = np.append(of_all.code.cat.categories.to_numpy(dtype=object), np.nan)
@@ -299,7 +315,7 @@ class _Rates:
             if len(names) > 1
             else levels[0].rename(names[0])
         )
-        return pd.concat(parts, ignore_index=True).iloc[order], index
+        return pd.concat(parts, ignore_index=True).iloc[order].set_axis(index)
 
 
 def _notes(

@@ -328,7 +328,9 @@ class Share(NamedTuple):
     undecided: Floats
 
 
-def share_that_ends(sample: Sample, this: Flags, sure: tuple[Floats, Floats] | None = None) -> Share:
+def share_that_ends(
+    sample: Sample, this: Flags, sure: tuple[Floats, Floats] | None = None, *, intervals: bool = True
+) -> Share:
     """Return the share of the jobs that end one way, with unfinished jobs censored.
 
     Parameters
@@ -339,6 +341,8 @@ def share_that_ends(sample: Sample, this: Flags, sure: tuple[Floats, Floats] | N
         Rows whose jobs ended this way.
     sure : pair of numpy.ndarray, shape (groups,), optional
         Jobs that ended this way and another way at an unknown time: counted by how they ended, beside the curve.
+    intervals : bool
+        Without them ``low`` and ``high`` are NaN, in half the time.
 
     Returns
     -------
@@ -353,13 +357,17 @@ def share_that_ends(sample: Sample, this: Flags, sure: tuple[Floats, Floats] | N
     everybody = np.maximum(usable + timeless, 1)
     finals, lows = [], []
     for chosen, beside in zip((this, sample.ended & ~this), known, strict=True):
-        final, number, error = _final(sample, chosen)
+        cause, final = _final(sample, chosen)
         share = (usable * final + beside) / everybody
+        finals.append(share)
+        if not intervals:
+            lows.append(np.full(len(share), np.nan))
+            continue
+        number, error = _error_of(sample, chosen, cause, final)
         low = wilson_low(share, number + timeless)
         inside = (final > 0) & (final < 1) & (sample.busy >= MIN_HOURS)
         reach = np.where(inside, student(error.freedom) * error.error, 0)
         hourly = np.where(inside, (usable * _share_low(final, reach, final) + beside) / everybody, 1.0)
-        finals.append(share)
         lows.append(np.clip(np.minimum(low, hourly), 0, 1))
     nothing = usable + timeless == 0
     undecided = np.where(nothing, 1.0, 1 - finals[0] - finals[1])
@@ -371,23 +379,28 @@ def share_that_ends(sample: Sample, this: Flags, sure: tuple[Floats, Floats] | N
     )
 
 
-def _final(sample: Sample, chosen: Flags) -> tuple[Floats, Floats, Errors]:
-    """Return where the incidence ends, how many independent jobs would give its variance, and its errors."""
+def _final(sample: Sample, chosen: Flags) -> tuple[Floats, Floats]:
+    """Return the ends of this kind at each point of the curves, and where their incidence ends."""
     curves = sample.curves
     cause = np.bincount(sample.point, np.where(chosen, sample.jobs, 0), len(curves.seconds)).astype(
         np.float64
     )
-    ended = curves.sum(curves.ended)
-    final = curves.last(incidence(curves, cause))
     plain = curves.sum(curves.unfinished) == 0  # the same, without its rounding
-    final = np.where(plain, curves.sum(cause) / np.maximum(ended, 1), final)
+    share = curves.sum(cause) / np.maximum(curves.sum(curves.ended), 1)
+    return cause, share if plain.all() else np.where(plain, share, curves.last(incidence(curves, cause)))
+
+
+def _error_of(sample: Sample, chosen: Flags, cause: Floats, final: Floats) -> tuple[Floats, Errors]:
+    """Return how many independent jobs would give the variance of an incidence, and its errors."""
+    curves = sample.curves
+    ended = curves.sum(curves.ended)
     role = np.where(chosen, 0, np.where(sample.ended, 1, 2))
     moved = influence(curves, cause)[role, sample.point]
     squares = np.bincount(curves.group[sample.point], sample.jobs * moved**2, len(ended))
     binomial = final * (1 - final)  # of a sure end only rounding is left, which says nothing of the number
     sure = (binomial <= ROUNDING) | (squares <= 0)
     number = np.where(sure, ended, np.minimum(ended, binomial / np.where(sure, 1, squares)))
-    return final, number, errors(sample.by_hour(moved), sample.hour, sample.busy)
+    return number, errors(sample.by_hour(moved), sample.hour, sample.busy)
 
 
 def wilson_low(share: Floats, number: Floats) -> Floats:

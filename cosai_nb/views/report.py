@@ -16,7 +16,7 @@ from cosai_nb import arguments
 from cosai_nb.errors import CosaiError, FrameError
 from cosai_nb.stats.counts import Counted, count_all
 from cosai_nb.stats.durations import durations
-from cosai_nb.stats.failures import failure_rates
+from cosai_nb.stats.failures import rates_of
 from cosai_nb.stats.histogram import choose
 from cosai_nb.stats.load import queue_load
 from cosai_nb.stats.measures import Windows, milliseconds
@@ -528,9 +528,10 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
     """Return thin lines over time for each group, with fewer points where there are many groups."""
     names, tz, windows = list(by), answers.tz, Windows.of(answers.window, answers.tz)
     width = pd.Timedelta(windows.width, "ms")
-    waits = count_all(answers.windowed, {"queue_latency": (*by, "time")}, windows=windows)
-    latency = durations(waits, [*names, "time"], (0.95,))
-    rates = failure_rates(answers.windowed, names, freq=answers.window, tz=tz)
+    keys, ends = (*by, "time"), (*by, "time", "outcome", "code")
+    wanted = {"jobs": ends, "run_time": ends, "queue_latency": keys}
+    counted = count_all(answers.windowed, wanted, windows=windows)
+    latency, rates = durations(counted, keys, (0.95,)), rates_of(counted, keys, intervals=False)
     known = np.isfinite(latency["p95"])
     longest = latency["p95"].where(known, latency["p95_lower_bound"])
     measures: list[tuple[str, Any, Any, Any, Callable[[float], str]]] = [
