@@ -461,15 +461,15 @@ def label_rows(ax: Axes, names: Sequence[str], notes: Sequence[str]) -> RowStyle
     _grow(ax, rows * (_TWO_LINES if above else _ONE_LINE) - ax.bbox.height / ax.figure.dpi)
     high = 72 * ax.bbox.height / ax.figure.dpi / rows
     ax.tick_params(axis="y", length=0, pad=8)
+    size = min(_points(text_size(ax)), (0.4 if above else 0.8) * high)
     if above:
-        _label_above(ax, names, notes, min(_points("small"), 0.4 * high))
+        _label_above(ax, names, notes, size)
         ax.set_ylim(rows - 0.6, -0.6)
         return RowStyle(0.3, 0)
-    size = min(_points(text_size(ax)), 0.8 * high)
     ax.set_yticks(np.arange(len(names)), labels=list(names), fontfamily=families(), fontsize=size)
     ax.set_ylim(rows - 0.5, -0.5)
     for row, note in enumerate(notes):
-        _write(ax, note, (1, row), (8, 0), min(_points("small"), 0.8 * high))
+        _write(ax, note, (1, row), (8, 0), size)
     return RowStyle(0.6, left)
 
 
@@ -546,8 +546,7 @@ def draw_markers(ax: Axes, markers: Any, tz: str) -> tuple[list[Series], list[En
     if not known:
         return [], []
     low, high = ax.get_xlim()
-    small = 0.9 * _points("small")
-    em = (high - low) / (max(_room(ax) - _AXIS, _LEAST) * _points(text_size(ax)) / small)
+    em = (high - low) / max(_room(ax) - _AXIS, _LEAST)
     times, texts = zip(*known, strict=True)
     places = day_numbers(pd.to_datetime(list(times), utc=True))
     inside = np.flatnonzero((low <= places) & (places <= high))
@@ -562,7 +561,7 @@ def draw_markers(ax: Axes, markers: Any, tz: str) -> tuple[list[Series], list[En
             side, shift = ("left", 2) if left == place else ("right", -2)
             behind = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 0.5, "alpha": _FAINT}
             where = {"xycoords": ("data", "axes fraction"), "ha": side, "va": "top", "bbox": behind}
-            _write(ax, text, (place, 1), (shift, -2), small, **where)
+            _write(ax, text, (place, 1), (shift, -2), _points(text_size(ax)), **where)
     out = f", {len(known) - len(inside)} outside" if len(known) > len(inside) else ""
     said = [moment(time.astimezone(arguments.zone(tz))) for time in times]
     words = [f"{said[number]}: {printable(texts[number])}" for number in inside.tolist()]
