@@ -470,7 +470,7 @@ def _eta(selection: Selection, summary: pd.DataFrame) -> str:
         return f"{jobs_in_words(len(summary))} waiting, with no known start: {in_zone(summary['note'].iloc[0], selection.tz)}."
     last = known.iloc[int(np.argmax(known["start_expected"]))]
     rest = len(summary) - len(known)
-    unknown = f" Of {jobs_in_words(rest)} it is not known." if rest else ""
+    unknown = f" {count(rest)} more without a known start." if rest else ""
     expected, low, high = (
         when(last[name], selection.tz) for name in ("start_expected", "start_low", "start_high")
     )

@@ -324,7 +324,7 @@ def eta(
     axes.clock_axis(ax.xaxis, zone)
     ax.grid(alpha=0.25)
     rest = len(data) - len(known)
-    unknown = f", {rest:,} more wait of which it is not known" if rest else ""
+    unknown = f", {rest:,} more without a known start" if rest else ""
     said = f"{jobs_in_words(len(known))} waiting, of {facts(about_it['about'])}{unknown}"
     title = f"Expected starts, {100 * about_it['level']:g} % intervals"
     return axes.finish(ax, title, {}, entries, series, said=said)
