@@ -9,7 +9,8 @@ time of change.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _COMPARED = 750_000  # jobs whose rows are compared at once, with 200 MB
-_REMEMBERED = 4
 _RANKED_BY = ("first", "observed", "progress", "texts")
 _PROGRESS = {str(outcome): progress for outcome, progress in PROGRESS.items()}
 _LEVELS = {str(outcome): 2 if outcome in ENDED else outcome not in NOT_A_JOB for outcome in Outcome}
@@ -69,9 +69,6 @@ class Repeated:
         ]
 
 
-_FOUND: dict[Any, Repeated] = {}
-
-
 def repeated_rows(fragments: Sequence[Fragment], texts: Texts | None = None) -> Repeated:
     """Find the rows that do not count.
 
@@ -87,16 +84,14 @@ def repeated_rows(fragments: Sequence[Fragment], texts: Texts | None = None) -> 
     DamagedFile
         An ID or what ranks it cannot be read.
     """
-    key = (texts is None, *fragments)
-    if key not in _FOUND:
-        found = _found(fragments, texts)
-        while len(_FOUND) >= _REMEMBERED:
-            _FOUND.pop(next(iter(_FOUND)), None)
-        _FOUND[key] = found
-    return _FOUND[key]
+    return _found(tuple(fragments), None if texts is None else tuple(texts.items()))
 
 
-def _found(fragments: Sequence[Fragment], texts: Texts | None) -> Repeated:
+@lru_cache(maxsize=4)
+def _found(
+    fragments: tuple[Fragment, ...], of_parts: tuple[tuple[str, frozenset[str]], ...] | None
+) -> Repeated:
+    texts = None if of_parts is None else dict(of_parts)
     with_id = [number for number, each in enumerate(fragments) if "job_id" in names_in(each)]
     of_run: list[int] = []
 
@@ -173,7 +168,7 @@ def _add_outranked(
     keys = (seen[key].to_numpy() for key in _RANKED_BY)
     names = whole(seen["job_id"])
     jobs = job_keys(names, whole(seen["bucket"]))
-    lost = outranked(jobs.astype(np.uint64), pa.array(jobs), *keys)
+    lost = outranked(jobs, *keys)
     if len(lost):
         found.count += len(lost)
         found.example = found.example or names[int(lost.min())].as_py()

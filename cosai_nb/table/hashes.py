@@ -5,7 +5,7 @@
     hash_texts(texts)        64 bits of each text, worked out on the Arrow buffers
     is_unique(texts)         whether no text stands twice; equal hashes are compared as texts
     repeated_hashes(runs)    which hashes stand more than once in all of many batches
-    outranked(names, *keys)  of the rows of one name all but the one that ranks highest
+    outranked(jobs, *keys)   of the rows of one job all but the one that ranks highest
     job_keys(ids, buckets)   a number for each job, which an ID alone does not name
 
 A hash needs 8 bytes where an ID needs 41. Those of 8 million IDs are kept in memory, more of them in a temporary file
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cosai_nb.errors import FileError
 from cosai_nb.table.dtypes import category_array
@@ -160,32 +159,24 @@ def repeated_hashes(runs: Iterable[Words], count: int) -> Iterator[tuple[Words, 
     """
     parts = 1 + count // _PART_HASHES
     edges = np.arange(1, parts, dtype=np.uint64) * np.uint64((2**64 - 1) // parts)
-    bounds: list[Ints] = []  # where in the file, or in the run, each part begins
-    held: list[Words] = []
-    in_memory = count * _WORD <= _IN_MEMORY
+    bounds: list[Ints] = []  # where in the file the hashes of each run and part begin
     written = 0
-    with tempfile.TemporaryFile() as file:
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
 
         def pieces_of(part: int) -> list[Words]:
             pieces = []
-            for number, bound in enumerate(bounds):
+            for bound in bounds:
                 first, last = bound[part : part + 2].tolist()
-                if not in_memory:
-                    file.seek(first * _WORD)
-                    pieces.append(np.frombuffer(file.read((last - first) * _WORD), np.uint64))
-                else:
-                    pieces.append(held[number][first:last])
+                file.seek(first * _WORD)
+                pieces.append(np.frombuffer(file.read((last - first) * _WORD), np.uint64))
             return pieces
 
         for run in runs:
             third = run[2:] == run[:-2]  # which says nothing new, and may be everything
             few = run[np.append([True, True], ~third)] if third.any() else run
             bounds.append(written + np.concatenate([[0], np.searchsorted(few, edges), [len(few)]]))
-            if in_memory:
-                held.append(few)
-            else:
-                written += len(few)
-                _write(file, few)
+            written += len(few)
+            _write(file, few)
         for pieces, result in ahead(_repeated_in, map(pieces_of, range(parts))):
             repeated = result.result()
             if len(repeated):
@@ -215,39 +206,24 @@ def among(hashes: Words, ordered: Words) -> NDArray[np.bool_]:
     return found
 
 
-def outranked(hashes: Words, names: pa.Array, *keys: NDArray[Any]) -> Ints:
-    """Return the rows that stand behind another row of the same name.
+def outranked(jobs: Ints, *keys: NDArray[Any]) -> Ints:
+    """Return the rows that stand behind another row of the same job.
 
     Parameters
     ----------
-    hashes : ndarray of uint64, shape (n,)
-        Of the names.
-    names : pyarrow.Array of string, shape (n,)
-        Whose rows they are.
+    jobs : ndarray of int64, shape (n,)
+        The job of each row, as a number.
     *keys : ndarray of integers, shape (n,)
         The highest counts, the first key before the others; of rows alike in all of them the last.
 
     Examples
     --------
-    >>> names = pa.array(["a", "b", "a"])
-    >>> outranked(hash_texts(names), names, np.array([3, 1, 2])).tolist()
+    >>> outranked(np.array([7, 8, 7]), np.array([3, 1, 2])).tolist()
     [2]
     """
-    order = np.argsort(hashes)
-    is_next = np.append(True, np.diff(hashes[order]) > 0)[: len(order)]
-    for first in range(0, len(order), _CACHED_ROWS):
-        some = names.take(pa.array(order[first : first + _CACHED_ROWS + 1]))
-        differ = pc.not_equal(some[1:], some[: max(0, len(some) - 1)]).to_numpy(zero_copy_only=False)
-        if (differ & ~is_next[first + 1 : first + _CACHED_ROWS + 1]).any():  # other names with one hash
-            codes = names.dictionary_encode().indices.to_numpy()
-            return outranked(codes.astype(np.uint64), names, *keys)
-    starts = np.flatnonzero(is_next)
-    group = np.cumsum(is_next) - 1
-    counts = np.ones(len(order), bool)
-    for key in (*keys, np.arange(len(order))):
-        values = np.where(counts, key[order].astype(np.int64), np.iinfo(np.int64).min)
-        counts &= values == np.maximum.reduceat(values, starts)[group]
-    rows: Ints = order[~counts]
+    order = np.lexsort((*reversed(keys), jobs))
+    ordered = jobs[order]
+    rows: Ints = order[:-1][ordered[1:] == ordered[:-1]]
     return rows
 
 
