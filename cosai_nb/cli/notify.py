@@ -208,7 +208,7 @@ def _post(hook: Hook, body: dict[str, Any], text: str) -> None:
     """Send it until the hook answers 2xx; CosaiError says why it does not."""
     from cosai_nb.service.engine import Route
     from cosai_nb.service.engine_requests import RequestsEngine
-    from cosai_nb.service.scheduler import backoff
+    from cosai_nb.service.pace import backoff
 
     if hook.form == "slack":
         body = {"text": html.escape(text, quote=False)}
@@ -240,7 +240,7 @@ def _post(hook: Hook, body: dict[str, Any], text: str) -> None:
 
 def _flaw_of(came: Reply | CosaiError, form: str) -> CosaiError | None:
     """Return why an answer is none of success, None where it is one; WeCom says it in the body."""
-    from cosai_nb.service.client import RETRYABLE, retry_after
+    from cosai_nb.service.replies import RETRYABLE, retry_after
 
     if isinstance(came, CosaiError):
         return None if came.status_code in _OK else came  # it was heard, however its answer is packed

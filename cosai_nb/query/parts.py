@@ -37,7 +37,7 @@ from cosai_nb.query.list import SETTLED_AFTER_S, list_jobs
 from cosai_nb.schema import NOT_A_JOB, UNFINISHED, Outcome
 from cosai_nb.service.client import Client, interrupts
 from cosai_nb.service.listing import wire_time
-from cosai_nb.service.scheduler import Pace
+from cosai_nb.service.pace import Pace
 from cosai_nb.table.files import write_whole
 from cosai_nb.table.frame import conform, frame_of
 from cosai_nb.table.ids import ids_of
