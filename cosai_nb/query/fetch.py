@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import Counter
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from tqdm.auto import tqdm
 
 from cosai_nb import errors
-from cosai_nb.arguments import MAX_LIST, check, duration
+from cosai_nb.arguments import MAX_LIST, check, deadline_s
 from cosai_nb.query.asked import Wanted, clients_of, place_of, wanted_of, why_invalid
 from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, Interrupts, interrupts
@@ -146,14 +147,14 @@ def fetch_jobs(
     total = sum(len(some.ids) for some in wanted.values())
     initial = sum(map(len, ended.values()))
     intake = Intake(total, progress, memory, extra, initial=initial, turns=max(len(clients), 1))
+    intake.left_s, intake.workers = deadline_s(deadline), workers
     fields = Fields([*extra.values()])
 
     def ask(one: Client | None, ids: list[str]) -> None:
         one = one or Client.from_env()
-        plan = Lists(one.path, ids, one.pace, batch_size=batch_size, fields=fields)
-        intake.take_turn(one, plan, noted, deadline=deadline, workers=workers)
+        intake.take_turn(one, Lists(one.path, ids, one.pace, batch_size=batch_size, fields=fields))
 
-    with interrupts() as noted, intake.bar:
+    with interrupts() as intake.noted, intake.bar:
         jobs = _search(clients or [None], wanted, ended, intake, ask)
     unread = jobs.loc[jobs["outcome"] == Outcome.UNREAD, "error"]
     early = intake.ended_early()
@@ -161,7 +162,7 @@ def fetch_jobs(
         warnings.warn(f"{early}. Each ID was found in another bucket.", errors.CosaiWarning, stacklevel=2)
     why = early or f"the first says: {next(iter(unread), '')}"
     gap = f"{len(unread):,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again."
-    intake.tell(jobs, gap if len(unread) else "", interrupted=bool(noted.count))
+    intake.tell(jobs, gap if len(unread) else "")
     return jobs
 
 
@@ -355,6 +356,12 @@ class Intake:
     ----------
     turns : int
         How many buckets are asked.
+    left_s : float
+        Seconds until the deadline of the call.
+    workers : int
+        Requests in flight, at most.
+    noted : Interrupts
+        The call's Ctrl-C.
     elsewhere : set of str
         IDs that may be in another bucket, too: that this one does not know them is not the end.
     ends : dict
@@ -379,11 +386,13 @@ class Intake:
     end: errors.CosaiError | str | None = None
     bucket: str | None = None
     turns: int = 1
+    left_s: float = math.inf
+    workers: int = 64
+    noted: Interrupts = field(default_factory=Interrupts)
     elsewhere: set[str] = field(default_factory=set)
     ends: dict[Client, errors.CosaiError | str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._spent = 0.0
         self._waiting: list[Record] = []
         self._waiting_since = 0.0
         delay = 0 if self.progress else BAR_DELAY_S
@@ -410,34 +419,20 @@ class Intake:
         except errors.FileError as failure:
             self.failure = self.failure or failure
 
-    def take_turn(
-        self,
-        client: Client,
-        plan: Lists | Windows,
-        noted: Interrupts,
-        *,
-        deadline: float | str | timedelta | None,
-        **settings: Any,
-    ) -> None:
+    def take_turn(self, client: Client, plan: Lists | Windows) -> None:
         """Ask one bucket, perhaps of several: after an error the next is asked, after Ctrl-C or with a broken store none is."""
-        if self.ends and noted.count:
+        if self.ends and self.noted.count:
             self.end = INTERRUPTED
         if self.end == INTERRUPTED or self.failure is not None:
             return
         began = client.clock.monotonic()
-        left = None if deadline is None else max(duration(deadline, "deadline") - self._spent, 0.0)
-        self.run(client, plan, deadline=left, **settings)
-        self._spent += client.clock.monotonic() - began
-        self.note_end(client)
-
-    def note_end(self, client: Client) -> None:
-        """Note how asking one bucket ended; only what every bucket refuses is a failure of the call."""
+        self.run(client, plan, deadline=max(self.left_s, 0.0), workers=self.workers)
+        self.left_s -= client.clock.monotonic() - began
         self.ends[client] = self.failure or self.end
         if not isinstance(self.failure, errors.FileError):
-            self.failure = None
+            # only what every bucket refuses is a failure of the call
             refusals = [end for end in self.ends.values() if _is_refusal(end)]
-            if len(refusals) == len(self.ends) == self.turns:
-                self.failure = refusals[0]
+            self.failure = refusals[0] if len(refusals) == self.turns else None
 
     def ended_early(self) -> str:
         """Return why the buckets that were not asked to the end were not; of several it names them."""
@@ -519,7 +514,7 @@ class Intake:
         order = np.argsort(np.concatenate([np.flatnonzero(~is_stored), places]))
         return stack([jobs, stored]).iloc[order].reset_index(drop=True)
 
-    def tell(self, jobs: pd.DataFrame, gap: str, note: str = "", *, interrupted: bool) -> None:
+    def tell(self, jobs: pd.DataFrame, gap: str, note: str = "") -> None:
         """Raise or warn of what a user must know: a short frame never comes back in silence.
 
         Parameters
@@ -530,8 +525,6 @@ class Intake:
             What is missing, and what to do; empty where nothing is.
         note : str
             How much was read, for an error; default the IDs that were.
-        interrupted : bool
-            Whether there was a Ctrl-C.
         """
         for sentence, answers in self.repairs.items():
             warnings.warn(f"{sentence} ({answers:,} answers)", errors.RepairedWarning, stacklevel=3)
@@ -545,7 +538,7 @@ class Intake:
             self.failure.add_note(note or f"{done:,} of {len(jobs):,} IDs were done before.")
             self.failure.add_note(errors.IN_JOBS)
             raise self.failure
-        interrupted = interrupted or self.end == INTERRUPTED
+        interrupted = self.noted.count or self.end == INTERRUPTED
         if not gap and interrupted:
             gap = f"The call was interrupted when all {len(jobs):,} rows were read; nothing is missing."
         if gap:

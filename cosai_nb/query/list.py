@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from bisect import bisect_left
-from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from cosai_nb.arguments import check, moment, nearest, wire_seconds
+from cosai_nb.arguments import check, deadline_s, moment, nearest, wire_seconds
 from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, SettingsError
 from cosai_nb.query.asked import clients_of, place_of
 from cosai_nb.query.fetch import Intake
@@ -146,10 +145,10 @@ def list_jobs(
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
     intake = Intake(None, progress, kept, extra, turns=len(clients))
+    intake.left_s, intake.workers = deadline_s(deadline), workers
     frames: list[pd.DataFrame] = []
     missing: list[tuple[Client, Scope, Window]] = []
-    with interrupts() as noted, intake.bar:
-        ask = partial(intake.take_turn, noted=noted, deadline=deadline, workers=workers)
+    with interrupts() as intake.noted, intake.bar:
         # of several buckets the lists of queues tell which has a queue
         needs_now = end is None or today != later or len(clients) > 1
         known, dead = _of_each(
@@ -163,27 +162,23 @@ def list_jobs(
             if window.end <= window.start:
                 raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
             scopes = [Scope(*pair) for pair in product(chosen[one], tags[one])]
-            jobs, gone = _list_bucket(one, scopes, window, intake, ask, wanted)
+            jobs, gone = _list_bucket(one, scopes, window, intake, wanted)
             frames.append(jobs)
             missing += [(one, scope, gap) for scope, gap in gone]
             if kept:
                 kept.name_queues(names)
-        jobs = _together(frames, wanted)
-        jobs = name_queues(
-            jobs, {queue: name for names, _ in known.values() for queue, name in names.items()}
-        )
-    gap, note = _told(len(jobs), missing, clients, known, intake)
-    intake.tell(jobs, gap, note, interrupted=bool(noted.count))
+        jobs = frames[0]
+        if len(frames) > 1:
+            jobs = stack(frames).sort_values(["creation_time", "job_id"], kind="stable", ignore_index=True)
+        if wanted:
+            jobs = frame.conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
+        jobs = named(jobs, dict(chain.from_iterable(names.items() for names, _ in known.values())))
+    intake.tell(jobs, *_told(len(jobs), missing, clients, known, intake))
     return jobs
 
 
 def _list_bucket(
-    client: Client,
-    scopes: list[Scope],
-    window: Window,
-    intake: Intake,
-    ask: Callable[[Client, Windows], None],
-    states: frozenset[State],
+    client: Client, scopes: list[Scope], window: Window, intake: Intake, states: frozenset[State]
 ) -> tuple[pd.DataFrame, list[tuple[Scope, Window]]]:
     """Return the jobs of one bucket, and what of the window was not listed."""
     kept, extra = intake.store, [*intake.columns]
@@ -194,23 +189,13 @@ def _list_bucket(
     if to_read:
         if memory:
             intake.worth_storing = lambda record: record.job_id not in memory.ended
-        ask(client, plan)
+        intake.take_turn(client, plan)
     missing = [
         (of, gap)
         for of, part in to_read
         for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
     ]
     return _jobs_of(memory, plan, intake, whole=not states), missing
-
-
-def _together(frames: list[pd.DataFrame], states: frozenset[State]) -> pd.DataFrame:
-    """Return the jobs of all buckets in order, those in these states."""
-    jobs = frames[0]
-    if len(frames) > 1:
-        jobs = stack(frames).sort_values(["creation_time", "job_id"], kind="stable", ignore_index=True)
-    if states:
-        jobs = frame.conform(jobs[jobs["state"].isin(states)].reset_index(drop=True))
-    return jobs
 
 
 def _told(

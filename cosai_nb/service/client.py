@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import os
 import random
 import select
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from cosai_nb import errors
-from cosai_nb.arguments import base_url, check, duration
+from cosai_nb.arguments import base_url, check, deadline_s
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.engine import Engine, Reply, Route
 from cosai_nb.service.families import FAMILIES
@@ -368,8 +367,8 @@ class Client:
         CosaiError, str or None
             Why the call ended early: an error, :data:`INTERRUPTED`, or other words.
         """
-        seconds = math.inf if deadline is None else duration(deadline, "deadline")
-        now, settings = self.clock.monotonic(), {"patience": self.patience, "deadline": seconds, **settings}
+        now = self.clock.monotonic()
+        settings = {"patience": self.patience, "deadline": deadline_s(deadline), **settings}
         scheduler = Scheduler(plan, self.pace, now=now, random=self.clock.random, workers=workers, **settings)
         with interrupts() as noted, _handlers_wait() as run_handlers:
 

@@ -97,12 +97,12 @@ def retry_after(header: str | None, now: float) -> float | None:
     try:
         seconds = float(header or "")
     except ValueError:
-        seconds = (http_date(header) or math.nan) - now
+        seconds = (http_date(header, range(10_000)) or math.nan) - now
     return min(seconds, _RETRY_AFTER_CAP_S) if seconds >= 0 else None
 
 
 @lru_cache(maxsize=64)  # answers of one second have the same
-def http_date(header: str | None) -> float | None:
+def http_date(header: str | None, years: range = _YEARS) -> float | None:
     """Read an HTTP date as seconds since the epoch, None where it is none or of another age; without a zone it is UTC.
 
     Examples
@@ -116,4 +116,4 @@ def http_date(header: str | None) -> float | None:
         date = (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return date.timestamp() if date.year in _YEARS else None
+    return date.timestamp() if date.year in years else None
