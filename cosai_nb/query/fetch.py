@@ -138,14 +138,13 @@ def fetch_jobs(
     buckets = [one.bucket for one in clients]
     wanted = wanted_of(job_ids, buckets, strict=strict)
     memory = as_store(store)
-    ended = {
-        bucket: memory.ended_ids(some.ids, [*extra], [bucket] if bucket else buckets or None)
-        if memory
-        else set()
-        for bucket, some in wanted.items()
-    }
-    total = sum(len(some.ids) for some in wanted.values())
-    initial = sum(map(len, ended.values()))
+    ids = {bucket: wanted.ids(bucket) for bucket in dict.fromkeys(wanted.buckets)}
+    ended: dict[str | None, set[str]] = {bucket: set() for bucket in ids}
+    if memory:
+        for bucket, some in ids.items():
+            where = [bucket] if bucket else buckets or None
+            ended[bucket] = memory.ended_ids(some, [*extra], where)
+    total, initial = sum(map(len, ids.values())), sum(map(len, ended.values()))
     intake = Intake(total, progress, memory, extra, initial=initial, turns=max(len(clients), 1))
     intake.left_s, intake.workers = deadline_s(deadline), workers
     fields = Fields([*extra.values()])
@@ -168,41 +167,41 @@ def fetch_jobs(
 
 def _search(
     clients: Sequence[Client | None],
-    wanted: Mapping[str | None, Wanted],
+    wanted: Wanted,
     ended: Mapping[str | None, set[str]],
     intake: Intake,
     ask: Callable[[Client | None, list[str]], None],
 ) -> pd.DataFrame:
     """Ask one bucket after the other for its own IDs and for those that none before had; return one row an entry."""
-    nothing = Wanted([], np.empty(0, np.int64))
-    left, several = wanted.get(None, nothing), len(clients) > 1
+    several = len(clients) > 1
+    of = np.array(wanted.buckets, object)
+    left = np.equal(of, None)
     frames: list[pd.DataFrame] = []
-    places: list[Any] = []
+    places: list[NDArray[np.int64]] = []
     doubts: dict[str, list[str]] = {}  # why an ID could not be read in buckets that may have it
     for client in clients:
         bucket = client.bucket if client else None
-        own = wanted.get(bucket, nothing) if bucket else nothing
-        asked = [job_id for job_id in own.ids if job_id not in ended[bucket]]
-        asked += [job_id for job_id in left.ids if job_id not in ended[None]]
-        entries, at = [*own.entries, *left.entries], np.concatenate([own.places, left.places])
+        at = np.flatnonzero(left | (np.equal(of, bucket) & ~np.equal(of, None)))
+        entries = [wanted.entries[place] for place in at.tolist()]
+        pairs = [*zip(entries, of[at], strict=True)]
+        asked = [entry for entry, own in pairs if isinstance(entry, str) and entry not in ended[own]]
         rows = Rows([*intake.columns], bucket=bucket)
         intake.keep, intake.bucket = rows.add, bucket
         if several:
-            intake.elsewhere = {*left.ids}
+            intake.elsewhere = {entry for entry, own in pairs if own is None and isinstance(entry, str)}
         if asked:
             ask(client, asked)
         jobs = intake.assemble(entries, rows, asked, last=client is clients[-1])
-        is_open = np.zeros(len(jobs), bool)
         if several:
-            is_open[len(own.entries) :] = jobs["outcome"].isin(_NOT_SEEN).to_numpy()[len(own.entries) :]
-            rest = jobs[is_open]
+            left[at] &= jobs["outcome"].isin(_NOT_SEEN).to_numpy()
+            rest = jobs[left[at]]
             unread = rest.loc[rest["outcome"] == Outcome.UNREAD, ["job_id", "error"]]
             for job_id, error in unread.itertuples(index=False):
                 doubts.setdefault(job_id, []).append(f"{place_of(client)}: {error}")
-            left = Wanted([entries[place] for place in np.flatnonzero(is_open)], at[is_open])
-        frames.append(jobs[~is_open] if is_open.any() else jobs)
-        places.append(at[~is_open])
-    if several and len(left.entries):
+            jobs, at = jobs[~left[at]], at[~left[at]]
+        frames.append(jobs)
+        places.append(at)
+    if several and left.any():
         # each was asked for in every bucket: one in which it could not be read may have it
         records = [
             Record(job_id, "unread", error="; ".join(doubts[job_id]))
@@ -211,7 +210,7 @@ def _search(
             for job_id, observed_ms in zip(rest["job_id"], rest["observed_at"].astype("int64"), strict=True)
         ]
         frames.append(frame_of(records, [*intake.columns]))
-        places.append(left.places)
+        places.append(np.flatnonzero(left))
         intake.store_at_last(frames[-1])
         intake.bar.update(len(records) - len(doubts))
     order = np.argsort(np.concatenate(places), kind="stable")

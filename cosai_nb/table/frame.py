@@ -388,19 +388,16 @@ def _outcomes(states: pa.Array, fates: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return what became of each ID, which a job's State says; warn of those that no document lists."""
     unknown = dtypes.POSITION["unknown"]
     outcome = np.where(fates < 0, dtypes.positions(states, _OF_STATE, other=unknown), fates)
-    _warn_of_unknown(states.filter(pa.array((fates < 0) & (outcome == unknown))))
-    return outcome
-
-
-def _warn_of_unknown(states: pa.Array) -> None:
-    counts = Counter("no State" if state is None else dtypes.shortened(state) for state in states.to_pylist())
-    if counts:
+    strange = states.filter(pa.array((fates < 0) & (outcome == unknown))).to_pylist()
+    if strange:
+        counts = Counter("no State" if state is None else dtypes.shortened(state) for state in strange)
         shown = [f"{state}: {count}" for state, count in counts.most_common(_SHOWN_STATES)]
         if len(counts) > _SHOWN_STATES:
             shown.append(f"{len(counts) - _SHOWN_STATES} other states")
         warnings.warn(
-            f"{len(states)} jobs have a State that no document lists ({', '.join(shown)}); they are kept with outcome "
+            f"{len(strange)} jobs have a State that no document lists ({', '.join(shown)}); they are kept with outcome "
             "'unknown', count as unfinished and are in no rate.",
             UnknownStateWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
+    return outcome

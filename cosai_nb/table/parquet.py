@@ -220,8 +220,5 @@ def _are_outcomes(column: pa.ChunkedArray) -> bool:
 
 def milliseconds(times: pa.Array) -> NDArray[np.int64]:
     """Return times as counts since 1970, what is missing as NaT."""
-    counts = times.cast(pa.int64())
-    values: NDArray[np.int64] = (counts.fill_null(NAT) if counts.null_count else counts).to_numpy(
-        zero_copy_only=False
-    )
-    return values
+    counts: NDArray[np.int64] = times.cast(pa.int64()).fill_null(NAT).to_numpy(zero_copy_only=False)
+    return counts

@@ -118,16 +118,14 @@ def scan(
     if pieces is None:
         store, path = _store_or_path(source)
         if store is not None and "queue_name" in names and store.queue_names:  # which no part holds
-            of_parts = [
-                dict.fromkeys(name for name in some if name != "queue_name") for some in (columns, optional)
-            ]
+            own, more = ([name for name in some if name != "queue_name"] for some in (columns, optional))
 
             def named(jobs: pd.DataFrame) -> Any:
                 frame = store.named(jobs)
                 frame = frame[[name for name in names if name in frame]]
                 return frame if work is None else work(frame)
 
-            return scan(store, [*of_parts[0], "queue_id"], optional=[*of_parts[1]], rows=rows, work=named)
+            return scan(store, [*own, "queue_id"], optional=more, rows=rows, work=named)
         pieces = _of_store(store, columns, optional) if store else _of_files(path, columns, optional)
         # where jobs stand twice, the row that counts may be in the file that proves damaged
         several = len(_one_a_file(pieces)) > 1

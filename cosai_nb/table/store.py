@@ -170,7 +170,7 @@ class JobStore:
         """Names of queues by ID, as far as listings into this store have told them."""
         known: dict[str, str] = {}
         for said in _notes(self.folder / _QUEUES):
-            known |= {str(queue): str(name) for queue, name in said.items()}
+            known |= said
         return known
 
     def name_queues(self, names: Mapping[str, str | None]) -> None:
