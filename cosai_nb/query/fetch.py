@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm.auto import tqdm
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from cosai_nb.service.listing import Windows
@@ -174,16 +174,16 @@ def _search(
 ) -> pd.DataFrame:
     """Ask one bucket after the other for its own IDs and for those that none before had; return one row an entry."""
     several = len(clients) > 1
-    of = np.array(wanted.buckets, object)
-    left = np.equal(of, None)
+    of = pd.Series(wanted.buckets, dtype=object)
+    left = of.isna().to_numpy(copy=True)
     frames: list[pd.DataFrame] = []
     places: list[NDArray[np.int64]] = []
     doubts: dict[str, list[str]] = {}  # why an ID could not be read in buckets that may have it
     for client in clients:
         bucket = client.bucket if client else None
-        at = np.flatnonzero(left | (np.equal(of, bucket) & ~np.equal(of, None)))
+        at = np.flatnonzero(left | (of == bucket).to_numpy())  # None equals nothing
         entries = [wanted.entries[place] for place in at.tolist()]
-        pairs = [*zip(entries, of[at], strict=True)]
+        pairs = [*zip(entries, of.iloc[at], strict=True)]
         asked = [entry for entry, own in pairs if isinstance(entry, str) and entry not in ended[own]]
         rows = Rows([*intake.columns], bucket=bucket)
         intake.keep, intake.bucket = rows.add, bucket
