@@ -183,7 +183,7 @@ def _search(
         bucket = client.bucket if client else None
         at = np.flatnonzero(left | (of == bucket).to_numpy())  # None equals nothing
         entries = [wanted.entries[place] for place in at.tolist()]
-        pairs = [*zip(entries, of.iloc[at], strict=True)]
+        pairs: list[tuple[Any, Any]] = [*zip(entries, of.iloc[at], strict=True)]
         asked = [entry for entry, own in pairs if isinstance(entry, str) and entry not in ended[own]]
         rows = Rows([*intake.columns], bucket=bucket)
         intake.keep, intake.bucket = rows.add, bucket
