@@ -174,7 +174,7 @@ def _search(
 ) -> pd.DataFrame:
     """Ask one bucket after the other for its own IDs and for those that none before had; return one row an entry."""
     several = len(clients) > 1
-    of = pd.Series(wanted.buckets, dtype=object)
+    of: pd.Series[Any] = pd.Series(np.array(wanted.buckets, object), dtype=object)
     left = of.isna().to_numpy(copy=True)
     frames: list[pd.DataFrame] = []
     places: list[NDArray[np.int64]] = []
