@@ -24,7 +24,7 @@ from cosai_nb.arguments import zone
 from cosai_nb.errors import CosaiWarning, FrameError, SettingsError, UnknownStateWarning
 from cosai_nb.schema import ADDED, COLUMNS, OUTCOME_OF_STATE, PROGRESS, WIRE
 from cosai_nb.table import dtypes
-from cosai_nb.table.hashes import is_unique, job_keys
+from cosai_nb.table.duplicates import is_unique, job_keys
 from cosai_nb.table.times import EARLIEST, LATEST, NAT, Times, measure, parse_times
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def keys_of_jobs(jobs: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the same number for rows of one job, as :func:`cosai_nb.table.hashes.job_keys`; no ID may be missing."""
+    """Return the same number for rows of one job, as :func:`cosai_nb.table.duplicates.job_keys`; no ID may be missing."""
     ids = dtypes.text_of(jobs["job_id"])
     return job_keys(
         ids, dtypes.text_of(jobs["bucket"]) if "bucket" in jobs.columns else pa.nulls(len(ids), ids.type)

@@ -17,7 +17,7 @@ read. A store moves such files aside by its own rules.
 **One row a job.** Of a job that stands in several rows, in one file or in many, one row counts: the one that
 :func:`cosai_nb.table.frame.one_row_a_job` keeps of all of them, or the one that ``JobStore.jobs()`` keeps (in a store an ID that is
 not found has one row, too, and none where its job is known). Rows without an ID are all kept, and so are all rows of a file
-without ``job_id``. The IDs are read before the first frame, to find those that repeat (:mod:`cosai_nb.table.hashes`); what
+without ``job_id``. The IDs are read before the first frame, to find those that repeat (:mod:`cosai_nb.table.duplicates`); what
 was found is remembered for files whose path, size and time of change are the same.
 """
 
