@@ -323,29 +323,32 @@ def moment(value: object, name: str, *, now: float) -> int:
     """
     is_span = isinstance(value, timedelta) or (isinstance(value, str) and not re.fullmatch(_NUMBER, value))
     ago = _seconds_of(value) if is_span else None
-    if ago is not None:
-        when = datetime.fromtimestamp(0, UTC) + timedelta(seconds=max(now - ago, -1))
+    if ago is None:
+        when = _time_of(value)
     else:
-        try:
-            when = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value)  # type: ignore[arg-type]  # refused
-        except (ValueError, TypeError):
-            raise _refusal(
-                name,
-                value,
-                "is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800', "
-                "or as '36h' or '7d' for that long ago.",
-            ) from None
-        if when.tzinfo is None and isinstance(value, datetime):
-            raise SettingsError(
-                f"{name}={value!r} has no time zone: write {name}={value.isoformat()!r} as a text for the service's "
-                "time (+0800), or give the datetime a tzinfo."
-            )
-        when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
+        when = datetime.fromtimestamp(0, UTC) + timedelta(seconds=max(now - ago, -1))
+    if when is None:
+        forms = "'2026-11-01' or '2026-11-01T08:00:00+0800', or as '36h' or '7d' for that long ago."
+        raise _refusal(name, value, f"is no time: write it as {forms}")
+    if when.tzinfo is None and isinstance(value, datetime):
+        raise SettingsError(
+            f"{name}={value!r} has no time zone: write {name}={value.isoformat()!r} as a text for the service's "
+            "time (+0800), or give the datetime a tzinfo."
+        )
+    when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
     if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         raise SettingsError(
             f"{name}={value!s} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}: no job was created then."
         )
     return -int(-when.timestamp() // 1)
+
+
+def _time_of(value: Any) -> datetime | None:
+    """Return the time that a text, date or datetime tells, with a zone where it tells one; None where it is none."""
+    try:
+        return datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value)
+    except (ValueError, TypeError):
+        return None
 
 
 def markers(value: Any, tz: object) -> list[tuple[datetime, str]]:
@@ -393,13 +396,7 @@ def _rows_of(value: Any, *names: str) -> Iterable[Any] | None:
 
 def _marker_time(value: Any, own: tzinfo) -> datetime:
     """Return the time of a marker; one that says no zone is in ``own``."""
-    try:
-        if isinstance(value, datetime):  # NaT is one, too, which has no year
-            when: datetime | None = value
-        else:
-            when = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value.strip())
-    except (ValueError, TypeError, AttributeError):
-        when = None
+    when = _time_of(value.strip() if isinstance(value, str) else value)
     if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         shown = repr(value)[:_SHOWN]
         raise SettingsError(
