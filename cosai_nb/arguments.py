@@ -216,9 +216,8 @@ def _seconds_of(value: Any) -> float | None:
         if re.fullmatch(_NUMBER, value):
             seconds = float(value)
         elif value and (found := _DURATION.fullmatch(value)):
-            seconds = sum(
-                float(number or 0) * unit for number, unit in zip(found.groups(), _UNITS_S, strict=True)
-            )
+            pairs = zip(found.groups(), _UNITS_S, strict=True)
+            seconds = sum(float(number or 0) * unit for number, unit in pairs)
         else:
             return None
     elif isinstance(value, timedelta):

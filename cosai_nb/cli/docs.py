@@ -34,9 +34,8 @@ _EDGE = re.compile(r"( *)=+( +=+)+ *")
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    cli.add_command(
-        commands, run_docs, "name out no-open", **{"no-open": {"help": "build and print the path only"}}
-    )
+    changed = {"no-open": {"help": "build and print the path only"}}
+    cli.add_command(commands, run_docs, "name out no-open", **changed)
 
 
 def run_docs(args: argparse.Namespace) -> int:

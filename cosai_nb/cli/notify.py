@@ -108,9 +108,8 @@ def _tell(hook: Hook, told: dict[str, Any], sentences: str) -> None:
         untold = [*untold, present][-_MOST_UNTOLD:]
     if not untold and not _is_due(hook, before, now):
         return
-    _save(
-        hook.state, {"told": before, "untold": untold}
-    )  # what cannot be remembered would be told by every run
+    # what cannot be remembered would be told by every run
+    _save(hook.state, {"told": before, "untold": untold})
     body = {"title": hook.title, "reminder": not untold, "changes": untold, "told_before": before, **told}
     try:
         _post(hook, body, _text(body, sentences))

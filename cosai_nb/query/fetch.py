@@ -541,6 +541,5 @@ class Intake:
         if not gap and interrupted:
             gap = f"The call was interrupted when all {len(jobs):,} rows were read; nothing is missing."
         if gap:
-            warnings.warn(
-                gap, errors.InterruptedWarning if interrupted else errors.IncompleteWarning, stacklevel=3
-            )
+            kind = errors.InterruptedWarning if interrupted else errors.IncompleteWarning
+            warnings.warn(gap, kind, stacklevel=3)

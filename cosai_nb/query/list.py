@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from bisect import bisect_left
+from functools import partial
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,9 +49,8 @@ _QUEUE_ID = re.compile(r"p[0-9a-f]+")
 _WHOLE_QUEUE_ID = re.compile(r"p[0-9a-f]{32}")
 _SHOWN_GAPS = 3
 _BLOCK_S = 3600
-SETTLED_AFTER_S = (
-    60  # after its end a window may still gain jobs so long: a list is rarely up to date to the second
-)
+# after its end a window may still gain jobs so long: a list is rarely up to date to the second
+SETTLED_AFTER_S = 60
 _STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
 
 
@@ -151,11 +151,12 @@ def list_jobs(
     with interrupts() as intake.noted, intake.bar:
         # of several buckets the lists of queues tell which has a queue
         needs_now = end is None or today != later or len(clients) > 1
+        asked = _texts(queue_id)
         known, dead = _of_each(
-            clients, lambda one: _queue_names(one, _texts(queue_id), deadline, needs_now=needs_now)
+            clients, partial(_queue_names, asked=asked, deadline=deadline, needs_now=needs_now)
         )
         intake.ends |= dead
-        chosen = _chosen(_texts(queue_id), known, all_known=not dead)
+        chosen = _chosen(asked, known, all_known=not dead)
         for one, (names, now) in known.items():
             until = int(now) + 1 if end is None else moment(end, "end", now=now)
             window = Window(moment(start, "start", now=now), until)
@@ -269,9 +270,8 @@ def list_queues(
     queues = [{**queue, "bucket": one.bucket} for one, listed in found.items() for queue in listed]
     if dead:
         why = "; ".join(f"{place_of(one)}: {error}" for one, error in dead.items())
-        warnings.warn(
-            f"Queues of some buckets were not listed ({why}). List again.", IncompleteWarning, stacklevel=2
-        )
+        gap = f"Queues of some buckets were not listed ({why}). List again."
+        warnings.warn(gap, IncompleteWarning, stacklevel=2)
     return pd.DataFrame(
         {
             name: made(dtypes.arrow_text([queue[node] for queue in queues]))
@@ -323,12 +323,10 @@ def _read_queues(
 ) -> tuple[dict[str | None, dict[str, str | None]], int]:
     """Return queues by ID, as sent, and when that was true, in milliseconds since the epoch."""
     queues: dict[str | None, dict[str, str | None]] = {}
-    observed_ms = 0
+    path, observed_ms = client.family.queue_path, 0
     for page in range(1, _MAX_QUEUE_PAGES):
         params = {"pageNumber": str(page), "pageSize": str(_QUEUE_PAGE)}
-        answer, observed_ms = client.ask(
-            client.family.queue_path, parse_queues, params=params, deadline=deadline
-        )
+        answer, observed_ms = client.ask(path, parse_queues, params=params, deadline=deadline)
         new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
         if not new:
             break
@@ -352,7 +350,7 @@ def _of_each(
 
 
 def _queue_names(
-    client: Client, asked: list[str], deadline: float | str | timedelta | None, *, needs_now: bool
+    client: Client, *, asked: list[str], deadline: float | str | timedelta | None, needs_now: bool
 ) -> tuple[dict[str, str | None], float]:
     """Return the names of queues by ID as far as they are known, and the service's time in seconds since the epoch."""
     needed = not asked or not all(map(_QUEUE_ID.fullmatch, asked))
@@ -366,10 +364,8 @@ def _queue_names(
                 raise
         else:
             now = observed_ms / 1000
-            nameless: dict[str, str | None] = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
-            client.queue_names = nameless | {
-                queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id
-            }
+            client.queue_names = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
+            client.queue_names |= {each: queue["Name"] for each, queue in queues.items() if each}
     return client.queue_names, now
 
 
@@ -402,9 +398,9 @@ def _chosen(
 
 
 def _named(text: str, names: Mapping[str, str | None]) -> list[str]:
-    return [queue_id for queue_id, name in names.items() if text in (queue_id, name)] or [
-        queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()
-    ]
+    exact = [queue_id for queue_id, name in names.items() if text in (queue_id, name)]
+    folded = [queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()]
+    return exact or folded
 
 
 def _tags(client: Client, asked: list[str]) -> list[str]:
@@ -457,9 +453,8 @@ class _Memory:
         """Return windows that need not be listed: all had ended there, and the store still has every one of them."""
         here, listed = self._of(scope), self._listed[self._name(scope)]
         stored = counts(listed, here[here["job_id"].isin(self.ended)].drop_duplicates("job_id")["created"])
-        return [
-            (start, end) for (start, end, jobs), there in zip(listed, stored, strict=True) if there >= jobs
-        ]
+        whole = zip(listed, stored, strict=True)
+        return [(start, end) for (start, end, jobs), there in whole if there >= jobs]
 
     def remember(self, plan: Windows) -> None:
         """Note the hours that need no listing any more; their jobs are stored by now."""

@@ -202,10 +202,8 @@ class _Watch:
         self.first = self.first or (now, len(self.open))
         took_s, done = (now - self.first[0]) / 1000, self.first[1] - len(self.open)
         eta_s = len(self.open) * took_s / done if done > 0 and took_s > 0 else None
-        known = (
-            [one for one in self.records.values() if _outcome(one) in _OUTCOMES.values()] if waiting else []
-        )
-        starts = expected_starts(frame_of(known)) if known else ""
+        known = [record for record in self.records.values() if _outcome(record) in _OUTCOMES.values()]
+        starts = expected_starts(frame_of(known)) if waiting else ""
         return Progress(there, len(self.records), len(self.open), eta_s, oldest, self.trouble, starts)
 
 
@@ -225,10 +223,8 @@ def expected_starts(jobs: pd.DataFrame) -> str:
         last = f"the last of {len(known):,} waiting jobs" if len(known) > 1 else "the waiting job"
         parts.append(f"{last} is expected to start in {expected} (80 %: {low} to {high})")
     if len(unknown := told[told["start_expected"].isna()]):
-        why = unknown["note"].value_counts().index[0]
-        parts.append(
-            f"not known for {len(unknown):,} waiting {'job' if len(unknown) == 1 else 'jobs'}: {why}"
-        )
+        why, noun = unknown["note"].value_counts().index[0], "job" if len(unknown) == 1 else "jobs"
+        parts.append(f"not known for {len(unknown):,} waiting {noun}: {why}")
     return "; ".join(parts)
 
 

@@ -45,12 +45,12 @@ class _Transfer:
     def _take_header(self, line: bytes) -> int | None:
         self.head += line
         return (
-            None if len(self.head) <= engine.MAX_HEADER_BYTES else 0
-        )  # fewer than came, which ends the transfer
+            0 if len(self.head) > engine.MAX_HEADER_BYTES else None
+        )  # 0, fewer than came, ends the transfer
 
     def _write(self, chunk: bytes) -> int | None:
         self.body += chunk
-        return None if len(self.body) <= self.max_bytes else 0
+        return 0 if len(self.body) > self.max_bytes else None
 
     def start(self, key: Any, url: str, headers: Headers, timeout: float, max_bytes: int) -> None:
         self.key, self.timeout, self.max_bytes = key, timeout, max_bytes

@@ -322,17 +322,15 @@ def _found(
     of_run: list[int] = []
 
     def runs() -> Iterator[Words]:
-        for number, result in ahead(
-            lambda number: _in_time(fragments[number], _hashes(fragments[number])), with_id
-        ):
+        read = ahead(lambda number: _in_time(fragments[number], _hashes(fragments[number])), with_id)
+        for number, result in read:
             for run in result.result():
                 of_run.append(number)
                 yield run
 
     found = Repeated()
-    for hashes, numbers in _in_rounds(
-        repeated_hashes(runs(), sum(fragments[number].rows for number in with_id))
-    ):
+    rows = sum(fragments[number].rows for number in with_id)
+    for hashes, numbers in _in_rounds(repeated_hashes(runs(), rows)):
         _compare(found, fragments, sorted({of_run[run] for run in numbers}), hashes, texts)
     return found
 
@@ -408,9 +406,7 @@ def _add_outranked(
     return seen, lost
 
 
-def _in_rounds(
-    parts: Iterable[tuple[Words, list[int]]],
-) -> Iterator[tuple[Words, set[int]]]:
+def _in_rounds(parts: Iterable[tuple[Words, list[int]]]) -> Iterator[tuple[Words, set[int]]]:
     """Put parts of the hash space together, as much as is compared at once."""
     hashes: list[Words] = []
     runs: set[int] = set()

@@ -302,9 +302,8 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
 def keys_of_jobs(jobs: pd.DataFrame) -> NDArray[np.int64]:
     """Return the same number for rows of one job, as :func:`cosai_nb.table.duplicates.job_keys`; no ID may be missing."""
     ids = dtypes.text_of(jobs["job_id"])
-    return job_keys(
-        ids, dtypes.text_of(jobs["bucket"]) if "bucket" in jobs.columns else pa.nulls(len(ids), ids.type)
-    )
+    nothing = pa.nulls(len(ids), ids.type)
+    return job_keys(ids, dtypes.text_of(jobs["bucket"]) if "bucket" in jobs.columns else nothing)
 
 
 def progress_of(jobs: pd.DataFrame) -> NDArray[np.int8]:

@@ -338,9 +338,8 @@ class _Reader:
     def frames(self, pieces: Sequence[Fragment]) -> Iterator[Any]:
         some = False
         try:
-            for unit, result in ahead(
-                self._read, _units(pieces, self._rows), threads=1 if self._work is None else 2
-            ):
+            threads = 1 if self._work is None else 2
+            for unit, result in ahead(self._read, _units(pieces, self._rows), threads=threads):
                 for found in self._readable(unit, result):
                     self._returned |= {piece.path for piece in unit}
                     some = True
@@ -409,9 +408,8 @@ def _values(name: str, column: pa.Array) -> Any:
     """Give a column of the schema's Arrow type, or one's own, as pandas holds it."""
     kind = column.type
     if name == "outcome":
-        return pd.Categorical.from_codes(
-            dtypes.positions(column, dtypes.POSITION, other=-1), dtype=dtypes.OUTCOME
-        )
+        codes = dtypes.positions(column, dtypes.POSITION, other=-1)
+        return pd.Categorical.from_codes(codes, dtype=dtypes.OUTCOME)
     if pa.types.is_dictionary(kind):
         return dtypes.category_array(column)
     if pa.types.is_null(kind):

@@ -215,11 +215,8 @@ class JobStore:
             seen = read_parts(self.folder, parts, ["job_id", "outcome", "bucket"], among)
             ended = seen.filter(_is_ended(seen))
             if buckets is not None:
-                ended = ended.filter(
-                    pc.is_in(
-                        ended["bucket"].cast("string"), value_set=pa.array([*buckets, None], pa.string())
-                    )
-                )
+                wanted = pa.array([*buckets, None], pa.string())
+                ended = ended.filter(pc.is_in(ended["bucket"].cast("string"), value_set=wanted))
             holds = [np.array([text in texts for texts in parts.values()], bool) for text in columns]
             told = [ended.filter(pa.array(each[ended[_PART].to_numpy()])) for each in holds]
             return set.intersection(*({*each["job_id"].to_pylist()} for each in (ended, *told)))
