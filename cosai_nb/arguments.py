@@ -292,11 +292,8 @@ def zone(value: object, name: str = "tz") -> tzinfo:
     try:
         return ZoneInfo(value)  # type: ignore[arg-type]  # what is no text is refused below
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise _refusal(
-            name,
-            value,
-            "is no time zone that this machine knows; write a name like 'Asia/Shanghai' or 'UTC', or '+08:00'.",
-        ) from None
+        forms = "a name like 'Asia/Shanghai' or 'UTC', or '+08:00'."
+        raise _refusal(name, value, f"is no time zone that this machine knows; write {forms}") from None
 
 
 def moment(value: object, name: str, *, now: float) -> int:
@@ -372,11 +369,8 @@ def markers(value: Any, tz: object) -> list[tuple[datetime, str]]:
     if pairs is None and not hasattr(value, "columns"):
         pairs = value.items() if hasattr(value, "items") else value if _is_list(value) else None
     if pairs is None:
-        raise _refusal(
-            "markers",
-            value,
-            "must map times to texts, be pairs of them, or a frame with columns time and text.",
-        )
+        forms = "must map times to texts, be pairs of them, or a frame with columns time and text."
+        raise _refusal("markers", value, forms)
     own = zone(tz)
     found = []
     for pair in pairs:
@@ -419,12 +413,8 @@ def prices(value: Any) -> dict[str, tuple[float, str]]:
     if rows is None and isinstance(value, Mapping) and all(map(_is_pair, value.values())):
         rows = ((tag, *pair) for tag, pair in value.items())
     if rows is None:
-        raise _refusal(
-            "prices",
-            value,
-            "must map tags to a price and its unit, as in {'SpeechRecognition': (1.2, 'audio hour')}, "
-            "or be a frame with the columns tag, price and unit.",
-        )
+        forms = "must map tags to a price and its unit, as in {'SpeechRecognition': (1.2, 'audio hour')}, "
+        raise _refusal("prices", value, f"{forms}or be a frame with the columns tag, price and unit.")
     found: dict[str, tuple[float, str]] = {}
     for tag, price, unit in rows:
         if not isinstance(tag, str) or tag in found:
