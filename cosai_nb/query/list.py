@@ -364,8 +364,8 @@ def _queue_names(
                 raise
         else:
             now = observed_ms / 1000
-            client.queue_names = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
-            client.queue_names |= {each: queue["Name"] for each, queue in queues.items() if each}
+            listed = {queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id}
+            client.queue_names = {**dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked)), **listed}
     return client.queue_names, now
 
 
