@@ -20,7 +20,8 @@ from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
 from cosai_nb.service.parsing import PLACE, Fields, parse_queues
 from cosai_nb.table import dtypes, frame
-from cosai_nb.table.store import as_store, listed_windows, mark_listed, named, stack
+from cosai_nb.table.notes import listed_windows, mark_listed
+from cosai_nb.table.store import as_store, named, stack
 from cosai_nb.table.times import parse_times
 
 if TYPE_CHECKING:
