@@ -62,16 +62,12 @@ def _is_above_0(value: Any) -> bool:
     return _is_number(value) and 0 < value <= _MOST
 
 
-def _is_duration(value: Any) -> bool:
-    return _seconds_of(value) is not None
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2  # noqa: PLR2004 - a pair
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str)
-
-
-def _are_states(value: Any) -> bool:
-    return _is_list(value) and set(map(str, value)) <= {*State}
 
 
 def _are_nodes(value: Any) -> bool:
@@ -124,7 +120,7 @@ _RULES: dict[str, tuple[_Rule, str]] = {
         "be seconds above 0, or a duration such as '30s'",
     ),
     "deadline": (
-        _is_duration,
+        lambda value: _seconds_of(value) is not None,
         "be seconds, a number from 0 up, a duration such as '90s' or '1m30s', or None",
     ),
     "progress": (bool, "be True, False or None"),
@@ -137,7 +133,10 @@ _RULES: dict[str, tuple[_Rule, str]] = {
         _one_or_many(r"[\w*-]{1,128}"),
         "be a queue's ID or name (letters, digits, -, _ and *), a list of them, or None",
     ),
-    "states": (_are_states, f"be a list of states, each one of {', '.join(State)}, or None"),
+    "states": (
+        lambda value: _is_list(value) and set(map(str, value)) <= {*State},
+        f"be a list of states, each one of {', '.join(State)}, or None",
+    ),
     "columns": (
         _are_nodes,
         "map new columns to paths below JobsDetail, as in {'bitrate': 'Operation/MediaInfo/Format/Bitrate'}, or be None",
@@ -199,6 +198,17 @@ def duration(value: object, name: str) -> float:
     return seconds
 
 
+def deadline_s(value: object) -> float:
+    """Return the seconds of a ``deadline=``, infinity where there is none.
+
+    Examples
+    --------
+    >>> deadline_s(None), deadline_s("2h")
+    (inf, 7200.0)
+    """
+    return math.inf if value in (None, math.inf) else duration(value, "deadline")
+
+
 def _seconds_of(value: Any) -> float | None:
     """Return the seconds of a duration, None where it is none."""
     if isinstance(value, str):
@@ -206,9 +216,8 @@ def _seconds_of(value: Any) -> float | None:
         if re.fullmatch(_NUMBER, value):
             seconds = float(value)
         elif value and (found := _DURATION.fullmatch(value)):
-            seconds = sum(
-                float(number or 0) * unit for number, unit in zip(found.groups(), _UNITS_S, strict=True)
-            )
+            pairs = zip(found.groups(), _UNITS_S, strict=True)
+            seconds = sum(float(number or 0) * unit for number, unit in pairs)
         else:
             return None
     elif isinstance(value, timedelta):
@@ -258,7 +267,7 @@ def limit(value: object, name: str) -> tuple[float, float]:
     ((600.0, 0.95), (600.0, 0.95), (600.0, 0.95))
     """
     parts: Any = value.split(":") if isinstance(value, str) else value
-    if isinstance(parts, list | tuple) and len(parts) == 2:  # noqa: PLR2004 - a pair
+    if _is_pair(parts):
         seconds, part = _seconds_of(parts[0]), _part_of(parts[1])
         if seconds is not None and part:
             return seconds, part
@@ -283,11 +292,8 @@ def zone(value: object, name: str = "tz") -> tzinfo:
     try:
         return ZoneInfo(value)  # type: ignore[arg-type]  # what is no text is refused below
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise _refusal(
-            name,
-            value,
-            "is no time zone that this machine knows; write a name like 'Asia/Shanghai' or 'UTC', or '+08:00'.",
-        ) from None
+        forms = "a name like 'Asia/Shanghai' or 'UTC', or '+08:00'."
+        raise _refusal(name, value, f"is no time zone that this machine knows; write {forms}") from None
 
 
 def moment(value: object, name: str, *, now: float) -> int:
@@ -313,29 +319,32 @@ def moment(value: object, name: str, *, now: float) -> int:
     """
     is_span = isinstance(value, timedelta) or (isinstance(value, str) and not re.fullmatch(_NUMBER, value))
     ago = _seconds_of(value) if is_span else None
-    if ago is not None:
-        when = datetime.fromtimestamp(0, UTC) + timedelta(seconds=max(now - ago, -1))
+    if ago is None:
+        when = _time_of(value)
     else:
-        try:
-            when = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value)  # type: ignore[arg-type]  # refused
-        except (ValueError, TypeError):
-            raise _refusal(
-                name,
-                value,
-                "is no time: write it as '2026-11-01' or '2026-11-01T08:00:00+0800', "
-                "or as '36h' or '7d' for that long ago.",
-            ) from None
-        if when.tzinfo is None and isinstance(value, datetime):
-            raise SettingsError(
-                f"{name}={value!r} has no time zone: write {name}={value.isoformat()!r} as a text for the service's "
-                "time (+0800), or give the datetime a tzinfo."
-            )
-        when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
+        when = datetime.fromtimestamp(0, UTC) + timedelta(seconds=max(now - ago, -1))
+    if when is None:
+        forms = "'2026-11-01' or '2026-11-01T08:00:00+0800', or as '36h' or '7d' for that long ago."
+        raise _refusal(name, value, f"is no time: write it as {forms}")
+    if when.tzinfo is None and isinstance(value, datetime):
+        raise SettingsError(
+            f"{name}={value!r} has no time zone: write {name}={value.isoformat()!r} as a text for the service's "
+            "time (+0800), or give the datetime a tzinfo."
+        )
+    when = when if when.tzinfo else when.replace(tzinfo=SERVICE_ZONE)
     if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         raise SettingsError(
             f"{name}={value!s} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}: no job was created then."
         )
     return -int(-when.timestamp() // 1)
+
+
+def _time_of(value: Any) -> datetime | None:
+    """Return the time that a text, date or datetime tells, with a zone where it tells one; None where it is none."""
+    try:
+        return datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value)
+    except (ValueError, TypeError):
+        return None
 
 
 def markers(value: Any, tz: object) -> list[tuple[datetime, str]]:
@@ -356,38 +365,31 @@ def markers(value: Any, tz: object) -> list[tuple[datetime, str]]:
     Traceback (most recent call last):
     cosai_nb.errors.SettingsError: markers: 'soon' is no time; write it as '2026-11-01', '2026-11-01 08:00' or with its zone behind it.
     """
-    columns = getattr(value, "columns", value if isinstance(value, Mapping) else ())
-    if {"time", "text"} <= set(map(str, columns)):
-        pairs: Any = zip(value["time"], value["text"], strict=True)
-    elif hasattr(value, "items") and not hasattr(value, "columns"):
-        pairs = value.items()
-    else:
-        pairs = value if _is_list(value) and not hasattr(value, "columns") else None
+    pairs: Any = _rows_of(value, "time", "text")
+    if pairs is None and not hasattr(value, "columns"):
+        pairs = value.items() if hasattr(value, "items") else value if _is_list(value) else None
     if pairs is None:
-        raise _refusal(
-            "markers",
-            value,
-            "must map times to texts, be pairs of them, or a frame with columns time and text.",
-        )
+        forms = "must map times to texts, be pairs of them, or a frame with columns time and text."
+        raise _refusal("markers", value, forms)
     own = zone(tz)
     found = []
     for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:  # noqa: PLR2004 - a pair
+        if not _is_pair(pair):
             raise _refusal("markers", pair, "must be a pair of time and text.")
         time, text = pair
         found.append((_marker_time(time, own), "" if text is None or text != text else str(text)))  # noqa: PLR0124 - NaN
     return sorted(found, key=lambda marker: marker[0])
 
 
+def _rows_of(value: Any, *names: str) -> Iterable[Any] | None:
+    """Return the rows of a frame, or of a dict of columns, that has these; None where it is none."""
+    columns = getattr(value, "columns", value if isinstance(value, Mapping) else ())
+    return zip(*map(value.__getitem__, names), strict=True) if {*names} <= set(map(str, columns)) else None
+
+
 def _marker_time(value: Any, own: tzinfo) -> datetime:
     """Return the time of a marker; one that says no zone is in ``own``."""
-    try:
-        if isinstance(value, datetime):  # NaT is one, too, which has no year
-            when: datetime | None = value
-        else:
-            when = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else value.strip())
-    except (ValueError, TypeError, AttributeError):
-        when = None
+    when = _time_of(value.strip() if isinstance(value, str) else value)
     if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         shown = repr(value)[:_SHOWN]
         raise SettingsError(
@@ -407,21 +409,12 @@ def prices(value: Any) -> dict[str, tuple[float, str]]:
     Traceback (most recent call last):
     cosai_nb.errors.SettingsError: prices: 'minute' of 'Tts' is no unit; write job, audio hour, character or page, or a number of them, as in '1000 characters'.
     """
-    columns = getattr(value, "columns", value if isinstance(value, Mapping) else ())
-    if {"tag", "price", "unit"} <= set(map(str, columns)):
-        rows: Any = zip(value["tag"], value["price"], value["unit"], strict=True)
-    elif isinstance(value, Mapping) and all(
-        isinstance(pair, tuple | list) and len(pair) == 2  # noqa: PLR2004 - a pair
-        for pair in value.values()
-    ):
+    rows = _rows_of(value, "tag", "price", "unit")
+    if rows is None and isinstance(value, Mapping) and all(map(_is_pair, value.values())):
         rows = ((tag, *pair) for tag, pair in value.items())
-    else:
-        raise _refusal(
-            "prices",
-            value,
-            "must map tags to a price and its unit, as in {'SpeechRecognition': (1.2, 'audio hour')}, "
-            "or be a frame with the columns tag, price and unit.",
-        )
+    if rows is None:
+        forms = "must map tags to a price and its unit, as in {'SpeechRecognition': (1.2, 'audio hour')}, "
+        raise _refusal("prices", value, f"{forms}or be a frame with the columns tag, price and unit.")
     found: dict[str, tuple[float, str]] = {}
     for tag, price, unit in rows:
         if not isinstance(tag, str) or tag in found:

@@ -38,26 +38,11 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from cosai_nb import arguments
-from cosai_nb.errors import (
-    CosaiError,
-    DeniedError,
-    FileError,
-    IncompleteWarning,
-    InterruptedWarning,
-    SettingsError,
-)
+from cosai_nb import arguments, errors
+from cosai_nb.errors import CosaiError, FileError, SettingsError
+from cosai_nb.query import parts
 from cosai_nb.query.fetch import BAR_DELAY_S
-from cosai_nb.query.parts import (
-    Asked,
-    Task,
-    entries_of,
-    fetch_part,
-    parts_of,
-    scope_of,
-    state_before,
-    tasks_of,
-)
+from cosai_nb.query.parts import Asked, Task
 from cosai_nb.service.client import INTERRUPTED, Client, Interrupts, interrupts
 from cosai_nb.service.credentials import Credentials
 from cosai_nb.stats.counts import Counted, Counter, count_all
@@ -170,9 +155,9 @@ def _runs(pieces: Sequence[Fragment]) -> list[list[Fragment]]:
     return [[piece for _, piece in run] for _, run in numbered]
 
 
-def _add(parts: Iterable[Counted], wanted: Wanted) -> Counted:
+def _add(counts: Iterable[Counted], wanted: Wanted) -> Counted:
     counter = Counter(wanted)
-    for part in parts:
+    for part in counts:
         counter.add_counted(part)
     return counter.counted()
 
@@ -298,23 +283,23 @@ def fetch_partitioned(
     cluster = None if dask_client is None else _cluster(dask_client, "dask_client")
     settings = _settings(client_settings, travels=cluster is not None)
     store = folder if isinstance(folder, JobStore) else JobStore(folder)
-    entries = entries_of(wanted)
+    entries = parts.entries_of(wanted)
     try:
         slots, scope = 1, ("", "")
         if cluster is None:
-            scope = scope_of(settings)
+            scope = parts.scope_of(settings)
         else:
             cluster.wait_for_workers(1, _FIRST_WORKER_S)
             slots = sum(cluster.nthreads().values())
-            scope = cluster.submit(scope_of, settings, pure=False).result()
+            scope = cluster.submit(parts.scope_of, settings, pure=False).result()
     except CosaiError as error:
         if cluster is not None:
             error.add_note("A worker of the cluster says so.")
         raise
     except _cluster_errors() as error:
         raise CosaiError(f"The Dask cluster has no worker ({_said(error)}): nothing was asked.") from error
-    tasks = tasks_of(store, parts_of(entries, scope, part_size))
-    work = partial(fetch_part, folder=str(store.folder.absolute()), settings=settings)
+    tasks = parts.tasks_of(store, parts.parts_of(entries, scope, part_size))
+    work = partial(parts.fetch_part, folder=str(store.folder.absolute()), settings=settings)
     done: dict[str, Asked] = {}
     total = len(wanted) if isinstance(wanted, Sized) else None
     delay = 0 if progress else BAR_DELAY_S
@@ -327,7 +312,7 @@ def fetch_partitioned(
         with closing(came):
             end = _take(came, done, bar, noted)
         for task in tasks:
-            done.setdefault(task.part.name, state_before(task))
+            done.setdefault(task.part.name, parts.state_before(task))
     return _told(done, store, end)
 
 
@@ -343,9 +328,9 @@ def shares(rate: float | None, most: int) -> list[float | None]:
         return [None] * most
     if rate < 1:
         return [rate]
-    parts = min(most, int(rate))
-    each, more = divmod(int(rate), parts)
-    return [float(each + (place < more)) for place in range(parts)]
+    number = min(most, int(rate))
+    each, more = divmod(int(rate), number)
+    return [float(each + (place < more)) for place in range(number)]
 
 
 def _here(
@@ -353,10 +338,10 @@ def _here(
 ) -> Generator[Asked | None]:
     """Do one task after the other; its own warning of what is missing is told once, for all of them."""
     for task in tasks:
-        asked = done[task.part.name] = state_before(task)
+        asked = done[task.part.name] = parts.state_before(task)
         if asked.state != "there":
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", IncompleteWarning)
+                warnings.simplefilter("ignore", errors.IncompleteWarning)
                 asked = work(task, share)
         yield asked
 
@@ -370,7 +355,7 @@ def _there(
     try:
         while True:
             while shares_left and (task := next(tasks, None)):
-                asked = done[task.part.name] = state_before(task)
+                asked = done[task.part.name] = parts.state_before(task)
                 if asked.state == "there":
                     yield asked
                     continue
@@ -407,7 +392,7 @@ def _take(
                 done[asked.part] = asked
                 read = asked.jobs + asked.no_job
                 bar.update(read)
-                if isinstance(asked.failure, DeniedError | SettingsError | FileError):
+                if isinstance(asked.failure, errors.DeniedError | SettingsError | FileError):
                     return asked.failure
                 empty = 0 if read or asked.state != "incomplete" else empty + 1
                 if empty == _MOST_EMPTY:
@@ -420,9 +405,9 @@ def _take(
 
 
 def _resume(store: JobStore, missing: Mapping[str, int]) -> str:
-    parts = " and ".join(f"{number:,} {state}" for state, number in missing.items())
+    lacking = " and ".join(f"{number:,} {state}" for state, number in missing.items())
     return (
-        f"Of the parts {parts}; what was read is in {store.folder}. The same call made again, on a cluster or without one, asks "
+        f"Of the parts {lacking}; what was read is in {store.folder}. The same call made again, on a cluster or without one, asks "
         "for what is missing only."
     )
 
@@ -439,7 +424,7 @@ def _told(done: Mapping[str, Asked], store: JobStore, end: CosaiError | str | No
         raise end
     if sum(missing.values()):
         why = end or next((str(asked.failure) for asked in done.values() if asked.failure), "see the report")
-        kind = InterruptedWarning if end == INTERRUPTED else IncompleteWarning
+        kind = errors.InterruptedWarning if end == INTERRUPTED else errors.IncompleteWarning
         warnings.warn(f"Parts are missing ({why}). {_resume(store, missing)}", kind, stacklevel=3)
     return report
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import os
 import signal
@@ -184,6 +185,12 @@ def ask_aloud(call: Callable[[], T], told: Callable[[str], None] = tell) -> tupl
     if errors.InterruptedWarning in kinds:
         return result, INTERRUPTED
     return result, COULD_NOT_READ if errors.IncompleteWarning in kinds else DONE
+
+
+def need(module: str, what: str, extra: str) -> None:
+    """Raise CosaiError where a module of an extra is not installed; ``what`` it is for begins the sentence."""
+    if importlib.util.find_spec(module) is None:
+        raise errors.CosaiError(f"{what}, which is not installed: pip install 'cosai_nb[{extra}]'")
 
 
 def _column(text: str, _: str) -> tuple[str, str]:

@@ -11,13 +11,15 @@ import inspect
 import itertools
 import os
 import re
+import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cosai_nb as cn
 from cosai_nb import arguments, cli
-from cosai_nb.errors import CosaiError, FileError, SettingsError
+from cosai_nb.errors import FileError, SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 PAGES = ("cosai_nb", "cosai_nb.views.plots", "cosai_nb.scale", "cosai_nb.emulator", "cosai_nb.errors")
 _ANCHOR = re.compile(r'<(?:section|div|dd) id="([\w.]+)"')
-_STAMP = "built-from.txt"
 _NO_HEADER = re.compile(r"<thead>(?:\s|\\n|</?tr>|<th></th>)*</thead>")
 _EDGE = re.compile(r"( *)=+( +=+)+ *")
 """The upper, the middle or the lower line of a table in a docstring."""
@@ -33,23 +34,18 @@ _EDGE = re.compile(r"( *)=+( +=+)+ *")
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    cli.add_command(
-        commands, run_docs, "name out no-open", **{"no-open": {"help": "build and print the path only"}}
-    )
+    changed = {"no-open": {"help": "build and print the path only"}}
+    cli.add_command(commands, run_docs, "name out no-open", **changed)
 
 
 def run_docs(args: argparse.Namespace) -> int:
     """Open the reference of all functions and classes in the browser; built without network."""
     import webbrowser
 
-    try:
-        import pdoc
-    except ImportError as error:
-        said = "The reference is built by pdoc, which is not installed: pip install 'cosai_nb[docs]'"
-        raise CosaiError(said) from error
+    cli.need("pdoc", "The reference is built by pdoc", "docs")
     try:
         if args.out is None:
-            folder = _kept(pdoc.__version__)
+            folder = _kept()
         else:
             folder = args.out
             build(folder)
@@ -66,29 +62,27 @@ def run_docs(args: argparse.Namespace) -> int:
     return cli.DONE
 
 
-def _kept(pdoc_version: str) -> Path:
+def _kept() -> Path:
     """Return the folder in the user's cache that holds the reference of these sources, built where it does not."""
     package = Path(cn.__file__).parent
-    state = [cn.__version__, pdoc_version, str(package)]
+    state = [cn.__version__, version("pdoc"), str(package)]
     for file in sorted(package.rglob("*.py")):
         about = file.stat()
         state.append(f"{file.relative_to(package)} {about.st_size} {about.st_mtime_ns}")
     key = hashlib.sha256("\n".join(state).encode()).hexdigest()
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     cache = arguments.path(home) / "cosai_nb"
-    folder = cache / f"reference-{hashlib.sha256(str(package).encode()).hexdigest()[:8]}"
-    with contextlib.suppress(OSError):
-        if (folder / _STAMP).read_text(encoding="utf-8") == key:
-            return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as room:
-        new = Path(room) / "new"
-        build(new)
-        (new / _STAMP).write_text(key, encoding="utf-8")
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(Path(room) / "old")
-        with contextlib.suppress(OSError):  # another process was faster: its pages are the same
-            new.rename(folder)
+    name = f"reference-{hashlib.sha256(str(package).encode()).hexdigest()[:8]}"
+    folder = cache / f"{name}-{key[:16]}"
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as room:
+            new = Path(room) / "new"
+            build(new)
+            with contextlib.suppress(OSError):  # another process was faster: its pages are the same
+                new.rename(folder)
+        for old in {*cache.glob(f"{name}*")} - {folder}:
+            shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
@@ -106,7 +100,9 @@ def build(folder: Path) -> None:
     columns = whole.members["COLUMNS"]  # a value, which has no docstring of its own
     columns.default_value = inspect.Signature.empty
     said = pdoc.doc.Module.from_name("cosai_nb.schema").members["COLUMNS"].docstring
-    columns.docstring = f"{said}\n\n{_column_table()}"
+    rows = [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.meaning} |" for c in cn.COLUMNS.values()]
+    table = "\n".join(["| column | dtype | unit | meaning |", "|---|---|---|---|", *rows])
+    columns.docstring = f"{said}\n\n{table}"
     for doc in _all_of(modules.values()):
         # a page is linked by the name of its module
         doc.docstring = as_markdown(doc.docstring).replace("cosai_nb.plots.", "cosai_nb.views.plots.")
@@ -118,12 +114,6 @@ def build(folder: Path) -> None:
     for name, text in pages.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(_NO_HEADER.sub("", text), encoding="utf-8")
-
-
-def _column_table() -> str:
-    rows = ["| column | dtype | unit | meaning |", "|---|---|---|---|"]
-    rows += [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.meaning} |" for c in cn.COLUMNS.values()]
-    return "\n".join(rows)
 
 
 def _all_of(docs: Iterable[Any]) -> Iterator[Any]:

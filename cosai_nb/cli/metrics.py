@@ -255,9 +255,8 @@ def _histogram(counted: Counted, groups: Groups, measure: str, said: str) -> Met
     cells = np.bincount(of_row * width + np.searchsorted(BOUNDS_S, seconds), jobs, groups.number * width)
     sums = np.bincount(of_row, seconds * jobs, groups.number)
     family = HistogramMetricFamily(f"cosai_{measure}_seconds", said, labels=_LABELS)
-    for labels, up_to, total in zip(
-        groups.plain_labels, cells.reshape(-1, width).cumsum(axis=1), sums, strict=True
-    ):
+    counts = cells.reshape(-1, width).cumsum(axis=1)
+    for labels, up_to, total in zip(groups.plain_labels, counts, sums, strict=True):
         family.add_metric(labels, list(zip(_BUCKETS, up_to, strict=True)), total)
     return family
 

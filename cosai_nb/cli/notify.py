@@ -108,9 +108,8 @@ def _tell(hook: Hook, told: dict[str, Any], sentences: str) -> None:
         untold = [*untold, present][-_MOST_UNTOLD:]
     if not untold and not _is_due(hook, before, now):
         return
-    _save(
-        hook.state, {"told": before, "untold": untold}
-    )  # what cannot be remembered would be told by every run
+    # what cannot be remembered would be told by every run
+    _save(hook.state, {"told": before, "untold": untold})
     body = {"title": hook.title, "reminder": not untold, "changes": untold, "told_before": before, **told}
     try:
         _post(hook, body, _text(body, sentences))
@@ -208,7 +207,7 @@ def _post(hook: Hook, body: dict[str, Any], text: str) -> None:
     """Send it until the hook answers 2xx; CosaiError says why it does not."""
     from cosai_nb.service.engine import Route
     from cosai_nb.service.engine_requests import RequestsEngine
-    from cosai_nb.service.scheduler import backoff
+    from cosai_nb.service.pace import backoff
 
     if hook.form == "slack":
         body = {"text": html.escape(text, quote=False)}
@@ -240,7 +239,7 @@ def _post(hook: Hook, body: dict[str, Any], text: str) -> None:
 
 def _flaw_of(came: Reply | CosaiError, form: str) -> CosaiError | None:
     """Return why an answer is none of success, None where it is one; WeCom says it in the body."""
-    from cosai_nb.service.client import RETRYABLE, retry_after
+    from cosai_nb.service.replies import RETRYABLE, retry_after
 
     if isinstance(came, CosaiError):
         return None if came.status_code in _OK else came  # it was heard, however its answer is packed

@@ -83,7 +83,15 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return what came out, and its exit code."""
-    jobs, code = _asked_or_read(args)
+    if args.ids is None:
+        jobs, code = cli.ask_aloud(lambda: _read(args))
+    else:
+        from cosai_nb import query
+
+        ids = read_ids(args.ids)
+        jobs, code = cli.ask_aloud(
+            lambda: query.fetch_jobs(ids, **settings(args, "progress", "store", "deadline"))
+        )
     unread = int((jobs["outcome"] == "unread").sum())
     if code or unread:
         reason = f"{unread:,} of {len(jobs):,} IDs were not read"
@@ -233,15 +241,6 @@ def _markers(file: Path) -> list[tuple[str, str]]:
             f"The markers in {file} lack the columns time and text; its first line must be: time,text"
         )
     return [(row["time"] or "", row["text"] or "") for row in rows]
-
-
-def _asked_or_read(args: argparse.Namespace) -> tuple[pd.DataFrame, int]:
-    if args.ids is None:
-        return cli.ask_aloud(lambda: _read(args))
-    from cosai_nb import query
-
-    ids = read_ids(args.ids)
-    return cli.ask_aloud(lambda: query.fetch_jobs(ids, **settings(args, "progress", "store", "deadline")))
 
 
 def _read(args: argparse.Namespace) -> pd.DataFrame:

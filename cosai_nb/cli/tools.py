@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cosai_nb as cn
 from cosai_nb import cli
-from cosai_nb.errors import CosaiError, FileError, SettingsError
+from cosai_nb.errors import FileError, SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -182,10 +182,7 @@ def run_metrics(args: argparse.Namespace) -> int:
         args.wrong("say where the numbers go: --port N, or --textfile FILE")
     if not args.store.is_dir():
         raise FileError(f"There is no store {args.store}: `cosai-nb list --store {args.store}` makes one.")
-    if importlib.util.find_spec("prometheus_client") is None:
-        raise CosaiError(
-            "Metrics are written by prometheus-client, which is not installed: pip install 'cosai_nb[metrics]'"
-        )
+    cli.need("prometheus_client", "Metrics are written by prometheus-client", "metrics")
     from cosai_nb.cli import metrics
 
     return metrics.run(args)
@@ -193,11 +190,9 @@ def run_metrics(args: argparse.Namespace) -> int:
 
 def run_completion(args: argparse.Namespace) -> int:
     """Print what a shell needs to complete this command."""
-    try:
-        import shtab
-    except ImportError as error:
-        said = "Completion is written by shtab, which is not installed: pip install 'cosai_nb[completion]'"
-        raise CosaiError(said) from error
+    cli.need("shtab", "Completion is written by shtab", "completion")
+    import shtab
+
     whole = cli.parser()
     for command in next(dict(action.choices) for action in whole._actions if action.choices).values():  # noqa: SLF001 - argparse has no other way
         for action in command._actions:  # noqa: SLF001 - the same

@@ -227,7 +227,14 @@ _SPOILERS: dict[str, Spoiler] = {
 }
 _RESETS = ("reset_before_headers", "reset_after_headers", "late_close")
 _BREAKERS = (
-    *("wrong_length", "bad_chunk", "oversized", "drip_headers", "drip_body", "silence", "close", *_RESETS),
+    "wrong_length",
+    "bad_chunk",
+    "oversized",
+    "drip_headers",
+    "drip_body",
+    "silence",
+    "close",
+    *_RESETS,
 )
 
 

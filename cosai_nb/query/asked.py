@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from cosai_nb import errors
@@ -16,9 +16,6 @@ from cosai_nb.schema import Record
 from cosai_nb.service.client import Client
 from cosai_nb.table.dtypes import as_frame, text_of
 from cosai_nb.table.ids import ids_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAX_ID_LENGTH = 128
 _ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
@@ -60,24 +57,25 @@ def place_of(client: Client | None) -> str:
 
 
 class Wanted(NamedTuple):
-    """The IDs that may be in one bucket, or in any: each once, with its place in the answer."""
+    """What is asked for, in the order of the answer: IDs once each, and their buckets, None where any may have it."""
 
     entries: Sequence[str | Record]
-    places: NDArray[np.int64]
+    buckets: Sequence[str | None]
 
-    @property
-    def ids(self) -> list[str]:
-        """Those that can be sent."""
-        return [entry for entry in self.entries if isinstance(entry, str)]
+    def ids(self, bucket: str | None) -> list[str]:
+        """Return the IDs of a bucket that can be sent."""
+        pairs = zip(self.entries, self.buckets, strict=True)
+        return [entry for entry, of in pairs if of == bucket and isinstance(entry, str)]
 
 
-def wanted_of(job_ids: Any, buckets: Sequence[str], *, strict: bool = False) -> dict[str | None, Wanted]:
-    """Return what is asked for by bucket; None stands for IDs of which it is not known where they are.
+def wanted_of(job_ids: Any, buckets: Sequence[str], *, strict: bool = False) -> Wanted:
+    """Return what is asked for, and where.
 
     Parameters
     ----------
     job_ids : iterable, mapping or table
-        IDs; bucket to IDs; or a frame with the columns ``job_id`` and ``bucket``, such as a saved one.
+        IDs; bucket to IDs; or a frame with the columns ``job_id`` and ``bucket``, such as a saved one, in which an ID with a
+        bucket is asked nowhere else.
     buckets : sequence of str
         Those that have a client.
     strict : bool
@@ -86,44 +84,33 @@ def wanted_of(job_ids: Any, buckets: Sequence[str], *, strict: bool = False) -> 
     Examples
     --------
     >>> wanted_of(["a1", "a2", "a1"], [])
-    {None: Wanted(entries=['a1', 'a2'], places=array([0, 1]))}
-    >>> wanted_of(pd.DataFrame({"job_id": ["a1", "a2"], "bucket": ["x-1", None]}), ["x-1"])["x-1"]
-    Wanted(entries=['a1'], places=array([0]))
+    Wanted(entries=['a1', 'a2'], buckets=[None, None])
+    >>> wanted_of(pd.DataFrame({"job_id": ["a1", "a2"], "bucket": ["x-1", None]}), ["x-1"])
+    Wanted(entries=['a1', 'a2'], buckets=['x-1', None])
     """
-    apart: dict[str | None, tuple[Any, NDArray[np.int64] | None]]
-    if isinstance(job_ids, Mapping):
-        apart = {bucket: (ids, None) for bucket, ids in job_ids.items()}
-    elif hasattr(job_ids, "columns"):
-        apart = _by_bucket(job_ids)
+    if hasattr(job_ids, "columns"):
+        with contextlib.suppress(errors.FrameError):
+            job_ids = as_frame(job_ids, {"job_id", "bucket"})
+    if {"job_id", "bucket"} <= {*getattr(job_ids, "columns", ())}:  # another table is refused below
+        texts = {name: text_of(job_ids[name]).to_pylist() for name in ("job_id", "bucket")}
+        table = pd.DataFrame(texts, dtype=object)
+        has_bucket = table["bucket"].notna()
+        table = table[has_bucket | ~table["job_id"].isin(table.loc[has_bucket, "job_id"])].drop_duplicates()
+        entries = [
+            job_id if job_id and _ALLOWED.fullmatch(job_id) else admit([job_id], strict=strict)[0]
+            for job_id in table["job_id"]
+        ]
+        wanted = Wanted(entries, table["bucket"].tolist())
     else:
-        apart = {None: (job_ids, None)}
-    if strange := next((name for name in apart if name is not None and name not in buckets), None):
+        apart = job_ids if isinstance(job_ids, Mapping) else {None: job_ids}
+        admitted = {bucket: admit(ids, strict=strict) for bucket, ids in apart.items()}
+        places = [bucket for bucket, some in admitted.items() for _ in some]
+        wanted = Wanted([*chain.from_iterable(admitted.values())], places)
+    if strange := next(filter(None, {*wanted.buckets} - {*buckets}), None):
         raise errors.SettingsError(
             f"job_ids has IDs of the bucket {strange}, for which there is no client: add it to client=, or leave them out."
         )
-    wanted: dict[str | None, Wanted] = {}
-    place = 0
-    for bucket, (ids, places) in apart.items():
-        entries = admit(ids, strict=strict)
-        wanted[bucket] = Wanted(entries, place + np.arange(len(entries)) if places is None else places)
-        place += len(entries)
     return wanted
-
-
-def _by_bucket(table: Any) -> dict[str | None, tuple[Any, NDArray[np.int64] | None]]:
-    """Return the IDs of a table by bucket, each once, and their places; an ID with a bucket is asked nowhere else."""
-    with contextlib.suppress(errors.FrameError):
-        table = as_frame(table, {"job_id", "bucket"})
-    if not {"job_id", "bucket"} <= {*table.columns}:
-        return {None: (table, None)}  # which is refused as any table is
-    ids, buckets = (text_of(table[name]).to_pandas() for name in ("job_id", "bucket"))
-    pairs = pd.DataFrame({"id": ids, "bucket": buckets}).drop_duplicates()
-    known = pairs["id"].isin(pairs.loc[pairs["bucket"].notna(), "id"])
-    pairs = pairs[pairs["bucket"].notna() | ~known]
-    return {
-        None if pd.isna(bucket) else str(bucket): (mine["id"].tolist(), mine.index.to_numpy())
-        for bucket, mine in pairs.groupby("bucket", dropna=False, sort=False)
-    }
 
 
 def why_invalid(job_id: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import Counter
@@ -10,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm.auto import tqdm
 
 from cosai_nb import errors
-from cosai_nb.arguments import MAX_LIST, check, duration
+from cosai_nb.arguments import MAX_LIST, check, deadline_s
 from cosai_nb.query.asked import Wanted, clients_of, place_of, wanted_of, why_invalid
 from cosai_nb.schema import Outcome, Record
 from cosai_nb.service.client import INTERRUPTED, Client, Interrupts, interrupts
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from cosai_nb.service.listing import Windows
@@ -137,23 +138,22 @@ def fetch_jobs(
     buckets = [one.bucket for one in clients]
     wanted = wanted_of(job_ids, buckets, strict=strict)
     memory = as_store(store)
-    ended = {
-        bucket: memory.ended_ids(some.ids, [*extra], [bucket] if bucket else buckets or None)
-        if memory
-        else set()
-        for bucket, some in wanted.items()
-    }
-    total = sum(len(some.ids) for some in wanted.values())
-    initial = sum(map(len, ended.values()))
+    ids = {bucket: wanted.ids(bucket) for bucket in dict.fromkeys(wanted.buckets)}
+    ended: dict[str | None, set[str]] = {bucket: set() for bucket in ids}
+    if memory:
+        for bucket, some in ids.items():
+            where = [bucket] if bucket else buckets or None
+            ended[bucket] = memory.ended_ids(some, [*extra], where)
+    total, initial = sum(map(len, ids.values())), sum(map(len, ended.values()))
     intake = Intake(total, progress, memory, extra, initial=initial, turns=max(len(clients), 1))
+    intake.left_s, intake.workers = deadline_s(deadline), workers
     fields = Fields([*extra.values()])
 
     def ask(one: Client | None, ids: list[str]) -> None:
         one = one or Client.from_env()
-        plan = Lists(one.path, ids, one.pace, batch_size=batch_size, fields=fields)
-        intake.take_turn(one, plan, noted, deadline=deadline, workers=workers)
+        intake.take_turn(one, Lists(one.path, ids, one.pace, batch_size=batch_size, fields=fields))
 
-    with interrupts() as noted, intake.bar:
+    with interrupts() as intake.noted, intake.bar:
         jobs = _search(clients or [None], wanted, ended, intake, ask)
     unread = jobs.loc[jobs["outcome"] == Outcome.UNREAD, "error"]
     early = intake.ended_early()
@@ -161,47 +161,47 @@ def fetch_jobs(
         warnings.warn(f"{early}. Each ID was found in another bucket.", errors.CosaiWarning, stacklevel=2)
     why = early or f"the first says: {next(iter(unread), '')}"
     gap = f"{len(unread):,} of {len(jobs):,} IDs were not read ({why}). Their rows say `unread`; ask for them again."
-    intake.tell(jobs, gap if len(unread) else "", interrupted=bool(noted.count))
+    intake.tell(jobs, gap if len(unread) else "")
     return jobs
 
 
 def _search(
     clients: Sequence[Client | None],
-    wanted: Mapping[str | None, Wanted],
+    wanted: Wanted,
     ended: Mapping[str | None, set[str]],
     intake: Intake,
     ask: Callable[[Client | None, list[str]], None],
 ) -> pd.DataFrame:
     """Ask one bucket after the other for its own IDs and for those that none before had; return one row an entry."""
-    nothing = Wanted([], np.empty(0, np.int64))
-    left, several = wanted.get(None, nothing), len(clients) > 1
+    several = len(clients) > 1
+    of: pd.Series[Any] = pd.Series(np.array(wanted.buckets, object), dtype=object)
+    left = of.isna().to_numpy(copy=True)
     frames: list[pd.DataFrame] = []
-    places: list[Any] = []
+    places: list[NDArray[np.int64]] = []
     doubts: dict[str, list[str]] = {}  # why an ID could not be read in buckets that may have it
     for client in clients:
         bucket = client.bucket if client else None
-        own = wanted.get(bucket, nothing) if bucket else nothing
-        asked = [job_id for job_id in own.ids if job_id not in ended[bucket]]
-        asked += [job_id for job_id in left.ids if job_id not in ended[None]]
-        entries, at = [*own.entries, *left.entries], np.concatenate([own.places, left.places])
+        at = np.flatnonzero(left | (of == bucket).to_numpy())  # None equals nothing
+        entries = [wanted.entries[place] for place in at.tolist()]
+        pairs: list[tuple[Any, Any]] = [*zip(entries, of.iloc[at], strict=True)]
+        asked = [entry for entry, own in pairs if isinstance(entry, str) and entry not in ended[own]]
         rows = Rows([*intake.columns], bucket=bucket)
         intake.keep, intake.bucket = rows.add, bucket
         if several:
-            intake.elsewhere = {*left.ids}
+            intake.elsewhere = {entry for entry, own in pairs if own is None and isinstance(entry, str)}
         if asked:
             ask(client, asked)
         jobs = intake.assemble(entries, rows, asked, last=client is clients[-1])
-        is_open = np.zeros(len(jobs), bool)
         if several:
-            is_open[len(own.entries) :] = jobs["outcome"].isin(_NOT_SEEN).to_numpy()[len(own.entries) :]
-            rest = jobs[is_open]
+            left[at] &= jobs["outcome"].isin(_NOT_SEEN).to_numpy()
+            rest = jobs[left[at]]
             unread = rest.loc[rest["outcome"] == Outcome.UNREAD, ["job_id", "error"]]
             for job_id, error in unread.itertuples(index=False):
                 doubts.setdefault(job_id, []).append(f"{place_of(client)}: {error}")
-            left = Wanted([entries[place] for place in np.flatnonzero(is_open)], at[is_open])
-        frames.append(jobs[~is_open] if is_open.any() else jobs)
-        places.append(at[~is_open])
-    if several and len(left.entries):
+            jobs, at = jobs[~left[at]], at[~left[at]]
+        frames.append(jobs)
+        places.append(at)
+    if several and left.any():
         # each was asked for in every bucket: one in which it could not be read may have it
         records = [
             Record(job_id, "unread", error="; ".join(doubts[job_id]))
@@ -210,7 +210,7 @@ def _search(
             for job_id, observed_ms in zip(rest["job_id"], rest["observed_at"].astype("int64"), strict=True)
         ]
         frames.append(frame_of(records, [*intake.columns]))
-        places.append(left.places)
+        places.append(np.flatnonzero(left))
         intake.store_at_last(frames[-1])
         intake.bar.update(len(records) - len(doubts))
     order = np.argsort(np.concatenate(places), kind="stable")
@@ -355,6 +355,12 @@ class Intake:
     ----------
     turns : int
         How many buckets are asked.
+    left_s : float
+        Seconds until the deadline of the call.
+    workers : int
+        Requests in flight, at most.
+    noted : Interrupts
+        The call's Ctrl-C.
     elsewhere : set of str
         IDs that may be in another bucket, too: that this one does not know them is not the end.
     ends : dict
@@ -379,11 +385,13 @@ class Intake:
     end: errors.CosaiError | str | None = None
     bucket: str | None = None
     turns: int = 1
+    left_s: float = math.inf
+    workers: int = 64
+    noted: Interrupts = field(default_factory=Interrupts)
     elsewhere: set[str] = field(default_factory=set)
     ends: dict[Client, errors.CosaiError | str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._spent = 0.0
         self._waiting: list[Record] = []
         self._waiting_since = 0.0
         delay = 0 if self.progress else BAR_DELAY_S
@@ -410,34 +418,20 @@ class Intake:
         except errors.FileError as failure:
             self.failure = self.failure or failure
 
-    def take_turn(
-        self,
-        client: Client,
-        plan: Lists | Windows,
-        noted: Interrupts,
-        *,
-        deadline: float | str | timedelta | None,
-        **settings: Any,
-    ) -> None:
+    def take_turn(self, client: Client, plan: Lists | Windows) -> None:
         """Ask one bucket, perhaps of several: after an error the next is asked, after Ctrl-C or with a broken store none is."""
-        if self.ends and noted.count:
+        if self.ends and self.noted.count:
             self.end = INTERRUPTED
         if self.end == INTERRUPTED or self.failure is not None:
             return
         began = client.clock.monotonic()
-        left = None if deadline is None else max(duration(deadline, "deadline") - self._spent, 0.0)
-        self.run(client, plan, deadline=left, **settings)
-        self._spent += client.clock.monotonic() - began
-        self.note_end(client)
-
-    def note_end(self, client: Client) -> None:
-        """Note how asking one bucket ended; only what every bucket refuses is a failure of the call."""
+        self.run(client, plan, deadline=max(self.left_s, 0.0), workers=self.workers)
+        self.left_s -= client.clock.monotonic() - began
         self.ends[client] = self.failure or self.end
         if not isinstance(self.failure, errors.FileError):
-            self.failure = None
+            # only what every bucket refuses is a failure of the call
             refusals = [end for end in self.ends.values() if _is_refusal(end)]
-            if len(refusals) == len(self.ends) == self.turns:
-                self.failure = refusals[0]
+            self.failure = refusals[0] if len(refusals) == self.turns else None
 
     def ended_early(self) -> str:
         """Return why the buckets that were not asked to the end were not; of several it names them."""
@@ -519,7 +513,7 @@ class Intake:
         order = np.argsort(np.concatenate([np.flatnonzero(~is_stored), places]))
         return stack([jobs, stored]).iloc[order].reset_index(drop=True)
 
-    def tell(self, jobs: pd.DataFrame, gap: str, note: str = "", *, interrupted: bool) -> None:
+    def tell(self, jobs: pd.DataFrame, gap: str, note: str = "") -> None:
         """Raise or warn of what a user must know: a short frame never comes back in silence.
 
         Parameters
@@ -530,8 +524,6 @@ class Intake:
             What is missing, and what to do; empty where nothing is.
         note : str
             How much was read, for an error; default the IDs that were.
-        interrupted : bool
-            Whether there was a Ctrl-C.
         """
         for sentence, answers in self.repairs.items():
             warnings.warn(f"{sentence} ({answers:,} answers)", errors.RepairedWarning, stacklevel=3)
@@ -545,10 +537,9 @@ class Intake:
             self.failure.add_note(note or f"{done:,} of {len(jobs):,} IDs were done before.")
             self.failure.add_note(errors.IN_JOBS)
             raise self.failure
-        interrupted = interrupted or self.end == INTERRUPTED
+        interrupted = self.noted.count or self.end == INTERRUPTED
         if not gap and interrupted:
             gap = f"The call was interrupted when all {len(jobs):,} rows were read; nothing is missing."
         if gap:
-            warnings.warn(
-                gap, errors.InterruptedWarning if interrupted else errors.IncompleteWarning, stacklevel=3
-            )
+            kind = errors.InterruptedWarning if interrupted else errors.IncompleteWarning
+            warnings.warn(gap, kind, stacklevel=3)

@@ -6,12 +6,12 @@ import re
 import warnings
 from bisect import bisect_left
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from cosai_nb.arguments import check, moment, nearest, wire_seconds
+from cosai_nb.arguments import check, deadline_s, moment, nearest, wire_seconds
 from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, SettingsError
 from cosai_nb.query.asked import clients_of, place_of
 from cosai_nb.query.fetch import Intake
@@ -20,7 +20,8 @@ from cosai_nb.service.client import INTERRUPTED, Client, interrupts
 from cosai_nb.service.listing import ENDED_STATES, Scope, Window, Windows, wire_time
 from cosai_nb.service.parsing import PLACE, Fields, parse_queues
 from cosai_nb.table import dtypes, frame
-from cosai_nb.table.store import as_store, listed_windows, mark_listed, named, stack
+from cosai_nb.table.notes import listed_windows, mark_listed
+from cosai_nb.table.store import as_store, named, stack
 from cosai_nb.table.times import parse_times
 
 if TYPE_CHECKING:
@@ -49,9 +50,8 @@ _QUEUE_ID = re.compile(r"p[0-9a-f]+")
 _WHOLE_QUEUE_ID = re.compile(r"p[0-9a-f]{32}")
 _SHOWN_GAPS = 3
 _BLOCK_S = 3600
-SETTLED_AFTER_S = (
-    60  # after its end a window may still gain jobs so long: a list is rarely up to date to the second
-)
+# after its end a window may still gain jobs so long: a list is rarely up to date to the second
+SETTLED_AFTER_S = 60
 _STATE, _CREATED, _TAG, _QUEUE = (PLACE[name] for name in ("state", "creation_time", "tag", "queue_id"))
 
 
@@ -146,44 +146,41 @@ def list_jobs(
     wanted = frozenset(map(State, states or ()))
     kept = as_store(store)
     intake = Intake(None, progress, kept, extra, turns=len(clients))
+    intake.left_s, intake.workers = deadline_s(deadline), workers
     frames: list[pd.DataFrame] = []
     missing: list[tuple[Client, Scope, Window]] = []
-    with interrupts() as noted, intake.bar:
-        ask = partial(intake.take_turn, noted=noted, deadline=deadline, workers=workers)
+    with interrupts() as intake.noted, intake.bar:
         # of several buckets the lists of queues tell which has a queue
         needs_now = end is None or today != later or len(clients) > 1
+        asked = _texts(queue_id)
         known, dead = _of_each(
-            clients, lambda one: _queue_names(one, _texts(queue_id), deadline, needs_now=needs_now)
+            clients, partial(_queue_names, asked=asked, deadline=deadline, needs_now=needs_now)
         )
         intake.ends |= dead
-        chosen = _chosen(_texts(queue_id), known, all_known=not dead)
+        chosen = _chosen(asked, known, all_known=not dead)
         for one, (names, now) in known.items():
             until = int(now) + 1 if end is None else moment(end, "end", now=now)
             window = Window(moment(start, "start", now=now), until)
             if window.end <= window.start:
                 raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
             scopes = [Scope(*pair) for pair in product(chosen[one], tags[one])]
-            jobs, gone = _list_bucket(one, scopes, window, intake, ask, wanted)
+            jobs, gone = _list_bucket(one, scopes, window, intake, wanted)
             frames.append(jobs)
             missing += [(one, scope, gap) for scope, gap in gone]
             if kept:
                 kept.name_queues(names)
-        jobs = _together(frames, wanted)
-        jobs = name_queues(
-            jobs, {queue: name for names, _ in known.values() for queue, name in names.items()}
-        )
-    gap, note = _told(len(jobs), missing, clients, known, intake)
-    intake.tell(jobs, gap, note, interrupted=bool(noted.count))
+        jobs = frames[0]
+        if len(frames) > 1:
+            jobs = stack(frames).sort_values(["creation_time", "job_id"], kind="stable", ignore_index=True)
+        if wanted:
+            jobs = frame.conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
+        jobs = named(jobs, dict(chain.from_iterable(names.items() for names, _ in known.values())))
+    intake.tell(jobs, *_told(len(jobs), missing, clients, known, intake))
     return jobs
 
 
 def _list_bucket(
-    client: Client,
-    scopes: list[Scope],
-    window: Window,
-    intake: Intake,
-    ask: Callable[[Client, Windows], None],
-    states: frozenset[State],
+    client: Client, scopes: list[Scope], window: Window, intake: Intake, states: frozenset[State]
 ) -> tuple[pd.DataFrame, list[tuple[Scope, Window]]]:
     """Return the jobs of one bucket, and what of the window was not listed."""
     kept, extra = intake.store, [*intake.columns]
@@ -194,23 +191,13 @@ def _list_bucket(
     if to_read:
         if memory:
             intake.worth_storing = lambda record: record.job_id not in memory.ended
-        ask(client, plan)
+        intake.take_turn(client, plan)
     missing = [
         (of, gap)
         for of, part in to_read
         for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
     ]
     return _jobs_of(memory, plan, intake, whole=not states), missing
-
-
-def _together(frames: list[pd.DataFrame], states: frozenset[State]) -> pd.DataFrame:
-    """Return the jobs of all buckets in order, those in these states."""
-    jobs = frames[0]
-    if len(frames) > 1:
-        jobs = stack(frames).sort_values(["creation_time", "job_id"], kind="stable", ignore_index=True)
-    if states:
-        jobs = frame.conform(jobs[jobs["state"].isin(states)].reset_index(drop=True))
-    return jobs
 
 
 def _told(
@@ -284,9 +271,8 @@ def list_queues(
     queues = [{**queue, "bucket": one.bucket} for one, listed in found.items() for queue in listed]
     if dead:
         why = "; ".join(f"{place_of(one)}: {error}" for one, error in dead.items())
-        warnings.warn(
-            f"Queues of some buckets were not listed ({why}). List again.", IncompleteWarning, stacklevel=2
-        )
+        gap = f"Queues of some buckets were not listed ({why}). List again."
+        warnings.warn(gap, IncompleteWarning, stacklevel=2)
     return pd.DataFrame(
         {
             name: made(dtypes.arrow_text([queue[node] for queue in queues]))
@@ -338,12 +324,10 @@ def _read_queues(
 ) -> tuple[dict[str | None, dict[str, str | None]], int]:
     """Return queues by ID, as sent, and when that was true, in milliseconds since the epoch."""
     queues: dict[str | None, dict[str, str | None]] = {}
-    observed_ms = 0
+    path, observed_ms = client.family.queue_path, 0
     for page in range(1, _MAX_QUEUE_PAGES):
         params = {"pageNumber": str(page), "pageSize": str(_QUEUE_PAGE)}
-        answer, observed_ms = client.ask(
-            client.family.queue_path, parse_queues, params=params, deadline=deadline
-        )
+        answer, observed_ms = client.ask(path, parse_queues, params=params, deadline=deadline)
         new = {queue_id: queue for queue in answer if (queue_id := queue["QueueId"]) not in queues}
         if not new:
             break
@@ -367,7 +351,7 @@ def _of_each(
 
 
 def _queue_names(
-    client: Client, asked: list[str], deadline: float | str | timedelta | None, *, needs_now: bool
+    client: Client, *, asked: list[str], deadline: float | str | timedelta | None, needs_now: bool
 ) -> tuple[dict[str, str | None], float]:
     """Return the names of queues by ID as far as they are known, and the service's time in seconds since the epoch."""
     needed = not asked or not all(map(_QUEUE_ID.fullmatch, asked))
@@ -381,10 +365,8 @@ def _queue_names(
                 raise
         else:
             now = observed_ms / 1000
-            nameless: dict[str, str | None] = dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked))
-            client.queue_names = nameless | {
-                queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id
-            }
+            listed = {queue_id: queue["Name"] for queue_id, queue in queues.items() if queue_id}
+            client.queue_names = {**dict.fromkeys(filter(_QUEUE_ID.fullmatch, asked)), **listed}
     return client.queue_names, now
 
 
@@ -417,9 +399,9 @@ def _chosen(
 
 
 def _named(text: str, names: Mapping[str, str | None]) -> list[str]:
-    return [queue_id for queue_id, name in names.items() if text in (queue_id, name)] or [
-        queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()
-    ]
+    exact = [queue_id for queue_id, name in names.items() if text in (queue_id, name)]
+    folded = [queue_id for queue_id, name in names.items() if (name or "").casefold() == text.casefold()]
+    return exact or folded
 
 
 def _tags(client: Client, asked: list[str]) -> list[str]:
@@ -472,9 +454,8 @@ class _Memory:
         """Return windows that need not be listed: all had ended there, and the store still has every one of them."""
         here, listed = self._of(scope), self._listed[self._name(scope)]
         stored = counts(listed, here[here["job_id"].isin(self.ended)].drop_duplicates("job_id")["created"])
-        return [
-            (start, end) for (start, end, jobs), there in zip(listed, stored, strict=True) if there >= jobs
-        ]
+        whole = zip(listed, stored, strict=True)
+        return [(start, end) for (start, end, jobs), there in whole if there >= jobs]
 
     def remember(self, plan: Windows) -> None:
         """Note the hours that need no listing any more; their jobs are stored by now."""

@@ -37,7 +37,7 @@ from cosai_nb.query.list import SETTLED_AFTER_S, list_jobs
 from cosai_nb.schema import NOT_A_JOB, UNFINISHED, Outcome
 from cosai_nb.service.client import Client, interrupts
 from cosai_nb.service.listing import wire_time
-from cosai_nb.service.scheduler import Pace
+from cosai_nb.service.pace import Pace
 from cosai_nb.table.files import write_whole
 from cosai_nb.table.frame import conform, frame_of
 from cosai_nb.table.ids import ids_of
@@ -171,16 +171,13 @@ def _name(*texts: str) -> str:
 def tasks_of(store: JobStore, parts: Iterator[Part]) -> Iterator[Task]:
     """Say of each part what is still to be asked."""
     while batch := [*islice(parts, _BATCH)]:
-        records = [_record_of(store.folder, part.name) for part in batch]
-        there = [record is not None and record.is_there(store.folder) for record in records]
-        lost = [
-            part.texts
-            for part, record, is_there in zip(batch, records, there, strict=True)
-            if record and not is_there
-        ]
-        ended = store.ended_ids(chain.from_iterable(lost)) if any(lost) else set()
-        for part, record, is_there in zip(batch, records, there, strict=True):
-            if record is not None and is_there:
+        records = [(part, _record_of(store.folder, part.name)) for part in batch]
+        lost = {
+            part.name: part.texts for part, record in records if record and not record.is_there(store.folder)
+        }
+        ended = store.ended_ids(chain.from_iterable(lost.values())) if any(lost.values()) else set()
+        for part, record in records:
+            if record is not None and part.name not in lost:
                 others = Record(record.files, record.jobs - len(record.unfinished), record.no_job)
                 yield Task(part, [*record.unfinished, *record.unread], others, record)
             elif record is not None and part.ids:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import html
-import math
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cosai_nb.arguments import check, duration, wire_seconds
+from cosai_nb.arguments import check, deadline_s, duration, wire_seconds
 from cosai_nb.errors import SettingsError
 from cosai_nb.query.asked import admit
 from cosai_nb.query.fetch import Intake, Rows
@@ -108,20 +107,21 @@ def watch_jobs(
     with interrupts(), intake.bar:
         if open_ids:
             client, seconds = client or Client.from_env(), duration(every, "every")
-            left = math.inf if deadline is None else duration(deadline, "deadline")
             view = View(len(open_ids), shown=progress is not False)
-            watch.run(client, view, every=seconds, deadline=left, workers=workers)
+            watch.run(client, view, every=seconds, deadline=deadline_s(deadline), workers=workers)
         jobs = intake.assemble(admitted, Rows(records=watch.records.values(), bucket=bucket))
         intake.store_at_last(jobs[jobs["job_id"].isin(watch.open)])  # on the way only changes were stored
-    gap, interrupted = "", watch.why is _INTERRUPTED
+    gap = ""
+    if watch.why is _INTERRUPTED:
+        intake.end, watch.trouble = INTERRUPTED, ""
     if watch.why:
-        trouble = f" (not read: {watch.trouble})" if watch.trouble and not interrupted else ""
+        trouble = f" (not read: {watch.trouble})" if watch.trouble else ""
         gap = f"{len(watch.open):,} of {len(jobs):,} jobs had not ended when {watch.why}{trouble}. Watch them again, with a "
         gap += "store to go on from here."
         if starts := expected_starts(jobs):
             gap += f" When they start: {starts}."
             jobs.attrs["expected_starts"] = starts
-    intake.tell(jobs, gap, interrupted=interrupted)
+    intake.tell(jobs, gap)
     return jobs
 
 
@@ -154,7 +154,7 @@ class _Watch:
                     break
                 left = max(until - clock.monotonic(), 0.0)
                 plan = Lists(client.path, self.open, client.pace, fields=fields)
-                self.intake.run(client, plan, workers=workers, deadline=None if left == math.inf else left)
+                self.intake.run(client, plan, workers=workers, deadline=left)
                 self.intake.bar.close()  # from here on the view tells
                 pause = every if self._take() else min(pause * _SLOWER, every * _SLOWEST)
                 view.show(self._progress())
@@ -202,10 +202,8 @@ class _Watch:
         self.first = self.first or (now, len(self.open))
         took_s, done = (now - self.first[0]) / 1000, self.first[1] - len(self.open)
         eta_s = len(self.open) * took_s / done if done > 0 and took_s > 0 else None
-        known = (
-            [one for one in self.records.values() if _outcome(one) in _OUTCOMES.values()] if waiting else []
-        )
-        starts = expected_starts(frame_of(known)) if known else ""
+        known = [record for record in self.records.values() if _outcome(record) in _OUTCOMES.values()]
+        starts = expected_starts(frame_of(known)) if waiting else ""
         return Progress(there, len(self.records), len(self.open), eta_s, oldest, self.trouble, starts)
 
 
@@ -225,10 +223,8 @@ def expected_starts(jobs: pd.DataFrame) -> str:
         last = f"the last of {len(known):,} waiting jobs" if len(known) > 1 else "the waiting job"
         parts.append(f"{last} is expected to start in {expected} (80 %: {low} to {high})")
     if len(unknown := told[told["start_expected"].isna()]):
-        why = unknown["note"].value_counts().index[0]
-        parts.append(
-            f"not known for {len(unknown):,} waiting {'job' if len(unknown) == 1 else 'jobs'}: {why}"
-        )
+        why, noun = unknown["note"].value_counts().index[0], "job" if len(unknown) == 1 else "jobs"
+        parts.append(f"not known for {len(unknown):,} waiting {noun}: {why}")
     return "; ".join(parts)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import os
 import random
 import select
@@ -13,19 +12,18 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from cosai_nb import errors
-from cosai_nb.arguments import base_url, check, duration
+from cosai_nb.arguments import base_url, check, deadline_s
 from cosai_nb.service import credentials as creds
 from cosai_nb.service.engine import Engine, Reply, Route
 from cosai_nb.service.families import FAMILIES
-from cosai_nb.service.parsing import MAX_BYTES, head, parse_error
-from cosai_nb.service.scheduler import Get, Pace, Plan, Scheduler, Single
+from cosai_nb.service.pace import Pace
+from cosai_nb.service.parsing import MAX_BYTES
+from cosai_nb.service.replies import SkewedError, error_of, http_date
+from cosai_nb.service.scheduler import Get, Plan, Scheduler, Single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,15 +31,8 @@ if TYPE_CHECKING:
 
     _Tick = Callable[[], object]
 
-RETRY_AFTER_CAP_S = 60.0
-EXPIRED_CODES = frozenset({"ExpiredToken", "SignatureExpired"})
 INTERRUPTED = "interrupted"
-_SKEWED_CODE = "RequestTimeTooSkewed"
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
-# a 400 or 404 with one of these is about bucket, role or path: every other request would meet it too
-_SETUP_CODES = frozenset(
-    {"CIRoleNotExist", "MediaBucketUnBinded", "ExpiredToken", "InvalidHost", "InvalidUrl"}
-)
+_EXPIRED_CODES = {"ExpiredToken", "SignatureExpired"}
 _sleep = time.sleep
 _TICK_S = 0.25  # how often the loop looks for Ctrl-C and tells how it goes
 _LAST_ANSWERS_S = 2.0  # how long an ended call waits for the GETs in flight
@@ -376,8 +367,8 @@ class Client:
         CosaiError, str or None
             Why the call ended early: an error, :data:`INTERRUPTED`, or other words.
         """
-        seconds = math.inf if deadline is None else duration(deadline, "deadline")
-        now, settings = self.clock.monotonic(), {"patience": self.patience, "deadline": seconds, **settings}
+        now = self.clock.monotonic()
+        settings = {"patience": self.patience, "deadline": deadline_s(deadline), **settings}
         scheduler = Scheduler(plan, self.pace, now=now, random=self.clock.random, workers=workers, **settings)
         with interrupts() as noted, _handlers_wait() as run_handlers:
 
@@ -494,7 +485,7 @@ class Client:
             self._skew_s = error.server_time - self.clock.time()
             self._make_signer()
             return True
-        if error.code in EXPIRED_CODES and self._provider and "expired" not in get.corrected:
+        if error.code in _EXPIRED_CODES and self._provider and "expired" not in get.corrected:
             get.corrected |= {"expired"}
             if self._credentials is get.used:
                 self._credentials = creds.renewed(self._provider)
@@ -530,110 +521,3 @@ class Client:
 
 def _has_curl() -> bool:
     return hasattr(select, "poll") and importlib.util.find_spec("pycurl") is not None  # Windows has no poll()
-
-
-class SkewedError(errors.DeniedError):
-    """RequestTimeTooSkewed: this machine's clock is off; ``server_time`` is the service's, where it told."""
-
-    server_time: float | None = None
-
-
-def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint: str) -> errors.CosaiError:
-    """Return the error that a reply other than 200 stands for.
-
-    ``scrub`` takes secrets out of a text, as a service may quote them; ``now`` is in seconds since the epoch by this
-    machine's clock.
-    """
-    # scrubbed before it is shortened: of a secret that a cut goes through, the first half would stay
-    fault = parse_error(scrub(reply.body.decode("latin-1")).encode("latin-1"))
-    request_id = fault.request_id or head(scrub(reply.headers.get("x-ci-request-id", "")))
-    said = ": ".join(part for part in (fault.code, fault.message) if part) or "no reason given"
-    kind, happened, advice = _meaning(reply.status, fault.code or "")
-    location = head(scrub(reply.headers.get("location", "nowhere")))
-    happened = happened.format(endpoint=endpoint, location=location)
-    error = kind(
-        f"{happened}: {said} (HTTP {reply.status}, request id {request_id or 'none'}). {advice}".rstrip(),
-        status_code=reply.status,
-        code=fault.code,
-        request_id=request_id or None,
-        retry_after=retry_after(reply.headers.get("retry-after"), now),
-        retryable=reply.status in RETRYABLE,
-    )
-    if isinstance(error, SkewedError):
-        server = http_date(reply.headers.get("date"))
-        error.server_time = server if server is not None and abs(server - now) > 1 else None
-    return error
-
-
-def _meaning(status: int, code: str) -> tuple[type[errors.CosaiError], str, str]:
-    """Return the kind of error that HTTP status and Code stand for, what happened, and what to do."""
-    if status in RETRYABLE:
-        return errors.UnavailableError, "The service is not available now", "Ask again later."
-    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's ranges
-        happened = "The service redirects to {location}, which is never followed"
-        return errors.DeniedError, happened, "Check endpoint and region."
-    if status == 407:  # noqa: PLR2004 - HTTP's number
-        return (
-            errors.DeniedError,
-            "A proxy asks for a login",
-            "Put it in HTTPS_PROXY or bypass it with NO_PROXY.",
-        )
-    if code == _SKEWED_CODE:
-        return SkewedError, "This machine's clock is off and could not be corrected", "Set the clock."
-    if status in {401, 403}:
-        return (
-            errors.DeniedError,
-            "The service denied the request",
-            "Check the key, its permissions and the bucket.",
-        )
-    refused = "The service refused the request"
-    if code in _SETUP_CODES:
-        return errors.DeniedError, refused, "Check bucket, region and whether CI is set up for it."
-    if status == 404 and code.startswith("NoSuch") and "Job" not in code:  # noqa: PLR2004 - HTTP's number
-        # NoSuchKey, NoSuchBucket …: an object store means its own things
-        return errors.DeniedError, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
-    if status == 404:  # noqa: PLR2004 - HTTP's number
-        return errors.RefusedError, "{endpoint} does not know what was asked for", ""
-    if 400 <= status < 600:  # noqa: PLR2004 - HTTP's ranges
-        return errors.RefusedError, refused, ""
-    return errors.MalformedError, "The service answered with an HTTP status that is none of its own", ""
-
-
-def retry_after(header: str | None, now: float) -> float | None:
-    """Read a Retry-After leniently: seconds (floats too) or an HTTP date; nonsense is None; capped at 60 s.
-
-    Examples
-    --------
-    >>> [retry_after(text, 0.0) for text in ("1.5", "-5", "abc", "86400", "nan", None)]
-    [1.5, None, None, 60.0, None, None]
-    >>> retry_after("Thu, 01 Jan 1970 00:00:07 GMT", 0.0)
-    7.0
-    """
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        date = _date_of(header)
-        seconds = math.nan if date is None else date.timestamp() - now
-    return min(seconds, RETRY_AFTER_CAP_S) if seconds >= 0 else None
-
-
-@lru_cache(maxsize=64)  # answers of one second have the same
-def http_date(header: str | None) -> float | None:
-    """Read an HTTP date as seconds since the epoch, None where it is none or of another age; without a zone it is UTC.
-
-    Examples
-    --------
-    >>> [http_date(text) for text in ("Thu, 01 Jan 1970 00:00:07 GMT", "soon", None)]
-    [7.0, None, None]
-    >>> http_date("Fri, 31 Dec 9999 23:59:59 GMT")
-    """
-    date = _date_of(header)
-    return date.timestamp() if date and 1970 <= date.year < 2200 else None  # noqa: PLR2004 - the years of table.times
-
-
-def _date_of(header: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(header or "")
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

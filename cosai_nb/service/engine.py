@@ -125,9 +125,8 @@ class Failure(StrEnum):
     def error(self, circumstance: object = "") -> errors.CosaiError:
         """Return the error; another try may help where there was no connection or it broke."""
         kind = _KINDS.get(self, errors.UnavailableError)
-        return kind(
-            self.format(circumstance), retryable=kind in {errors.UnavailableError, errors.MalformedError}
-        )
+        retryable = kind in {errors.UnavailableError, errors.MalformedError}
+        return kind(self.format(circumstance), retryable=retryable)
 
 
 _KINDS: dict[Failure, type[errors.CosaiError]] = {

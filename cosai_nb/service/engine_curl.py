@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Any
 import certifi
 import pycurl
 
-from cosai_nb.service.engine import (
-    CONNECT_TIMEOUT_S,
-    MAX_CONNECTIONS,
-    MAX_HEADER_BYTES,
-    Failure,
-    Reply,
-    Route,
-    reply_of,
-)
+from cosai_nb.service import engine
+from cosai_nb.service.engine import Failure, Reply, Route
 from cosai_nb.service.parsing import head
 
 if TYPE_CHECKING:
@@ -51,11 +44,13 @@ class _Transfer:
 
     def _take_header(self, line: bytes) -> int | None:
         self.head += line
-        return None if len(self.head) <= MAX_HEADER_BYTES else 0  # fewer than came, which ends the transfer
+        return (
+            0 if len(self.head) > engine.MAX_HEADER_BYTES else None
+        )  # 0, fewer than came, ends the transfer
 
     def _write(self, chunk: bytes) -> int | None:
         self.body += chunk
-        return None if len(self.body) <= self.max_bytes else 0
+        return 0 if len(self.body) > self.max_bytes else None
 
     def start(self, key: Any, url: str, headers: Headers, timeout: float, max_bytes: int) -> None:
         self.key, self.timeout, self.max_bytes = key, timeout, max_bytes
@@ -86,15 +81,17 @@ class _Transfer:
         last = head[head.rfind("\nHTTP/") + 1 :]  # before it stand a proxy's, or those of 100 Continue
         pairs = [line.partition(":") for line in last.split("\n")]
         headers = {name.strip().lower(): text.strip() for name, colon, text in pairs if colon}
-        return reply_of(self.curl.getinfo(pycurl.RESPONSE_CODE), headers, bytes(self.body))
+        return engine.reply_of(self.curl.getinfo(pycurl.RESPONSE_CODE), headers, bytes(self.body))
 
     def failure(self, code: int, message: str) -> CosaiError:
         """Return the error for one of libcurl's codes."""
-        if len(self.head) > MAX_HEADER_BYTES or len(self.body) > self.max_bytes:
+        if len(self.head) > engine.MAX_HEADER_BYTES or len(self.body) > self.max_bytes:
             return Failure.TOO_LARGE.error(self.max_bytes)
         connected = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0  # bytes of requests sent, CONNECT not counted
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return Failure.LATE.error(self.timeout if connected else min(self.timeout, CONNECT_TIMEOUT_S))
+            return Failure.LATE.error(
+                self.timeout if connected else min(self.timeout, engine.CONNECT_TIMEOUT_S)
+            )
         number = self.curl.getinfo(pycurl.OS_ERRNO) if code == pycurl.E_COULDNT_CONNECT else 0
         # it may quote a proxy's login before "@", and the other side's own text in brackets
         said = "" if "@" in message else head(message.partition(" (")[0], limit=100)
@@ -161,7 +158,7 @@ class CurlEngine:
         self._flying: dict[pycurl.Curl, _Transfer] = {}
         self._free: list[_Transfer] = []
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, engine.MAX_CONNECTIONS)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._waiting.watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._waiting.set_timer)
 
@@ -240,7 +237,7 @@ class CurlEngine:
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
             (pycurl.HTTP_CONTENT_DECODING, 0),
             (pycurl.PATH_AS_IS, 1),  # as it was signed
-            (pycurl.CONNECTTIMEOUT_MS, int(CONNECT_TIMEOUT_S * 1000)),
+            (pycurl.CONNECTTIMEOUT_MS, int(engine.CONNECT_TIMEOUT_S * 1000)),
             (pycurl.PROXY, self._route.proxy or ""),
             (pycurl.NOPROXY, ""),  # the environment's exceptions are read already
             *((name, peer) for name in (pycurl.SSL_VERIFYPEER, pycurl.PROXY_SSL_VERIFYPEER)),

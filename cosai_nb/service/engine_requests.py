@@ -29,15 +29,8 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from cosai_nb.errors import CosaiError, SettingsError
-from cosai_nb.service.engine import (
-    CONNECT_TIMEOUT_S,
-    MAX_CONNECTIONS,
-    MAX_HEADER_BYTES,
-    Failure,
-    Reply,
-    Route,
-    reply_of,
-)
+from cosai_nb.service import engine
+from cosai_nb.service.engine import Failure, Reply, Route
 
 if TYPE_CHECKING:
     from cosai_nb.service.credentials import Headers
@@ -90,7 +83,7 @@ class RequestsEngine:
         self._open()
 
     def _open(self) -> None:
-        route, adapter = self._route, HTTPAdapter(pool_maxsize=MAX_CONNECTIONS)
+        route, adapter = self._route, HTTPAdapter(pool_maxsize=engine.MAX_CONNECTIONS)
         request = requests.PreparedRequest()
         request.method, request.url, request.headers = "GET", f"{route.url}/", {}  # type: ignore[assignment]  # enough here
         proxies = {urlsplit(route.url).scheme: route.proxy} if route.proxy else {}
@@ -217,7 +210,7 @@ class RequestsEngine:
             assert_same_host=False,
             preload_content=False,
             decode_content=False,
-            timeout=Timeout(connect=min(left, CONNECT_TIMEOUT_S), read=left),
+            timeout=Timeout(connect=min(left, engine.CONNECT_TIMEOUT_S), read=left),
         )
         body = bytearray()
         try:
@@ -232,7 +225,7 @@ class RequestsEngine:
         finally:
             response.close()  # and its connection, where that was not released
         headers = {name.lower(): text for name, text in response.headers.items()}
-        return reply_of(response.status, headers, bytes(body))
+        return engine.reply_of(response.status, headers, bytes(body))
 
 
 class _CountedReader(io.RawIOBase):
@@ -248,7 +241,7 @@ class _CountedReader(io.RawIOBase):
         count: int | None = self._raw.readinto(buffer)
         task: _Task = _here.task
         task.received += count or 0
-        if task.received > task.max_bytes + MAX_HEADER_BYTES:
+        if task.received > task.max_bytes + engine.MAX_HEADER_BYTES:
             raise Failure.TOO_LARGE.error(task.max_bytes)
         return count
 
@@ -292,7 +285,9 @@ def _typed(error: Exception, task: _Task) -> CosaiError:
     if found := next((link for link in chain if isinstance(link, CosaiError)), None):
         return found.with_traceback(None)
     if any(isinstance(link, TimeoutError) or "timed out" in str(link) for link in chain):
-        return Failure.LATE.error(task.timeout if task.connected else min(task.timeout, CONNECT_TIMEOUT_S))
+        return Failure.LATE.error(
+            task.timeout if task.connected else min(task.timeout, engine.CONNECT_TIMEOUT_S)
+        )
     if task.connected:
         cut = any(isinstance(link, IncompleteRead | http.client.IncompleteRead) for link in chain)
         return Failure.CUT.error() if cut else Failure.BROKEN.error(_brief(error))

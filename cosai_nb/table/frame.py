@@ -24,7 +24,7 @@ from cosai_nb.arguments import zone
 from cosai_nb.errors import CosaiWarning, FrameError, SettingsError, UnknownStateWarning
 from cosai_nb.schema import ADDED, COLUMNS, OUTCOME_OF_STATE, PROGRESS, WIRE
 from cosai_nb.table import dtypes
-from cosai_nb.table.hashes import is_unique, job_keys
+from cosai_nb.table.duplicates import is_unique, job_keys
 from cosai_nb.table.times import EARLIEST, LATEST, NAT, Times, measure, parse_times
 
 if TYPE_CHECKING:
@@ -300,11 +300,10 @@ def one_row_a_job(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def keys_of_jobs(jobs: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the same number for rows of one job, as :func:`cosai_nb.table.hashes.job_keys`; no ID may be missing."""
+    """Return the same number for rows of one job, as :func:`cosai_nb.table.duplicates.job_keys`; no ID may be missing."""
     ids = dtypes.text_of(jobs["job_id"])
-    return job_keys(
-        ids, dtypes.text_of(jobs["bucket"]) if "bucket" in jobs.columns else pa.nulls(len(ids), ids.type)
-    )
+    nothing = pa.nulls(len(ids), ids.type)
+    return job_keys(ids, dtypes.text_of(jobs["bucket"]) if "bucket" in jobs.columns else nothing)
 
 
 def progress_of(jobs: pd.DataFrame) -> NDArray[np.int8]:
@@ -388,19 +387,16 @@ def _outcomes(states: pa.Array, fates: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return what became of each ID, which a job's State says; warn of those that no document lists."""
     unknown = dtypes.POSITION["unknown"]
     outcome = np.where(fates < 0, dtypes.positions(states, _OF_STATE, other=unknown), fates)
-    _warn_of_unknown(states.filter(pa.array((fates < 0) & (outcome == unknown))))
-    return outcome
-
-
-def _warn_of_unknown(states: pa.Array) -> None:
-    counts = Counter("no State" if state is None else dtypes.shortened(state) for state in states.to_pylist())
-    if counts:
+    strange = states.filter(pa.array((fates < 0) & (outcome == unknown))).to_pylist()
+    if strange:
+        counts = Counter("no State" if state is None else dtypes.shortened(state) for state in strange)
         shown = [f"{state}: {count}" for state, count in counts.most_common(_SHOWN_STATES)]
         if len(counts) > _SHOWN_STATES:
             shown.append(f"{len(counts) - _SHOWN_STATES} other states")
         warnings.warn(
-            f"{len(states)} jobs have a State that no document lists ({', '.join(shown)}); they are kept with outcome "
+            f"{len(strange)} jobs have a State that no document lists ({', '.join(shown)}); they are kept with outcome "
             "'unknown', count as unfinished and are in no rate.",
             UnknownStateWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
+    return outcome

@@ -123,7 +123,11 @@ def _ids_of_text(text: str) -> list[str]:
     if not lines:
         return []
     if lines[0].lstrip().startswith(("[", "{")):
-        return list(_ids_of_json(text, lines))
+        try:
+            values = [json.loads(text)]
+        except json.JSONDecodeError:
+            values = [json.loads(line) for line in lines]
+        return [job_id for value in values for job_id in _ids_in(value)]
     separator = max(_SEPARATORS, key=lines[0].count)
     header = next(csv.reader(lines[:1], delimiter=separator))
     place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
@@ -136,15 +140,6 @@ def _ids_of_text(text: str) -> list[str]:
     if len(split) > 1 and any(len(cells) > 1 for cells in split):
         raise ValueError(f"it has several columns and none is called JobId, as in {lines[0][:_SHOWN]!a}")
     return [cell for cells in split for cell in cells]
-
-
-def _ids_of_json(text: str, lines: list[str]) -> Iterator[str]:
-    try:
-        values = [json.loads(text)]
-    except json.JSONDecodeError:
-        values = [json.loads(line) for line in lines]
-    for value in values:
-        yield from _ids_in(value)
 
 
 def _ids_in(value: Any, *, here: bool = True) -> Iterator[str]:

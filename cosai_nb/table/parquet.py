@@ -170,7 +170,10 @@ def _column(table: pa.Table, name: str, count: int, piece: Fragment) -> Any:
     texts = (kind.value_type if pa.types.is_dictionary(kind) else kind) in _TEXT_TYPES
     if texts and _is_category(name):
         column = _as_category(column)
-        return _exact(column, name) if name == "outcome" and not _are_outcomes(column) else column
+        if name == "outcome":
+            labels = {label for chunk in column.chunks for label in chunk.dictionary.to_pylist()}
+            return column if labels <= {*Outcome} and not column.null_count else _exact(column, name)
+        return column
     if name not in COLUMNS:
         return column
     target = ARROW_TYPES[COLUMNS[name].dtype]
@@ -213,15 +216,7 @@ def _as_category(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, _CATEGORY)
 
 
-def _are_outcomes(column: pa.ChunkedArray) -> bool:
-    labels = {label for chunk in column.chunks for label in chunk.dictionary.to_pylist()}
-    return not column.null_count and labels <= {*Outcome}
-
-
 def milliseconds(times: pa.Array) -> NDArray[np.int64]:
     """Return times as counts since 1970, what is missing as NaT."""
-    counts = times.cast(pa.int64())
-    values: NDArray[np.int64] = (counts.fill_null(NAT) if counts.null_count else counts).to_numpy(
-        zero_copy_only=False
-    )
-    return values
+    counts: NDArray[np.int64] = times.cast(pa.int64()).fill_null(NAT).to_numpy(zero_copy_only=False)
+    return counts

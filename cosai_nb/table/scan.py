@@ -17,7 +17,7 @@ read. A store moves such files aside by its own rules.
 **One row a job.** Of a job that stands in several rows, in one file or in many, one row counts: the one that
 :func:`cosai_nb.table.frame.one_row_a_job` keeps of all of them, or the one that ``JobStore.jobs()`` keeps (in a store an ID that is
 not found has one row, too, and none where its job is known). Rows without an ID are all kept, and so are all rows of a file
-without ``job_id``. The IDs are read before the first frame, to find those that repeat (:mod:`cosai_nb.table.hashes`); what
+without ``job_id``. The IDs are read before the first frame, to find those that repeat (:mod:`cosai_nb.table.duplicates`); what
 was found is remembered for files whose path, size and time of change are the same.
 """
 
@@ -36,29 +36,9 @@ import pyarrow as pa
 from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, FrameError, SettingsError
 from cosai_nb.schema import ADDED, COLUMNS
-from cosai_nb.table.dtypes import (
-    ARROW_TYPES,
-    OUTCOME,
-    POSITION,
-    category_array,
-    from_arrow,
-    integers,
-    positions,
-    text_array,
-    time_array,
-    whole,
-)
+from cosai_nb.table import dtypes, parquet
 from cosai_nb.table.duplicates import repeated_rows
-from cosai_nb.table.parquet import (
-    BATCH,
-    DamagedFile,
-    Fragment,
-    milliseconds,
-    names_in,
-    pieces_of,
-    schema_of,
-    tables,
-)
+from cosai_nb.table.parquet import DamagedFile, Fragment
 from cosai_nb.table.store import PART_NAME, JobStore, Parts, reading
 from cosai_nb.table.threads import ahead
 
@@ -78,7 +58,7 @@ def scan(
     columns: Sequence[str],
     *,
     optional: Sequence[str] = (),
-    rows: int = BATCH,
+    rows: int = parquet.BATCH,
     work: Callable[[pd.DataFrame], Any] | None = None,
 ) -> Iterator[Any]:
     """Read jobs from disk as frames of some columns, one row a job, in bounded memory.
@@ -138,21 +118,19 @@ def scan(
     if pieces is None:
         store, path = _store_or_path(source)
         if store is not None and "queue_name" in names and store.queue_names:  # which no part holds
-            of_parts = [
-                dict.fromkeys(name for name in some if name != "queue_name") for some in (columns, optional)
-            ]
+            own, more = ([name for name in some if name != "queue_name"] for some in (columns, optional))
 
             def named(jobs: pd.DataFrame) -> Any:
                 frame = store.named(jobs)
                 frame = frame[[name for name in names if name in frame]]
                 return frame if work is None else work(frame)
 
-            return scan(store, [*of_parts[0], "queue_id"], optional=[*of_parts[1]], rows=rows, work=named)
+            return scan(store, [*own, "queue_id"], optional=more, rows=rows, work=named)
         pieces = _of_store(store, columns, optional) if store else _of_files(path, columns, optional)
         # where jobs stand twice, the row that counts may be in the file that proves damaged
         several = len(_one_a_file(pieces)) > 1
         may_leave_out = several and store is None and not any(piece.left_out for piece in pieces)
-    there = {name for piece in _one_a_file(pieces) for name in names_in(piece)}
+    there = {name for piece in _one_a_file(pieces) for name in parquet.names_in(piece)}
     names = [name for name in names if name in columns or name in there]
     return _Reader(names, rows, work, may_leave_out=may_leave_out).frames(pieces)
 
@@ -227,7 +205,7 @@ def _of_files(path: Path, columns: Sequence[str], optional: Sequence[str]) -> li
     flaws = []
     for file in files:
         try:
-            found = pieces_of(file, _partition(file.relative_to(path)))
+            found = parquet.pieces_of(file, _partition(file.relative_to(path)))
             _check(found[0], columns, optional)
             pieces += found
         except DamagedFile as damage:
@@ -274,7 +252,7 @@ def _warn_left_out(damage: DamagedFile) -> None:
 
 def _check(piece: Fragment, columns: Sequence[str], optional: Sequence[str]) -> None:
     """Refuse a file from whose schema it is clear that its jobs cannot be counted."""
-    schema, there = schema_of(piece), names_in(piece)
+    schema, there = parquet.schema_of(piece), parquet.names_in(piece)
     missing = [name for name in columns if name not in there and name not in ADDED]
     read = dict.fromkeys([*columns, *optional, "job_id"])  # the last one in any case
     fields = [schema.field(index) for name in read for index in schema.get_all_field_indices(name)]
@@ -319,7 +297,7 @@ def _of_store(store: JobStore, columns: Sequence[str], optional: Sequence[str]) 
             )
         texts = {str(store.folder / name): frozenset(texts) for name, texts in parts.items()}
         try:
-            pieces = [piece for name in parts for piece in pieces_of(store.folder / name)]
+            pieces = [piece for name in parts for piece in parquet.pieces_of(store.folder / name)]
             repeated = repeated_rows(pieces, texts)
         except DamagedFile as damage:
             with reading(Path(damage.path)):
@@ -360,9 +338,8 @@ class _Reader:
     def frames(self, pieces: Sequence[Fragment]) -> Iterator[Any]:
         some = False
         try:
-            for unit, result in ahead(
-                self._read, _units(pieces, self._rows), threads=1 if self._work is None else 2
-            ):
+            threads = 1 if self._work is None else 2
+            for unit, result in ahead(self._read, _units(pieces, self._rows), threads=threads):
                 for found in self._readable(unit, result):
                     self._returned |= {piece.path for piece in unit}
                     some = True
@@ -378,7 +355,7 @@ class _Reader:
 
     def _read(self, unit: Sequence[Fragment]) -> Iterable[Any]:
         wanted = [piece for piece in unit if piece.path not in self._damaged]
-        read = (table for piece in wanted for table in tables(piece, self._names, self._rows))
+        read = (table for piece in wanted for table in parquet.tables(piece, self._names, self._rows))
         large = len(wanted) == 1 and wanted[0].rows > self._rows
         parts = ([table] for table in read) if large else [[*read]]
         frames = (frame for part in parts if len(frame := _frame(part, self._names)))
@@ -413,7 +390,8 @@ def _units(pieces: Iterable[Fragment], rows: int) -> Iterator[list[Fragment]]:
 def _frame(parts: Sequence[pa.Table], names: Sequence[str]) -> pd.DataFrame:
     if not parts:
         kinds = [
-            ARROW_TYPES[COLUMNS[name].dtype] if name in COLUMNS else ARROW_TYPES["category"] for name in names
+            dtypes.ARROW_TYPES[COLUMNS[name].dtype] if name in COLUMNS else dtypes.ARROW_TYPES["category"]
+            for name in names
         ]
         parts = [pa.table([pa.array([], kind) for kind in kinds], names=[*names])]
     try:
@@ -422,7 +400,7 @@ def _frame(parts: Sequence[pa.Table], names: Sequence[str]) -> pd.DataFrame:
         raise FrameError(
             f"The files hold different kinds of values in a column of your own: {error}"
         ) from error
-    columns = {name: _values(name, whole(table[name])) for name in names}
+    columns = {name: _values(name, dtypes.whole(table[name])) for name in names}
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table)), copy=False)
 
 
@@ -430,18 +408,19 @@ def _values(name: str, column: pa.Array) -> Any:
     """Give a column of the schema's Arrow type, or one's own, as pandas holds it."""
     kind = column.type
     if name == "outcome":
-        return pd.Categorical.from_codes(positions(column, POSITION, other=-1), dtype=OUTCOME)
+        codes = dtypes.positions(column, dtypes.POSITION, other=-1)
+        return pd.Categorical.from_codes(codes, dtype=dtypes.OUTCOME)
     if pa.types.is_dictionary(kind):
-        return category_array(column)
+        return dtypes.category_array(column)
     if pa.types.is_null(kind):
-        return category_array(column.cast(pa.string()))
+        return dtypes.category_array(column.cast(pa.string()))
     if name not in COLUMNS:
-        return from_arrow(pa.table({name: column}))[name].array
+        return dtypes.from_arrow(pa.table({name: column}))[name].array
     if pa.types.is_timestamp(kind):
-        return time_array(milliseconds(column).view("M8[ms]"))
+        return dtypes.time_array(parquet.milliseconds(column).view("M8[ms]"))
     if pa.types.is_string(kind):
-        return text_array(column)
+        return dtypes.text_array(column)
     if pa.types.is_boolean(kind):  # a tenth of the time of to_numpy
         first, bits = column.offset % 8, np.frombuffer(column.buffers()[1], np.uint8)[column.offset // 8 :]
         return np.unpackbits(bits, bitorder="little", count=first + len(column))[first:].view(bool)
-    return integers(column) if pa.types.is_integer(kind) else column.to_numpy(zero_copy_only=False)
+    return dtypes.integers(column) if pa.types.is_integer(kind) else column.to_numpy(zero_copy_only=False)

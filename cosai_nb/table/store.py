@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import time
 import uuid
@@ -50,8 +49,8 @@ from cosai_nb import arguments
 from cosai_nb.errors import CosaiWarning, FileError, SettingsError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
 from cosai_nb.table.dtypes import ARROW_TYPES, TEXT, arrow_text, category_array, from_arrow, text_of
-from cosai_nb.table.files import write_whole
 from cosai_nb.table.frame import conform, keys_of_jobs, progress_of
+from cosai_nb.table.notes import QUEUES, digest, note, notes, place
 
 if TYPE_CHECKING:
     import os
@@ -69,7 +68,7 @@ PART_NAME = re.compile(r"jobs-([0-9a-f]{32})\.parquet")
 PART_ROWS = 1_000_000
 
 _FORMAT_KEY = b"cosai_nb.store"
-_SET_ASIDE, _LISTED, _QUEUES = "_set-aside", "_listed", "_queues"
+_SET_ASIDE = "_set-aside"
 _LEFT = re.compile(r"\.jobs-.*\.tmp")
 _ABANDONED_S = 3600.0  # a younger file may still be growing
 # a question to a compacted store reads the row groups that answer it, not a million rows
@@ -169,8 +168,8 @@ class JobStore:
     def queue_names(self) -> dict[str, str]:
         """Names of queues by ID, as far as listings into this store have told them."""
         known: dict[str, str] = {}
-        for said in _notes(self.folder / _QUEUES):
-            known |= {str(queue): str(name) for queue, name in said.items()}
+        for said in notes(self.folder / QUEUES):
+            known |= said
         return known
 
     def name_queues(self, names: Mapping[str, str | None]) -> None:
@@ -184,7 +183,7 @@ class JobStore:
         known = self.queue_names
         new = {queue: name for queue, name in names.items() if name is not None and known.get(queue) != name}
         if new:
-            _note(self.folder, _QUEUES, new)
+            note(self.folder, QUEUES, new)
 
     def named(self, jobs: pd.DataFrame) -> pd.DataFrame:
         """Return jobs with the column ``queue_name`` (category) where this store knows names of queues."""
@@ -215,11 +214,8 @@ class JobStore:
             seen = read_parts(self.folder, parts, ["job_id", "outcome", "bucket"], among)
             ended = seen.filter(_is_ended(seen))
             if buckets is not None:
-                ended = ended.filter(
-                    pc.is_in(
-                        ended["bucket"].cast("string"), value_set=pa.array([*buckets, None], pa.string())
-                    )
-                )
+                wanted = pa.array([*buckets, None], pa.string())
+                ended = ended.filter(pc.is_in(ended["bucket"].cast("string"), value_set=wanted))
             holds = [np.array([text in texts for texts in parts.values()], bool) for text in columns]
             told = [ended.filter(pa.array(each[ended[_PART].to_numpy()])) for each in holds]
             return set.intersection(*({*each["job_id"].to_pylist()} for each in (ended, *told)))
@@ -478,8 +474,8 @@ def write_part(folder: Path, seen: pd.DataFrame) -> str:
     sink = pa.BufferOutputStream()
     pq.write_table(_table_of(seen), sink, compression="zstd", row_group_size=_GROUP_ROWS)
     content = sink.getvalue()
-    name = f"jobs-{_digest(content)}.parquet"
-    _place(folder, folder / name, content)
+    name = f"jobs-{digest(content)}.parquet"
+    place(folder, folder / name, content)
     return name
 
 
@@ -499,30 +495,6 @@ def _table_of(jobs: pd.DataFrame) -> pa.Table:
     fields = [*_SCHEMA, *(pa.field(name, pa.string()) for name in texts)]
     schema = pa.schema(fields, metadata=_SCHEMA.metadata)
     return pa.Table.from_pandas(jobs[[*COLUMNS, *texts]], schema=schema, preserve_index=False)
-
-
-def _place(store: Path, target: Path, content: Any) -> None:
-    try:
-        if target.parent != store:
-            target.parent.mkdir(exist_ok=True)
-        if not target.exists():
-            write_whole(target, lambda file: file.write(content))
-    except OSError as error:
-        raise FileError(
-            f"The store {store} could not be written ({error.strerror or error}): what it held is unchanged. "
-            "Check that the folder still exists, that it may be written and that the disk has room."
-        ) from None
-
-
-def _written_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _digest(content: Any) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _is_seen(path: Path) -> bool:
@@ -587,41 +559,3 @@ def _set_aside(entry: Path, flaw: str) -> None:
     else:
         where = f"it was moved to {kept}"
     warnings.warn(f"{entry.name} in the store {entry.parent} {flaw}: {where}.", CosaiWarning, stacklevel=2)
-
-
-# --- what was listed for good, and names of queues ---
-# Each call adds one small file named after its content, as parts are. A window that is forgotten costs a listing; one that
-# is wrongly remembered would lose jobs. So each window says how many jobs it held, and whatever cannot be read or says no
-# number is passed over.
-
-
-def listed_windows(folder: Path, scopes: Collection[str]) -> dict[str, list[tuple[int, int, int]]]:
-    """Return the windows remembered for each scope, in no order: start and end in seconds since the epoch, and jobs."""
-    if not folder.is_dir():
-        raise FileError(f"The store {folder} cannot be read: the folder is gone.")
-    windows: dict[str, list[tuple[int, int, int]]] = {scope: [] for scope in scopes}
-    for said in _notes(folder / _LISTED):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            if said["scope"] in windows:
-                windows[said["scope"]] += [(start, end, jobs) for start, end, jobs in said["windows"]]
-    return windows
-
-
-def mark_listed(folder: Path, scope: str, windows: Iterable[tuple[int, int, int]]) -> None:
-    """Remember windows for a scope; their jobs must be durable already."""
-    _note(folder, _LISTED, {"scope": scope, "windows": sorted(windows)})
-
-
-def _note(folder: Path, kind: str, said: dict[str, Any]) -> None:
-    content = json.dumps(said, sort_keys=True).encode()
-    _place(folder, folder / kind / f"{_digest(content)}.json", content)
-
-
-def _notes(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what small files say, the oldest first; one that is not whole or cannot be read is passed over."""
-    for path in sorted(folder.glob("*.json"), key=_written_at):
-        with contextlib.suppress(OSError, ValueError):
-            content = path.read_bytes()
-            said = json.loads(content)
-            if path.stem == _digest(content) and isinstance(said, dict):
-                yield said

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosai_nb.schema import WIRE, Record
-from cosai_nb.table import duplicates, hashes, parquet
+from cosai_nb.table import duplicates, parquet
+from cosai_nb.table.duplicates import hash_texts, is_unique, outranked, repeated_hashes
 from cosai_nb.table.frame import conform, frame_of, one_row_a_job
-from cosai_nb.table.hashes import hash_texts, is_unique, outranked, repeated_hashes
 from cosai_nb.table.scan import fragments, scan
 from cosai_nb.table.store import JobStore
 
@@ -52,8 +52,8 @@ def small(monkeypatch):
     monkeypatch.setattr(duplicates, "_COMPARED", 2)
     monkeypatch.setattr(duplicates, "ROWS", 4)
     monkeypatch.setattr(parquet, "ROWS", 4)
-    monkeypatch.setattr(hashes, "_PART_HASHES", 3)
-    monkeypatch.setattr(hashes, "_IN_MEMORY", 64)
+    monkeypatch.setattr(duplicates, "_PART_HASHES", 3)
+    monkeypatch.setattr(duplicates, "_IN_MEMORY", 64)
 
 
 def together(frames):
@@ -134,8 +134,8 @@ def test_equal_texts_have_equal_hashes_in_any_company_and_others_have_others(fir
 )
 def test_hashes_that_stand_more_than_once_are_found_with_their_runs(runs, part):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hashes, "_PART_HASHES", part)
-        patch.setattr(hashes, "_IN_MEMORY", 16)
+        patch.setattr(duplicates, "_PART_HASHES", part)
+        patch.setattr(duplicates, "_IN_MEMORY", 16)
         arrays = [np.sort(np.array(run, np.uint64)) for run in runs]
         found = [*repeated_hashes(arrays, sum(map(len, runs)))]
     both = [value for run in runs for value in run]
@@ -153,17 +153,15 @@ def test_hashes_that_stand_more_than_once_are_found_with_their_runs(runs, part):
 )
 def test_what_is_outranked_is_all_but_the_last_of_the_highest(rows):
     names, first, second = zip(*rows, strict=True)
-    names_array = pa.array(names)
-    lost = outranked(hash_texts(names_array), names_array, np.array(first), np.array(second))
+    lost = outranked(np.array([*map(ord, names)]), np.array(first), np.array(second))
     best = {
         name: max((row[1:], place) for place, row in enumerate(rows) if row[0] == name)[1] for name in names
     }
-    alike = outranked(np.zeros(len(names), np.uint64), names_array, np.array(first), np.array(second))
-    assert sorted(lost.tolist()) == sorted(alike.tolist()) == sorted({*range(len(rows))} - {*best.values()})
+    assert sorted(lost.tolist()) == sorted({*range(len(rows))} - {*best.values()})
 
 
 def test_texts_with_equal_hashes_are_compared(monkeypatch):
-    monkeypatch.setattr(hashes, "hash_texts", lambda texts: np.zeros(len(texts), np.uint64))
+    monkeypatch.setattr(duplicates, "hash_texts", lambda texts: np.zeros(len(texts), np.uint64))
     assert is_unique(pa.chunked_array([["a", "b"], ["c"]]))
     assert not is_unique(pa.chunked_array([["a", "b"], ["a"]]))
     assert len(one_row_a_job(conform(frame([("a", "Success", 0), ("b", "Success", 0)])))) == 2

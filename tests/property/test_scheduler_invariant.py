@@ -23,8 +23,9 @@ from cosai_nb.errors import (
 from cosai_nb.schema import Record
 from cosai_nb.service import listing
 from cosai_nb.service.listing import Scope, Window, Windows, wire_time
+from cosai_nb.service.pace import Pace
 from cosai_nb.service.parsing import PLACE, Answer, Fields
-from cosai_nb.service.scheduler import Lists, Pace, Scheduler
+from cosai_nb.service.scheduler import Lists, Scheduler
 
 STAGES = 6  # 10, 5, 3, 2 and 1 in a list, and once alone for being omitted
 FAILURES = 8 + 3 + 1  # of a single ID while others come through, unreadable answers, a corrected clock

@@ -330,7 +330,7 @@ def _forget_bucket(folder):
         table = pq.read_table(path).drop_columns(["bucket"])
         path.unlink()
         pq.write_table(table, folder / "part")
-        (folder / "part").rename(folder / f"jobs-{store._digest((folder / 'part').read_bytes())}.parquet")
+        (folder / "part").rename(folder / f"jobs-{store.digest((folder / 'part').read_bytes())}.parquet")
 
 
 # --- list_jobs, list_queues, watch_jobs ---

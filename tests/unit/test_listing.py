@@ -486,11 +486,11 @@ def test_windows_remembered_in_the_old_form_are_listed_again(wire, tmp_path):
     queue = Queue(wire, spread(10), **LATER)
     store = JobStore(tmp_path)
     scope = f"{queue.client.bucket} {queue.client.path} {QUEUE} Translation"
-    from cosai_nb.table import store as store_module
+    from cosai_nb.table import notes
 
     content = f'{{"scope": "{scope}", "windows": [[0, 9999999999]]}}'.encode()
     (tmp_path / "_listed").mkdir()
-    (tmp_path / "_listed" / f"{store_module._digest(content)}.json").write_bytes(content)
+    (tmp_path / "_listed" / f"{notes.digest(content)}.json").write_bytes(content)
     assert len(list_days(queue, store)) == 10
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cosai_nb.errors import DeniedError, MalformedError, RefusedError, UnavailableError
 from cosai_nb.query import fetch_jobs
-from cosai_nb.service.client import SkewedError, error_of
+from cosai_nb.service.replies import SkewedError, error_of
 
 ENDPOINT = "https://demo-1.ci.ap-beijing.myqcloud.com"
 

@@ -416,7 +416,7 @@ def test_a_service_that_is_down_ends_the_call_after_three_parts(emulator, tmp_pa
         failure = cn.UnavailableError("The service is down.")
         return Asked(task.part.name, "incomplete", failure=failure)
 
-    monkeypatch.setattr(scale, "fetch_part", nothing)
+    monkeypatch.setattr(scale.parts, "fetch_part", nothing)
     with pytest.warns(cn.IncompleteWarning, match="3 incomplete and 7 not asked") as caught:
         report = fetch(emulator, emulator.job_ids[:1_000], tmp_path)
     assert "3 parts in a row read nothing" in str(caught[0].message)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosai_nb.errors import DeniedError, RefusedError, UnavailableError
-from cosai_nb.service.client import http_date, retry_after
-from cosai_nb.service.scheduler import Get, InFlight, Pace, Rate, RetryQuota, Scheduler, backoff
+from cosai_nb.service.pace import InFlight, Pace, Rate, RetryQuota, backoff
+from cosai_nb.service.replies import http_date, retry_after
+from cosai_nb.service.scheduler import Get, Scheduler
 
 START = InFlight().size
 

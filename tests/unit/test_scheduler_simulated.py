@@ -10,8 +10,9 @@ from collections import Counter
 import pytest
 
 from cosai_nb.errors import UnavailableError
+from cosai_nb.service.pace import Pace
 from cosai_nb.service.parsing import PLACE, Answer, Fields
-from cosai_nb.service.scheduler import Lists, Pace, Scheduler
+from cosai_nb.service.scheduler import Lists, Scheduler
 
 REST = (None,) * (len(PLACE) - 1)
 

@@ -19,7 +19,8 @@ from cosai_nb.stats.latency import queue_latency
 from cosai_nb.table import store as store_module
 from cosai_nb.table.dtypes import TEXT
 from cosai_nb.table.frame import frame_of
-from cosai_nb.table.store import FORMAT, PART_NAME, JobStore, as_store, listed_windows, mark_listed, stack
+from cosai_nb.table.notes import listed_windows, mark_listed
+from cosai_nb.table.store import FORMAT, PART_NAME, JobStore, as_store, stack
 
 T0 = 1_790_000_000_000
 NAMES = [column.name for column in WIRE]
@@ -424,10 +425,10 @@ def test_windows_are_remembered_by_scope_and_survive_damage(store):
 def test_windows_that_do_not_say_how_many_jobs_they_held_are_passed_over(store, content):
     from pathlib import Path
 
-    from cosai_nb.table.store import _digest
+    from cosai_nb.table.notes import digest
 
     mark_listed(store.folder, "s", [(3600, 7200, 2)])
-    Path(store.folder, "_listed", f"{_digest(content)}.json").write_bytes(content)
+    Path(store.folder, "_listed", f"{digest(content)}.json").write_bytes(content)
     assert listed_windows(store.folder, ["s", "t"]) == {"s": [(3600, 7200, 2)], "t": []}
 
 
