@@ -289,6 +289,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             return summary, []
         groups = [(selection.by,), ()] if selection.by else [()]
         tables = [latency_of(part, behind, by, selection.shares, intervals=False) for by in groups]
+        tables[0].attrs["names"] = names  # the sentence names a group
         whole = tables[-1]
         if np.isinf(whole[name_of(selection.q)]).any():
             whole["started"] = 1 - survival_curves(part)["survival"].iloc[-1]

@@ -446,6 +446,8 @@ def _weekdays(selection: Selection, summary: pd.DataFrame) -> str:
 def _failures(selection: Selection, summary: pd.DataFrame) -> str:
     known = summary[summary["rate"].notna()]
     if known.empty:
+        if summary["ended"].any():
+            return "There is no failure rate yet: jobs that have not ended decide it."
         return "No job here has ended in success or failure, so there is no rate."
     row = known.iloc[int(np.argmax(known["rate"]))]
     parts = [_group_of(selection, summary, row[selection.by]) if selection.by else "All jobs"]

@@ -298,7 +298,12 @@ def label(value: Any) -> str:
     """
     if isinstance(value, tuple):
         return " · ".join(label(part) for part in value)
-    return NO_LABEL if pd.isna(value) else printable(value, longest=60)
+    return NO_LABEL if pd.isna(value) else blank(str(value)) or printable(value, longest=60)
+
+
+def blank(text: str) -> str:
+    """Return what stands for a text of which nothing is seen; nothing for others."""
+    return "" if text.strip() else f"({len(text)} spaces)" if text else "(empty)"
 
 
 def _escaped(mark: str) -> str:

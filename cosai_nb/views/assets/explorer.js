@@ -253,7 +253,7 @@ function render({ model, el }) {
       turn("Next", 1, told.page + 1 >= told.pages)] : [])]);
     fill(jobs, told.columns.length ? [table(told.columns.map(([name, title, sort]) => make("th", { scope: "col", "aria-sort": sort }, make("button", {
       type: "button", text: title, "data-key": `sort ${name}`, onclick: () => page({ sort: name, ascending: sort === "descending", page: 0 }),
-    }))), told.rows.map(([id, ...cells]) => make("tr", {}, ...cells.map((cell, at) => (at || id === null ? make("td", { text: cell }) : make("td", { class: "id" },
+    }))), told.rows.map(([id, ...cells]) => make("tr", {}, ...cells.map((cell, at) => (at || id === null ? make("td", { class: told.columns[at][0], text: cell }) : make("td", { class: "id" },
       make("button", { type: "button", class: "link", text: cell, title: id, "data-key": `job ${id}`, onclick: () => send("open", { job_id: id }) }),
       make("button", { type: "button", class: "copy", text: "Copy", "aria-label": `Copy the job ID ${id}`, "data-key": `copy ${id}`, onclick: event => copy(id, event.currentTarget) })))))))] : []);
   }

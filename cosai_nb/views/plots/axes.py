@@ -379,6 +379,8 @@ def clock_axis(axis: Axis, tz: str, of: str = "time") -> None:
     axis.set_major_formatter(concise)
     axis.get_offset_text().set_fontsize(text_size(axis.axes))
     label_axis(axis, f"{of} ({label(tz)})")
+    if text_size(axis.axes) == "small":  # the date stands at the right end of the same line
+        axis.label.set(x=0, horizontalalignment="left")
 
 
 def count_axis(axis: Axis, text: str) -> None:

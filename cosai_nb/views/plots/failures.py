@@ -178,7 +178,8 @@ def _draw_points(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any]) -> Axe
 
 def _percent_axis(axis: Axis, text: str) -> None:
     """Make an axis count shares in percent."""
-    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=2, steps=[1, 2, 5, 10]))
+    most = 6 if axes.text_size(axis.axes) == "medium" else 4
+    axis.set_major_locator(MaxNLocator(nbins=most, min_n_ticks=2, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
     axes.label_axis(axis, text)
 

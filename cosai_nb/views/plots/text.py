@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -134,8 +135,8 @@ def label(value: object, *, longest: int = LONGEST) -> str:
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return wording.NO_LABEL
     text = wording.short_id(str(value))
-    if not text.strip():
-        return f"({len(text)} spaces)" if text else "(empty)"
+    if nothing := wording.blank(text):
+        return nothing
     whole = _fit(_glyphs(text[: longest + 1]), longest)
     if len(whole) == len(text):
         return "".join(whole)
@@ -150,17 +151,32 @@ def labels(keys: Sequence[object], *, longest: int = LONGEST) -> list[str]:
 
     Examples
     --------
-    >>> labels([("Translation", "q1"), "x" * 90, "x" * 91], longest=5)
-    ['T…n · q1', 'xx…xx', 'xx…xx (2)']
+    >>> labels([("Translation", "q1"), ("x" * 90, "q2"), ("x" * 91, "q2")], longest=8)
+    ['T…n · q1', 'x…x · q2', 'x…x · q2 (2)']
+    >>> labels([f"batch jobs of region {number} (production)" for number in (1, 2)], longest=24)
+    ['…region 1 (production)', '…region 2 (production)']
     """
+    parts = [key if isinstance(key, tuple) else (key,) for key in keys]
+    room = max(longest // max(map(len, parts), default=1), 3)
+    columns = [_shortened(column, room) for column in zip(*parts, strict=True)] if parts else []
     texts, seen = [], Counter[str]()
-    for key in keys:
-        parts = key if isinstance(key, tuple) else (key,)
-        room = max(longest // max(len(parts), 1), 3)
-        text = " · ".join(label(part, longest=room) for part in parts)
+    for some in zip(*columns, strict=True):
+        text = " · ".join(some)
         seen[text] += 1
         texts.append(text if seen[text] == 1 else f"{text} ({seen[text]})")
     return texts
+
+
+def _shortened(values: Sequence[object], longest: int) -> list[str]:
+    """Return labels of values; those that would read alike lose the words that they begin with together."""
+    short = {value: label(value, longest=longest) for value in values}
+    for text in set(short.values()):
+        alike = [str(value) for value in short if short[value] == text]
+        if len(alike) > 1:
+            same = os.path.commonprefix(alike).rstrip()
+            begin = same.rfind(" ") + 1
+            short |= {name: label(f"…{name[begin:]}", longest=longest) for name in alike if begin}
+    return [short[value] for value in values]
 
 
 def width(text: str) -> float:
