@@ -173,7 +173,7 @@ def _shortened(values: Sequence[object], longest: int) -> list[str]:
     for text in set(short.values()):
         alike = [str(value) for value in short if short[value] == text]
         if len(alike) > 1:
-            same = os.path.commonprefix(alike).rstrip()
+            same = os.path.commonprefix(alike).rstrip()  # noqa: RUF071 - of texts, not of paths
             begin = same.rfind(" ") + 1
             short |= {name: label(f"…{name[begin:]}", longest=longest) for name in alike if begin}
     return [short[value] for value in values]
