@@ -606,9 +606,16 @@ def count_all(
     FileError
         A file cannot be read.
     """
-    if type(source) is Counted and not (windows or by_start) and source.has(wanted):
+    derived = {TIME} if windows is not None and windows.whole_hours else set()
+    there = {name: [key for key in keys if key not in derived] for name, keys in wanted.items()}
+    if type(source) is Counted and not by_start and (windows is None or derived) and source.has(there):
         # more keys than asked for stay: to count again costs a sort
-        return replace(source, tables={name: source.tables[name] for name in wanted})
+        tables = {name: source.tables[name] for name in wanted}
+        if windows is None:
+            return replace(source, tables=tables)
+        return replace(
+            source, tables={name: _windowed(table, windows) for name, table in tables.items()}, recent=None
+        )
     counter = Counter(wanted, windows, recent_ms=recent_ms, by_start=by_start)
     if isinstance(source, Counted):
         if by_start:
@@ -626,6 +633,14 @@ def count_all(
     single = (*_SINGLE, _ID) if ids else _SINGLE
     counter.add_jobs(source, optional=single if recent_ms else ())
     return counter.counted()
+
+
+def _windowed(table: pd.DataFrame, windows: Windows) -> pd.DataFrame:
+    """Return a table of counts with the windows of whole hours that its hours lie in."""
+    hours = milliseconds(table[HOUR])
+    first = np.flatnonzero(np.append(True, hours[1:] != hours[:-1])[: len(hours)])  # they are in order
+    starts = windows.start(hours[first])
+    return table.assign(**{TIME: moments(np.repeat(starts, np.diff(first, append=len(hours))))})
 
 
 def counted_by(jobs: Any, names: Sequence[str], measure: str) -> Counted:
