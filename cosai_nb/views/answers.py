@@ -248,14 +248,13 @@ def ask(jobs: Any, *, by: str | Sequence[str] | None, tz: str) -> Answers:
     one_bucket = isinstance(jobs, pd.DataFrame) and ("bucket" not in jobs or jobs["bucket"].nunique() < 2)  # noqa: PLR2004
     kept = names if one_bucket else (*names, *BUCKET)
     wanted = {
-        "jobs": dict.fromkeys((*kept, "queue_id", "tag", "outcome", "code")),
-        "queue_latency": dict.fromkeys((*kept, "queue_id")),
-        "run_time": dict.fromkeys((*kept, "queue_id", "tag", "outcome", "code")),
-        "total_time": dict.fromkeys((*kept, "queue_id", "outcome", "code")),
+        "jobs": (*kept, "queue_id", "tag", "outcome", "code"),
+        "queue_latency": (*kept, "queue_id"),
+        "run_time": (*kept, "queue_id", "tag", "outcome", "code"),
+        "total_time": (*kept, "queue_id", "outcome", "code"),
         **dict.fromkeys(HOURS, QUEUE),
     }
-    keys = {measure: tuple(names) for measure, names in wanted.items()}
-    counted = count_all(jobs, keys, recent_ms=RECENT_MS, ids=True)
+    counted = count_all(jobs, wanted, recent_ms=RECENT_MS, ids=True)
     if by == AUTO and several_buckets(counted):
         names = (*BUCKET, *names)
     return Answers(jobs, names, tz, lacking, counted, error_pareto(jobs))

@@ -30,7 +30,7 @@ from cosai_nb.stats.since import FAILURES, FELL, LATENCY, NEEDED_KEYS, ROSE, THR
 from cosai_nb.views.answers import BUCKET, QUEUE, completed
 from cosai_nb.views.plots.text import plain, queue_names
 from cosai_nb.views.sentences import MOODS, Line, group_name, interval, quantile
-from cosai_nb.views.tables import KINDS, MOST_GROUPS, Column, Table, bounded
+from cosai_nb.views.tables import MOST_GROUPS, Column, Table, bounded, per_hour
 from cosai_nb.views.wording import duration, jobs_in_words, sentence, share, share_range, shortened, when
 
 if TYPE_CHECKING:
@@ -46,10 +46,6 @@ _UNKNOWN = "What changed: not known"
 _KEPT = "summary-%Y%m%dT%H%M%SZ.parquet"
 _IS_KEPT = re.compile(r"summary-\d{8}T\d{6}Z\.parquet")
 _HOUR = pd.Timedelta("1h")
-
-
-def _per_hour(jobs: float) -> str:
-    return KINDS["per hour"].cell(jobs, "").text
 
 
 class _Measure(NamedTuple):
@@ -72,7 +68,7 @@ _MEASURES = {
     FAILURES: _Measure(
         "Failure rate", "Failure rate over time", "share", lambda part: f"{100 * part:.1f} points", 0.01
     ),
-    THROUGHPUT: _Measure(_HOURLY, "Load", "per hour", _per_hour, 1.0, ("", "")),
+    THROUGHPUT: _Measure(_HOURLY, "Load", "per hour", per_hour, 1.0, ("", "")),
 }
 
 
@@ -211,9 +207,8 @@ def _without_doubles(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
     kept: list[pd.DataFrame] = []
     seen: set[str] = set()
     for part in reversed(parts):  # all jobs, then queues
-        of_group = part[["before", "after", "jobs_before", "jobs_after"]].groupby(
-            part["key"].map(str), sort=False
-        )
+        values = part[["before", "after", "jobs_before", "jobs_after"]]
+        of_group = values.groupby(part["key"].map(str), sort=False)
         numbers_of = {str(key): str(mine.to_numpy().tolist()) for key, mine in of_group}
         kept.insert(0, part[[numbers_of[str(key)] not in seen for key in part["key"]]])
         seen |= set(numbers_of.values())
@@ -235,10 +230,9 @@ def _measured(answers: Answers, table: pd.DataFrame) -> list[Line]:
         & (compared["p_value"] * len(compared) <= _CHANCE)
         & (compared[["jobs_before", "jobs_after"]] > 0).all(axis=1)
     ]
+    # all jobs change because some do
     rows = real.assign(up=real["difference"] > 0, factor=_factors(real), named=real["by"].map(len) > 0)
-    rows = rows.sort_values(
-        ["named", "factor"], ascending=False, kind="stable"
-    )  # all jobs change because some do
+    rows = rows.sort_values(["named", "factor"], ascending=False, kind="stable")
     lines = []
     kinds: Any = rows.groupby(["what", "up"], sort=False)
     for (what, up), mine in kinds:
@@ -273,7 +267,7 @@ def _value(row: Any, side: str) -> str:
         return quantile(row, side)
     if row["what"] == FAILURES:
         return f"{share(row[side])} ({_beside(row, side)})"
-    return _per_hour(row[side])
+    return per_hour(row[side])
 
 
 def _beside(row: Any, side: str) -> str:
@@ -312,22 +306,21 @@ def _named(only: pd.DataFrame, what: str, side: str) -> tuple[int, str]:
 def _nothing(table: pd.DataFrame, common: float) -> Line:
     """Say that nothing changed beyond the noise, or why that cannot be known."""
     whole = table.drop_duplicates("what", keep="last").set_index("what", drop=False)
+    mood, title = "", _UNKNOWN
     if len(compared := _comparable(table)):
-        values = [
-            f"{what} {_value(whole.loc[what], 'before')} before, {_value(whole.loc[what], 'after')} now"
-            for what in (LATENCY, FAILURES)
-        ]
-        rates = [_value(whole.loc[THROUGHPUT], side) for side in ("before", "after")]
-        values.append(f"{rates[0]} jobs an hour before, {rates[1]} now")
-        text = f"{'; '.join(values)} ({len(compared):,} comparisons)."
-        return Line(
-            "Nothing changed beyond the noise", f"All jobs: {text}", "good", "changes", "What changed"
+        (late, late_now), (failing, failing_now), (rate, rate_now) = (
+            [_value(whole.loc[what], side) for side in ("before", "after")] for what in _MEASURES
         )
-    if (table["verdict"] == OTHER_HOURS).any():
+        mood, title = "good", "Nothing changed beyond the noise"
+        text = (
+            f"All jobs: {LATENCY} {late} before, {late_now} now; {FAILURES} {failing} before, {failing_now} now; "
+            f"{rate} jobs an hour before, {rate_now} now ({len(compared):,} comparisons)."
+        )
+    elif (table["verdict"] == OTHER_HOURS).any():
         text = f"The windows are of different hours: {share(common)} of the jobs lie in the same hours of the week. Compare whole weeks."
     else:
         text = f"Too little data: {whole['note'][LATENCY]}."
-    return Line(_UNKNOWN, text, "", "changes", "What changed")
+    return Line(title, text, mood, "changes", "What changed")
 
 
 # --- tables ---
@@ -381,19 +374,15 @@ def _range(row: Any) -> str:
 
 def newest_kept(folder: Path, answers: Answers) -> tuple[DurationHistogram | None, list[str]]:
     """Return the newest readable summary of before these jobs, else the newest of before their time, and what is wrong with others."""
-    remarks: list[str] = []
     now = "" if pd.isna(answers.as_of) else f"{answers.as_of:{_KEPT}}"
-    try:
-        names = sorted(path.name for path in folder.iterdir() if _IS_KEPT.fullmatch(path.name))
-    except OSError:  # not there yet, or not to be read: then it is not to be written either, and that is told
-        return None, remarks
-    later = [name for name in names if name > now]
-    if later:
-        remarks.append(
-            f"{len(later):,} of the summaries in {folder} are of a later time and are passed over."
-        )
     first = now if pd.isna(answers.times.first) else f"{answers.times.first + _HOUR:{_KEPT}}"
-    earlier = [name for name in names if name < now]
+    try:
+        names = [path.name for path in folder.iterdir() if _IS_KEPT.fullmatch(path.name)]
+    except OSError:  # not there yet, or not to be read: then it is not to be written either, and that is told
+        return None, []
+    later, earlier = sum(name > now for name in names), [name for name in names if name < now]
+    passed = f"{later:,} of the summaries in {folder} are of a later time and are passed over."
+    remarks = [passed] if later else []
     for name in sorted(earlier, key=lambda name: (name <= first, name), reverse=True):
         try:
             return DurationHistogram.load(folder / name), remarks

@@ -206,11 +206,9 @@ def _said(
     try:
         answers = ask(jobs, by=by, tz=tz)
     except FrameError as error:
-        rows = (
-            f"the table has {len(jobs):,} rows, and none of them"
-            if isinstance(jobs, pd.DataFrame)
-            else "no job"
-        )
+        rows = "no job"
+        if isinstance(jobs, pd.DataFrame):
+            rows = f"the table has {len(jobs):,} rows, and none of them"
         line = Line("The table cannot be read", str(error), "bad")
         return page | {"lines": [line], "limitations": [f"Everything: {rows} could be counted."]}
     lines = headlines(answers, *limits)
@@ -550,7 +548,7 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
                 milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
                 title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
             )  # fmt: skip
-            found.setdefault(plain(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
+            found.setdefault(key, []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
     return found
 
 

@@ -432,9 +432,12 @@ def _windows(selection: Selection, summary: pd.DataFrame) -> str:
         who = f"Jobs wait longest when created on {row['weekday']} from {row['hour']:02d}:00"
     else:
         jobs = _whose(selection, summary, row[selection.by] if selection.by else None)
-        width = whole_duration(summary.attrs["width_s"])
-        who = f"{jobs} waited longest when created in the {width} from {when(row['time'], selection.tz)}"
+        who = f"{jobs} waited longest when created {_window(selection, summary, row)}"
     return f"{who} ({selection.tz}): {name} {quantile(row, name)}, {jobs_in_words(row['jobs'])}."
+
+
+def _window(selection: Selection, summary: pd.DataFrame, row: Any) -> str:
+    return f"in the {whole_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)}"
 
 
 def _failures(selection: Selection, summary: pd.DataFrame) -> str:
@@ -446,14 +449,9 @@ def _failures(selection: Selection, summary: pd.DataFrame) -> str:
     if summary.attrs.get("width_s"):
         if not row["failed"]:
             return "No job here has failed."
-        parts.append(
-            f"created in the {whole_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)} ({selection.tz})"
-        )
+        parts.append(f"created {_window(selection, summary, row)} ({selection.tz})")
     highest = "highest failure rate" if len(known) > 1 else "failure rate"
-    said = (
-        f"{highest} {failure_rate(row)}, {count(row['failed'])} of {count(row['ended'])} ended jobs failed."
-    )
-    return f"{', '.join(parts)}: {said}"
+    return f"{', '.join(parts)}: {highest} {failure_rate(row)}, {_failed_of_ended(row)}."
 
 
 def _eta(selection: Selection, summary: pd.DataFrame) -> str:
@@ -481,16 +479,16 @@ def _load(selection: Selection, summary: pd.DataFrame) -> str:
         looked = f"Observed only every {whole_duration(summary.attrs['width_s'])}, {len(summary):,} times"
         if not row["waiting"]:
             return f"{looked}: no job waited then, and at most {most_running} ran."
-        moment = when(bin_ends(summary).iloc[place], selection.tz)
-        return (
-            f"{looked}: the queue was longest at {moment} ({selection.tz}), when {jobs_in_words(row['waiting'])} waited "
-            f"and {count(row['running'])} ran."
+        longest = (
+            f"the queue was longest at {when(bin_ends(summary).iloc[place], selection.tz)} ({selection.tz})"
         )
+        there = f"{jobs_in_words(row['waiting'])} waited and {count(row['running'])} ran"
+        return f"{looked}: {longest}, when {there}."
     if not row["waiting_max"]:
         return f"No job waited for any time; at most {most_running} ran at once."
+    longest = f"The queue was longest {_window(selection, summary, row)} ({selection.tz})"
     return (
-        f"The queue was longest in the {whole_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)} "
-        f"({selection.tz}): {jobs_in_words(row['waiting_max'])} waited at once. At most {most_running} ran at once."
+        f"{longest}: {jobs_in_words(row['waiting_max'])} waited at once. At most {most_running} ran at once."
     )
 
 

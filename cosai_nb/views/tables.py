@@ -139,11 +139,18 @@ def number(value: float) -> str:
     return "Infinity" if math.isinf(value) else f"{value:.6g}"
 
 
-def _per_hour(jobs: float, _: str) -> Cell:
+def per_hour(jobs: float) -> str:
+    """Return a number of jobs an hour; a small one that is not 0 never reads as 0.
+
+    Examples
+    --------
+    >>> [per_hour(number) for number in (1234.5, 12.34, 0.01, 0, float("nan"))]
+    ['1,234', '12.3', '< 0.1', '0', '–']
+    """
     if math.isnan(jobs):
-        return Cell(UNKNOWN, "NaN")
+        return UNKNOWN
     text = f"{jobs:,.0f}" if jobs >= _WHOLE or not jobs else f"{jobs:.1f}"
-    return Cell("< 0.1" if text == "0.0" else text, number(jobs))
+    return "< 0.1" if text == "0.0" else text
 
 
 def _id(value: Any, _: str) -> Cell:
@@ -174,7 +181,7 @@ KINDS = {
     "seconds": Kind(lambda value, _: Cell(duration(value), number(value)), "n", "s"),
     "count": Kind(lambda value, _: Cell(count(value)), "n"),
     "share": Kind(lambda value, _: Cell(share(value), number(value)), "n"),
-    "per hour": Kind(_per_hour, "n"),
+    "per hour": Kind(lambda value, _: Cell(per_hour(value), number(value)), "n"),
     "number": Kind(_plain, "n"),
     "time": Kind(lambda value, tz: Cell(when(value, tz)), "time"),
     "plain": Kind(_plain),
