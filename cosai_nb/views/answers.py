@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -31,7 +31,35 @@ _WINDOWS = {"1h": 48, "6h": 24 * 14, "1D": 24 * 60}
 _PLACES = {"queue_id": "queue", "queue_name": "queue"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What the statistics say of each group of counted jobs, asked when it is first read."""
+
+    counted: Counted = field(repr=False)
+    behind: Behind = field(repr=False)
+    by: tuple[str, ...]
+
+    @cached_property
+    def latency(self) -> pd.DataFrame:
+        """The queue latency, with projections."""
+        return latency_of(self.counted, self.behind, self.by, QUANTILES)
+
+    @cached_property
+    def run(self) -> pd.DataFrame:
+        """The run time."""
+        return run_time(self.counted, by=self.by, detail=True)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """The failure rates."""
+        return failure_rates(self.counted, by=self.by, detail=True)
+
+    def spread(self, measure: str) -> pd.DataFrame:
+        """Return how a duration is distributed."""
+        return durations(self.counted, self.by, measure=measure)
+
+
+@dataclass(frozen=True, eq=False)
 class Answers:
     """The statistics of one source of jobs.
 
@@ -47,10 +75,8 @@ class Answers:
         Names of columns that the frame does not have.
     counted : Counted
         All that is asked of counts.
-    behind : Behind
-        The queues of these jobs.
-    latency, latency_by, run, run_by, failures, failures_by, errors : pandas.DataFrame
-        What the statistics of these names say of all jobs, and by group.
+    errors : pandas.DataFrame
+        What fails, the most common first.
     """
 
     jobs: Any = field(repr=False)
@@ -58,31 +84,29 @@ class Answers:
     tz: str
     lacking: list[str]
     counted: Counted = field(repr=False)
-    behind: Behind = field(repr=False)
-    latency: pd.DataFrame = field(repr=False)
-    latency_by: pd.DataFrame = field(repr=False)
-    run: pd.DataFrame = field(repr=False)
-    run_by: pd.DataFrame = field(repr=False)
-    failures: pd.DataFrame = field(repr=False)
-    failures_by: pd.DataFrame = field(repr=False)
     errors: pd.DataFrame = field(repr=False)
+
+    @cached_property
+    def whole(self) -> Statistics:
+        """The statistics of all jobs."""
+        return Statistics(self.counted, queues_behind(self.counted), ())
+
+    @cached_property
+    def grouped(self) -> Statistics:
+        """The statistics of the report's groups, which are all jobs where it has none."""
+        return replace(self.whole, by=self.by) if self.by else self.whole
 
     # --- how many, and when ---
 
     @property
     def count(self) -> int:
         """Number of jobs: rows that are about a job."""
-        return int(self.latency["jobs"].sum())
-
-    @property
-    def left_out(self) -> dict[str, int]:
-        """Rows that are about a query that failed, by outcome."""
-        return self.counted.left_out
+        return int(self.whole.latency["jobs"].sum())
 
     @property
     def usable(self) -> int:
         """Number of jobs of which it is known since when, or how long, they wait."""
-        return self.count - int(self.latency["unusable"].sum())
+        return self.count - int(self.whole.latency["unusable"].sum())
 
     @property
     def as_of(self) -> Any:
@@ -118,31 +142,31 @@ class Answers:
 
     # --- groups and queues ---
 
-    def sizes(self, by: tuple[str, ...]) -> pd.DataFrame:
-        """Jobs, unfinished and unusable ones of each group, the largest first; no row where there are no groups."""
-        if not by:
-            return numbers(self.counted).head(0)
-        return numbers(self.counted, by).sort_values("jobs", ascending=False, kind="stable")
-
     @cached_property
-    def groups(self) -> pd.DataFrame:
-        """The :meth:`sizes` of the report's groups."""
-        return self.sizes(self.by)
+    def sizes(self) -> dict[tuple[str, ...], pd.DataFrame]:
+        """Jobs, unfinished and unusable ones of each group, the largest first.
+
+        By the columns that a reader may choose a group by: those of the report, queues, and buckets where there are several.
+        """
+        wanted = dict.fromkeys((self.by, QUEUE, BUCKET if several_buckets(self.counted) else ()))
+        return {
+            by: numbers(self.counted, by).sort_values("jobs", ascending=False, kind="stable")
+            for by in wanted
+            if by and not set(by) & set(self.lacking)
+        }
 
     @property
-    def choices(self) -> list[tuple[str, ...]]:
-        """By what columns a reader may choose a group: those of the report, queues, and buckets where there are several."""
-        several = BUCKET if "bucket" in self.counted.tables["jobs"] and len(self.sizes(BUCKET)) > 1 else ()
-        wanted = dict.fromkeys((self.by, QUEUE, several))
-        return [by for by in wanted if by and not set(by) & set(self.lacking)]
+    def groups(self) -> pd.Index[Any]:
+        """The report's groups, the largest first; empty where it has none."""
+        return self.sizes[self.by].index if self.by else pd.Index([])
 
     @cached_property
     def anchors(self) -> dict[tuple[tuple[str, ...], Any], str]:
         """Where each group's figures are, as part of an address: ``queue=nightly``."""
         found: dict[tuple[tuple[str, ...], Any], str] = {}
         taken: set[str] = set()
-        for by in self.choices:
-            for key in self.sizes(by).index:
+        for by, groups in self.sizes.items():
+            for key in groups.index:
                 where = "+".join(_PLACES.get(name, name) for name in by)
                 address = anchor = f"{where}={quote(self.name(by, key), safe='')}"
                 again = 2
@@ -189,10 +213,11 @@ class Answers:
         out = self.starts[self.starts["place"] == 0]
         return out.groupby("queue_id", dropna=False).size()
 
-    def spreads(self, measure: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return how a duration is distributed, by group and over all jobs."""
-        whole = durations(self.counted, measure=measure)
-        return durations(self.counted, self.by, measure=measure) if self.by else whole, whole
+
+def several_buckets(counted: Counted) -> bool:
+    """Say whether jobs are of more than one bucket, as far as that was counted."""
+    table = counted.tables["jobs"]
+    return "bucket" in table and len(table["bucket"].unique()) > 1
 
 
 def completed(jobs: Any, by: str | Sequence[str] | None) -> tuple[Any, tuple[str, ...], list[str]]:
@@ -223,34 +248,13 @@ def ask(jobs: Any, *, by: str | Sequence[str] | None, tz: str) -> Answers:
     one_bucket = isinstance(jobs, pd.DataFrame) and ("bucket" not in jobs or jobs["bucket"].nunique() < 2)  # noqa: PLR2004
     kept = names if one_bucket else (*names, *BUCKET)
     wanted = {
-        "jobs": dict.fromkeys((*kept, "queue_id", "tag", "outcome", "code")),
-        "queue_latency": dict.fromkeys((*kept, "queue_id")),
-        "run_time": dict.fromkeys((*kept, "queue_id", "tag", "outcome", "code")),
-        "total_time": dict.fromkeys((*kept, "queue_id", "outcome", "code")),
+        "jobs": (*kept, "queue_id", "tag", "outcome", "code"),
+        "queue_latency": (*kept, "queue_id"),
+        "run_time": (*kept, "queue_id", "tag", "outcome", "code"),
+        "total_time": (*kept, "queue_id", "outcome", "code"),
         **dict.fromkeys(HOURS, QUEUE),
     }
-    keys = {measure: tuple(names) for measure, names in wanted.items()}
-    counted = count_all(jobs, keys, recent_ms=RECENT_MS, ids=True)
-    if by == AUTO and "bucket" in counted.tables["jobs"] and len(numbers(counted, BUCKET)) > 1:
+    counted = count_all(jobs, wanted, recent_ms=RECENT_MS, ids=True)
+    if by == AUTO and several_buckets(counted):
         names = (*BUCKET, *names)
-    behind = queues_behind(counted)
-    latency, run, failures = (
-        latency_of(counted, behind, (), QUANTILES),
-        run_time(counted, detail=True),
-        failure_rates(counted, detail=True),
-    )
-    return Answers(
-        jobs=jobs,
-        by=names,
-        tz=tz,
-        lacking=lacking,
-        counted=counted,
-        behind=behind,
-        latency=latency,
-        latency_by=latency_of(counted, behind, names, QUANTILES) if names else latency,
-        run=run,
-        run_by=run_time(counted, by=names, detail=True) if names else run,
-        failures=failures,
-        failures_by=failure_rates(counted, by=names, detail=True) if names else failures,
-        errors=error_pareto(jobs),
-    )
+    return Answers(jobs, names, tz, lacking, counted, error_pareto(jobs))

@@ -29,9 +29,9 @@ from cosai_nb.stats.load import numbers
 from cosai_nb.stats.since import FAILURES, FELL, LATENCY, NEEDED_KEYS, ROSE, THROUGHPUT, changes, only_in
 from cosai_nb.views.answers import BUCKET, QUEUE, completed
 from cosai_nb.views.plots.text import plain, queue_names
-from cosai_nb.views.sentences import MOODS, Line, group_name, quantile
-from cosai_nb.views.tables import KINDS, MOST_GROUPS, Table
-from cosai_nb.views.wording import duration, jobs_in_words, share, when
+from cosai_nb.views.sentences import MOODS, Line, group_name, interval, quantile
+from cosai_nb.views.tables import MOST_GROUPS, Column, Table, bounded, per_hour
+from cosai_nb.views.wording import duration, jobs_in_words, sentence, share, share_range, shortened, when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,15 +46,30 @@ _UNKNOWN = "What changed: not known"
 _KEPT = "summary-%Y%m%dT%H%M%SZ.parquet"
 _IS_KEPT = re.compile(r"summary-\d{8}T\d{6}Z\.parquet")
 _HOUR = pd.Timedelta("1h")
-_MOODS = {
-    (LATENCY, True): "bad",
-    (FAILURES, True): "bad",
-    (LATENCY, False): "good",
-    (FAILURES, False): "good",
+
+
+class _Measure(NamedTuple):
+    """What is compared: how its table and its picture are called, and how its values and their differences are written.
+
+    What is smaller than ``least`` is as good as this where changes are put in order; ``moods`` are those of a fall and a rise.
+    """
+
+    caption: str
+    picture: str
+    kind: str
+    amount: Callable[[float], str]
+    least: float
+    moods: tuple[str, str] = ("good", "bad")
+
+
+_HOURLY = "Throughput: jobs created an hour, in the hours of the week that both cover"
+_MEASURES = {
+    LATENCY: _Measure("Queue latency p95", "Queue latency over time", "seconds", duration, 1.0),
+    FAILURES: _Measure(
+        "Failure rate", "Failure rate over time", "share", lambda part: f"{100 * part:.1f} points", 0.01
+    ),
+    THROUGHPUT: _Measure(_HOURLY, "Load", "per hour", per_hour, 1.0, ("", "")),
 }
-_LEAST = {LATENCY: 1.0, FAILURES: 0.01, THROUGHPUT: 1.0}
-"""What is smaller is as good as this where changes are put in order: 1 s, 1 %, 1 job an hour."""
-_PICTURES = {LATENCY: "Queue latency over time", FAILURES: "Failure rate over time", THROUGHPUT: "Load"}
 
 
 class Changed(NamedTuple):
@@ -97,7 +112,7 @@ def what_changed(answers: Answers, previous: Any, remarks: Sequence[str] = ()) -
         if isinstance(sides, str):
             return Changed([Line(_UNKNOWN, sides)], remarks=remarks)
         groupings: list[tuple[str, ...]] = []
-        for by in (*answers.choices, ()):
+        for by in (*answers.sizes, ()):
             try:
                 sides.before.check_keys(by)
                 groupings.append(by)
@@ -106,7 +121,8 @@ def what_changed(answers: Answers, previous: Any, remarks: Sequence[str] = ()) -
         parts = changes(sides.before, sides.after, *groupings)
     except CosaiError as error:
         return Changed([Line(_UNKNOWN, str(error))], remarks=remarks)
-    table = pd.concat(_without_doubles(parts), ignore_index=True)
+    # where the p95 is not the estimate, it is a projection
+    table = pd.concat(_without_doubles(parts), ignore_index=True).assign(method="projection")
     table["name"] = [
         group_name(by, _name(answers, sides, by, key)) if by else "All jobs"
         for by, key in zip(table["by"], table["key"], strict=True)
@@ -153,7 +169,7 @@ def _counted(previous: Any, answers: Answers) -> Counted:
     """Count earlier jobs as the report counts its own; a saved summary is counted already."""
     if isinstance(previous, Counted):
         return previous
-    wanted = [*dict.fromkeys(name for by in answers.choices for name in by)]
+    wanted = [*dict.fromkeys(name for by in answers.sizes for name in by)]
     if isinstance(previous, pd.DataFrame):
         wanted = [name for name in wanted if name in previous.columns]
     previous, names, _ = completed(previous, wanted)
@@ -191,9 +207,8 @@ def _without_doubles(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
     kept: list[pd.DataFrame] = []
     seen: set[str] = set()
     for part in reversed(parts):  # all jobs, then queues
-        of_group = part[["before", "after", "jobs_before", "jobs_after"]].groupby(
-            part["key"].map(str), sort=False
-        )
+        values = part[["before", "after", "jobs_before", "jobs_after"]]
+        of_group = values.groupby(part["key"].map(str), sort=False)
         numbers_of = {str(key): str(mine.to_numpy().tolist()) for key, mine in of_group}
         kept.insert(0, part[[numbers_of[str(key)] not in seen for key in part["key"]]])
         seen |= set(numbers_of.values())
@@ -215,33 +230,33 @@ def _measured(answers: Answers, table: pd.DataFrame) -> list[Line]:
         & (compared["p_value"] * len(compared) <= _CHANCE)
         & (compared[["jobs_before", "jobs_after"]] > 0).all(axis=1)
     ]
+    # all jobs change because some do
     rows = real.assign(up=real["difference"] > 0, factor=_factors(real), named=real["by"].map(len) > 0)
-    rows = rows.sort_values(
-        ["named", "factor"], ascending=False, kind="stable"
-    )  # all jobs change because some do
+    rows = rows.sort_values(["named", "factor"], ascending=False, kind="stable")
     lines = []
     kinds: Any = rows.groupby(["what", "up"], sort=False)
     for (what, up), mine in kinds:
         row = mine.iloc[0]
-        others = mine["name"].iloc[1:]
-        names = [f"{name[0].lower()}{name[1:]}" for name in others[:_MOST_NAMED]]
-        more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        others = [f"{name[0].lower()}{name[1:]}" for name in mine["name"].iloc[1:]]
         text = f"from {_value(row, 'before')} to {_value(row, 'after')}"
         if what == THROUGHPUT:
             text += f" jobs an hour (difference {_range(row)})"
-        also = f"; also {', '.join(names)}{more}" if names else ""
+        also = f"; also {shortened(others, _MOST_NAMED)}" if others else ""
         anchor = answers.anchors.get((row["by"], plain(row["key"])), "changes")
-        picture = _PICTURES[what] if anchor != "changes" else "What changed"
+        picture = _MEASURES[what].picture if anchor != "changes" else "What changed"
         title = f"{row['name']}: {what} {'rose' if up else 'fell'}"
         text += f", {jobs_in_words(row['jobs_after'])} now{also}."
-        lines.append(Line(title, text, _MOODS.get((what, up), ""), anchor, picture))
+        lines.append(Line(title, text, _MEASURES[what].moods[up], anchor, picture))
     return lines
 
 
 def _factors(rows: pd.DataFrame) -> Any:
     """Return by which factor each value changed at least, as the absolute logarithm: the end of the interval that is nearer to 0."""
     nearer = np.where(rows["difference"] > 0, rows["low"], rows["high"])
-    before, least = rows["before"].to_numpy(dtype=float), rows["what"].map(_LEAST).to_numpy(dtype=float)
+    before, least = (
+        rows["before"].to_numpy(dtype=float),
+        rows["what"].map(lambda what: _MEASURES[what].least).to_numpy(dtype=float),
+    )
     changed = np.fmax(before + nearer, least) / np.fmax(before, least)
     return np.nan_to_num(np.abs(np.log(changed)), nan=math.inf)
 
@@ -249,18 +264,17 @@ def _factors(rows: pd.DataFrame) -> Any:
 def _value(row: Any, side: str) -> str:
     """Return the value of a side with its interval."""
     if row["what"] == LATENCY:
-        return quantile(_quantile_of(row, side), "p95")
+        return quantile(row, side)
     if row["what"] == FAILURES:
-        return f"{share(row[side])} ({share(row[f'{side}_low'])} to {share(row[f'{side}_high'])})"
-    return KINDS["per hour"].cell(row[side], "").text
+        return f"{share(row[side])} ({_beside(row, side)})"
+    return per_hour(row[side])
 
 
-def _quantile_of(row: Any, side: str) -> dict[str, Any]:
-    """Return the columns that the words of a quantile are made of."""
-    found = {
-        f"p95{what}": row[f"{side}{what}"] for what in ("", "_low", "_high", "_lower_bound", "_estimate")
-    }
-    return found | {"method": "projection"}  # which it is where it differs from the estimate
+def _beside(row: Any, side: str) -> str:
+    """Return what is known of a value beside it."""
+    if row["what"] == LATENCY:
+        return interval(row, side)
+    return share_range(row[f"{side}_low"], row[f"{side}_high"]) if row["what"] == FAILURES else ""
 
 
 def _errors(only: pd.DataFrame) -> list[Line]:
@@ -275,9 +289,8 @@ def _queues(only: pd.DataFrame) -> list[Line]:
     (_, came), (_, went) = (_named(only, "queue", side) for side in ("now", "before"))
     told = [f"new: {came}"] if came else []
     told += [f"no jobs now: {went}"] if went else []
-    text = "; ".join(told)
-    title = "Queues that came or went"
-    return [Line(title, f"{text[0].upper()}{text[1:]}.", "", "changes", "What changed")] if told else []
+    text = sentence("; ".join(told))
+    return [Line("Queues that came or went", text, "", "changes", "What changed")] if told else []
 
 
 def _named(only: pd.DataFrame, what: str, side: str) -> tuple[int, str]:
@@ -287,85 +300,64 @@ def _named(only: pd.DataFrame, what: str, side: str) -> tuple[int, str]:
     told = [
         f"{name} ({jobs_in_words(jobs)}{then})" for name, jobs in zip(mine["name"], mine["jobs"], strict=True)
     ]
-    more = f" and {len(told) - _MOST_NAMED:,} more" if len(told) > _MOST_NAMED else ""
-    return len(told), ", ".join(told[:_MOST_NAMED]) + more
+    return len(told), shortened(told, _MOST_NAMED)
 
 
 def _nothing(table: pd.DataFrame, common: float) -> Line:
     """Say that nothing changed beyond the noise, or why that cannot be known."""
     whole = table.drop_duplicates("what", keep="last").set_index("what", drop=False)
+    mood, title = "", _UNKNOWN
     if len(compared := _comparable(table)):
-        values = [
-            f"{what} {_value(whole.loc[what], 'before')} before, {_value(whole.loc[what], 'after')} now"
-            for what in (LATENCY, FAILURES)
-        ]
-        rates = [_value(whole.loc[THROUGHPUT], side) for side in ("before", "after")]
-        values.append(f"{rates[0]} jobs an hour before, {rates[1]} now")
-        text = f"{'; '.join(values)} ({len(compared):,} comparisons)."
-        return Line(
-            "Nothing changed beyond the noise", f"All jobs: {text}", "good", "changes", "What changed"
+        (late, late_now), (failing, failing_now), (rate, rate_now) = (
+            [_value(whole.loc[what], side) for side in ("before", "after")] for what in _MEASURES
         )
-    if (table["verdict"] == OTHER_HOURS).any():
+        mood, title = "good", "Nothing changed beyond the noise"
+        text = (
+            f"All jobs: {LATENCY} {late} before, {late_now} now; {FAILURES} {failing} before, {failing_now} now; "
+            f"{rate} jobs an hour before, {rate_now} now ({len(compared):,} comparisons)."
+        )
+    elif (table["verdict"] == OTHER_HOURS).any():
         text = f"The windows are of different hours: {share(common)} of the jobs lie in the same hours of the week. Compare whole weeks."
     else:
         text = f"Too little data: {whole['note'][LATENCY]}."
-    return Line(_UNKNOWN, text, "", "changes", "What changed")
+    return Line(title, text, mood, "changes", "What changed")
 
 
 # --- tables ---
 
-_KINDS = {LATENCY: "seconds", FAILURES: "share", THROUGHPUT: "per hour"}
-_AMOUNTS: dict[str, Callable[[float], str]] = {
-    LATENCY: duration,
-    FAILURES: lambda part: f"{100 * part:.1f} points",
-    THROUGHPUT: lambda jobs: KINDS["per hour"].cell(jobs, "").text,
-}
-_CAPTIONS = {
-    LATENCY: "Queue latency p95; small print: 95 % intervals",
-    FAILURES: "Failure rate; small print: 95 % intervals",
-    THROUGHPUT: "Throughput: jobs created an hour, in the hours of the week that both cover; small print: 95 % intervals",
-}
-
 
 def _tables(table: pd.DataFrame, only: pd.DataFrame) -> list[Table]:
     found = []
-    for what, caption in _CAPTIONS.items():
+    for what, measure in _MEASURES.items():
         mine = table[table["what"] == what].sort_values("p_value", kind="stable", ignore_index=True)
         shown = mine.head(MOST_GROUPS)
-        frame = shown[["name", "verdict", "note"]].rename(columns={"name": "group"})
-        frame["note"] = frame["note"].where(frame["verdict"] != OTHER_HOURS, "")  # the lines say it of all
-        for side, heading in (("before", "before"), ("after", "now")):
-            known = shown[side].astype(float)
-            bound = shown[f"{side}_lower_bound"].astype(float)
-            frame[heading] = known.where(~np.isinf(known), bound)
-            frame[f"{heading} small"] = [_small(row, side) for _, row in shown.iterrows()]
-            frame[f"jobs {heading}"] = shown[f"jobs_{side}"]
-        frame["difference"] = [_amount(what, value) for value in shown["difference"]]
-        frame["difference small"] = [_range(row) for _, row in shown.iterrows()]
-        kinds = {"group": "text", "before": _KINDS[what], "now": _KINDS[what], "difference": "text", "verdict": "text",
-                 "jobs before": "count", "jobs now": "count"}  # fmt: skip
-        kinds |= {"note": "long"} if (frame["note"] != "").any() else {}
+        differences = [_amount(what, value) for value in shown["difference"]]
+        columns = {
+            "group": Column("text", shown["name"]),
+            "before": bounded(shown, "before", measure.kind, _beside),
+            "now": bounded(shown, "after", measure.kind, _beside),
+            "difference": Column("text", differences, [_range(row) for _, row in shown.iterrows()]),
+            "verdict": Column("text", shown["verdict"]),
+            "jobs before": Column("count", shown["jobs_before"]),
+            "jobs now": Column("count", shown["jobs_after"]),
+        }
+        notes = shown["note"].where(shown["verdict"] != OTHER_HOURS, "")  # the lines say it of all
+        columns |= {"note": Column("long", notes)} if (notes != "").any() else {}
+        caption = f"{measure.caption}; small print: 95 % intervals"
         identity = f"changes-{what.split()[0]}-table"
-        found.append(Table(identity, caption, frame, kinds, hidden=len(mine) - len(shown)))
+        found.append(Table(identity, caption, columns, hidden=len(mine) - len(shown)))
     if len(only):
-        kinds = {"what": "text", "name": "text", "jobs": "count", "only": "text"}
-        caption, hidden = "Queues and codes of errors that only one side has", max(len(only) - MOST_GROUPS, 0)
-        found.append(
-            Table("changes-only-table", caption, only.head(MOST_GROUPS), kinds, hidden=hidden, headers=False)
-        )
+        shown = only.head(MOST_GROUPS)
+        columns = {str(name): Column("count" if name == "jobs" else "text", shown[name]) for name in shown}
+        caption, hidden = "Queues and codes of errors that only one side has", len(only) - len(shown)
+        found.append(Table("changes-only-table", caption, columns, hidden=hidden, headers=False))
     return found
-
-
-def _small(row: Any, side: str) -> str:
-    """Return the small print of a value: what stands behind it in a sentence."""
-    beside = "" if math.isnan(row[side]) else _value(row, side).partition(" (")[2].removesuffix(")")
-    return f"or more: {beside}" if math.isinf(row[side]) else beside
 
 
 def _amount(what: str, value: float) -> str:
     if not math.isfinite(value):
         return "–"
-    return f"{'+' if value > 0 else '−' if value < 0 else ''}{_AMOUNTS[what](abs(value))}"
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{_MEASURES[what].amount(abs(value))}"
 
 
 def _range(row: Any) -> str:
@@ -382,19 +374,15 @@ def _range(row: Any) -> str:
 
 def newest_kept(folder: Path, answers: Answers) -> tuple[DurationHistogram | None, list[str]]:
     """Return the newest readable summary of before these jobs, else the newest of before their time, and what is wrong with others."""
-    remarks: list[str] = []
     now = "" if pd.isna(answers.as_of) else f"{answers.as_of:{_KEPT}}"
-    try:
-        names = sorted(path.name for path in folder.iterdir() if _IS_KEPT.fullmatch(path.name))
-    except OSError:  # not there yet, or not to be read: then it is not to be written either, and that is told
-        return None, remarks
-    later = [name for name in names if name > now]
-    if later:
-        remarks.append(
-            f"{len(later):,} of the summaries in {folder} are of a later time and are passed over."
-        )
     first = now if pd.isna(answers.times.first) else f"{answers.times.first + _HOUR:{_KEPT}}"
-    earlier = [name for name in names if name < now]
+    try:
+        names = [path.name for path in folder.iterdir() if _IS_KEPT.fullmatch(path.name)]
+    except OSError:  # not there yet, or not to be read: then it is not to be written either, and that is told
+        return None, []
+    later, earlier = sum(name > now for name in names), [name for name in names if name < now]
+    passed = f"{later:,} of the summaries in {folder} are of a later time and are passed over."
+    remarks = [passed] if later else []
     for name in sorted(earlier, key=lambda name: (name <= first, name), reverse=True):
         try:
             return DurationHistogram.load(folder / name), remarks

@@ -32,6 +32,7 @@ from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.text import by_group, plain
 from cosai_nb.views.selection import VIEWS, View
 from cosai_nb.views.sentences import Line, group_name, headlines, interval
+from cosai_nb.views.tables import Column, Table
 from cosai_nb.views.wording import (
     about,
     count,
@@ -40,6 +41,7 @@ from cosai_nb.views.wording import (
     label,
     printable,
     share,
+    share_range,
     when,
     whole_duration,
     window,
@@ -180,18 +182,11 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-class Renewal(NamedTuple):
-    """When a page was made, in words and [ms since the epoch], and how often it is, in words and [ms]."""
-
-    made: str
-    made_ms: int
-    every: str
-    every_ms: int
-
-
-def _renewal(every_s: float, tz: str) -> Renewal:
+def _renewal(every_s: float, tz: str) -> dict[str, Any]:
+    """Return when a page was made, in words and [ms since the epoch], and how often it is, in words and [ms]."""
     now = pd.Timestamp.now(tz="UTC")
-    return Renewal(when(now, tz), int(1000 * now.timestamp()), whole_duration(every_s), int(1000 * every_s))
+    made = {"made": when(now, tz), "made_ms": int(1000 * now.timestamp())}
+    return made | {"every": whole_duration(every_s), "every_ms": int(1000 * every_s)}
 
 
 @_no_collector()
@@ -211,11 +206,9 @@ def _said(
     try:
         answers = ask(jobs, by=by, tz=tz)
     except FrameError as error:
-        rows = (
-            f"the table has {len(jobs):,} rows, and none of them"
-            if isinstance(jobs, pd.DataFrame)
-            else "no job"
-        )
+        rows = "no job"
+        if isinstance(jobs, pd.DataFrame):
+            rows = f"the table has {len(jobs):,} rows, and none of them"
         line = Line("The table cannot be read", str(error), "bad")
         return page | {"lines": [line], "limitations": [f"Everything: {rows} could be counted."]}
     lines = headlines(answers, *limits)
@@ -235,8 +228,14 @@ class Section(NamedTuple):
 
     id: str
     heading: str
-    tables: list[tables.Table]
+    tables: list[Table]
     sentence: str = ""
+
+    @classmethod
+    def of(cls, id_: str, heading: str, *found: Table | None, otherwise: str = "") -> Section:
+        """Return a section of those tables that there are."""
+        there = [table for table in found if table]
+        return cls(id_, heading, there, "" if there else otherwise)
 
 
 def _changed(answers: Answers, previous: Any, keep: Path | None) -> Changed | None:
@@ -251,40 +250,30 @@ def _changed(answers: Answers, previous: Any, keep: Path | None) -> Changed | No
 
 
 def _sections(answers: Answers, markers: Markers, changed: Changed | None) -> list[Section]:
-    def some(identity: str, heading: str, table: tables.Table | None, sentence: str) -> Section:
-        return Section(identity, heading, [table] if table else [], "" if table else sentence)
-
-    first, *summaries = tables.summaries(answers)
-    queues = [first] if first.id == "queues-table" else []
+    of, told = Section.of, changed.tables if changed else ()
+    no_errors = "No job has failed, so there are no errors to list."
+    no_waits = "No job has a known wait, so none can be called slow."
+    summary = f"Summary{by_text(answers.by) or ' of all jobs'}"
+    starts = tables.expected_starts(answers)
     found = [
-        *([Section("changes", "What changed", [*changed.tables])] if changed and changed.tables else []),
-        *([Section("queues", "Queues", queues)] if queues else []),
-        some(
-            "starts", "When will waiting jobs start?", tables.expected_starts(answers), "No job is waiting."
-        ),
-        Section(
-            "summary",
-            f"Summary{by_text(answers.by) or ' of all jobs'}",
-            summaries if queues else [first, *summaries],
-        ),
-        some(
-            "errors", "Errors", tables.errors(answers), "No job has failed, so there are no errors to list."
-        ),
-        some(
-            "slowest",
-            "Slowest jobs",
-            tables.slowest(answers),
-            "No job has a known wait, so none can be called slow.",
-        ),
-        some("failed", "Failed jobs", tables.failed(answers), "No job has failed."),
+        of("changes", "What changed", *told),
+        of("queues", "Queues", tables.queues(answers)),
+        of("starts", "When will waiting jobs start?", starts, otherwise="No job is waiting."),
+        of("summary", summary, *tables.summaries(answers)),
+        of("errors", "Errors", tables.errors(answers), otherwise=no_errors),
+        of("slowest", "Slowest jobs", tables.slowest(answers), otherwise=no_waits),
+        of("failed", "Failed jobs", tables.failed(answers), otherwise="No job has failed."),
+        of("markers", "Markers", _markers(markers)),
     ]
-    if markers:
-        frame = pd.DataFrame(markers, columns=["time", "text"])
-        table = tables.Table(
-            "markers-table", "Markers in the figures over time", frame, {"time": "time", "text": "long"}
-        )
-        found.append(Section("markers", "Markers", [table]))
-    return found
+    return [section for section in found if section.tables or section.sentence]
+
+
+def _markers(markers: Markers) -> Table | None:
+    if not markers:
+        return None
+    times, texts = zip(*markers, strict=True)
+    columns = {"time": Column("time", times), "text": Column("long", texts)}
+    return Table("markers-table", "Markers in the figures over time", columns)
 
 
 def _window(answers: Answers) -> list[str]:
@@ -309,12 +298,14 @@ class Card(NamedTuple):
 
 
 def _cards(answers: Answers) -> list[Card]:
-    latency, run, failures = answers.latency.iloc[0], answers.run.iloc[0], answers.failures.iloc[0]
+    latency, run, failures = (
+        answers.whole.latency.iloc[0],
+        answers.whole.run.iloc[0],
+        answers.whole.failures.iloc[0],
+    )
     rate = Card("Failure rate", "–", "none has ended")
     if failures["ended"]:
-        rate = Card(
-            "Failure rate", share(failures["rate"]), f"{share(failures['low'])} to {share(failures['high'])}"
-        )
+        rate = Card("Failure rate", share(failures["rate"]), share_range(failures["low"], failures["high"]))
     return [
         Card("Jobs", count(answers.count), f"{count(failures['ended'])} ended"),
         Card("Waiting", count(latency["waiting"]), f"{count(answers.outcomes.get('running', 0))} running"),
@@ -325,25 +316,26 @@ def _cards(answers: Answers) -> list[Card]:
 
 
 def _quantile_card(heading: str, row: Any, name: str) -> Card:
-    value = row[name]
-    if np.isinf(value):
-        return Card(heading, f"> {duration(row[f'{name}_lower_bound'])}", interval(row, name))
-    return Card(heading, duration(value), "" if pd.isna(value) else interval(row, name))
+    beyond = np.isinf(row[name])
+    value = f"> {duration(row[f'{name}_lower_bound'])}" if beyond else duration(row[name])
+    return Card(heading, value, interval(row, name))
+
+
+_NO_JOB = {
+    "not_found": ("ID was not found by the service", "IDs were not found by the service"),
+    "invalid_id": (
+        "value cannot be a job ID and was never sent",
+        "values cannot be job IDs and were never sent",
+    ),
+    "unread": ("ID could not be read; query it again", "IDs could not be read; query them again"),
+}
 
 
 def _limitations(answers: Answers) -> list[str]:
     told = ["Times have a resolution of 1 second; shorter differences are not observed."]
-    reasons = {
-        "not_found": ("ID was not found by the service", "IDs were not found by the service"),
-        "invalid_id": (
-            "value cannot be a job ID and was never sent",
-            "values cannot be job IDs and were never sent",
-        ),
-        "unread": ("ID could not be read; query it again", "IDs could not be read; query them again"),
-    }
     told += [
-        f"{number:,} {reasons[name][number > 1]}. {'They are' if number > 1 else 'It is'} in no figure here."
-        for name, number in answers.left_out.items()
+        f"{number:,} {_NO_JOB[name][number > 1]}. {'They are' if number > 1 else 'It is'} in no figure here."
+        for name, number in answers.counted.left_out.items()
     ]
     if answers.lacking:
         told.append(
@@ -370,7 +362,7 @@ class Shown(NamedTuple):
     title: str
     svg: Markup | None = None
     map: dict[str, Any] | None = None
-    table: tables.Table | None = None
+    table: Table | None = None
     sentence: str = ""
     look: str = ""
 
@@ -400,41 +392,52 @@ def panels(answers: Answers, markers: Markers, wanted: Sequence[str] = ()) -> li
 
 def _whole(answers: Answers, markers: Markers) -> list[Shown]:
     """Return the figures of all jobs: every view of the catalog, and the queues beside each other."""
-    by, load = list(answers.by) or None, _bins(answers)
     found = []
     for name, view in VIEWS.items():
-        more = (
-            {"by": by} if by and "by" in view.data and not view.over_time else load if name == "load" else {}
-        )
-        found.append(_show(f"all-{name}", view, _source(answers, view), answers, markers, **more))
-        if name == "load" and len(answers.sizes(QUEUE)) > 1:
-            found.append(_show("all-queues", view, answers.jobs, answers, markers, by=["queue_id"], **load))
+        grouped = answers.by and "by" in view.data and not view.over_time
+        more: dict[str, Any] = {"by": list(answers.by)} if grouped else {}
+        found.append(_show(f"all-{name}", view, answers, markers, **more))
+        if name == "load" and len(answers.sizes.get(QUEUE, ())) > 1:
+            found.append(_show("all-queues", view, answers, markers, by=["queue_id"]))
     return found
 
 
-def _bins(answers: Answers) -> dict[str, Any]:
-    """Return the bins of a load: full hours or more where there are enough of them, for a finer bin says no more to the eye."""
+def _source(answers: Answers, view: View, labels: dict[str, Any]) -> Any:
+    """Return what a view draws: counts, or the jobs where it needs them; of a group those with its labels."""
+    source: Any = answers.counted  # expected starts are those of single jobs that the counts hold, too
+    if view.name in ("load", "errors", "slowest"):
+        source = answers.jobs
+    elif view.name == "failures_over_time":
+        source = answers.windowed
+    if not labels:
+        return source
+    if not isinstance(source, pd.DataFrame):
+        return choose(answers.counted, labels)
+    chosen = [
+        source[name].isna() if pd.isna(one) else source[name].astype("str") == str(one)
+        for name, one in labels.items()
+    ]
+    return source[np.logical_and.reduce(chosen)]
+
+
+def _show(
+    identity: str,
+    view: View,
+    answers: Answers,
+    markers: Markers,
+    of: dict[str, Any] | None = None,
+    **more: Any,
+) -> Shown:
+    """Draw a view of all jobs or a group; ``more`` are the arguments of its data that are not those of the whole report."""
     times = answers.times
-    long = times.last - times.first > _FEW_HOURS
-    return {"freq": window_width(times.first, times.last)} if long else {}
-
-
-def _source(answers: Answers, view: View) -> Any:
-    if view.name == "failures_over_time":
-        return answers.windowed
-    # expected starts are those of single jobs that the counts hold, too
-    needs_jobs = view.name in ("load", "errors", "slowest")
-    return answers.jobs if needs_jobs else answers.counted
-
-
-def _show(identity: str, view: View, source: Any, answers: Answers, markers: Markers, **more: Any) -> Shown:
-    """Draw a view; ``more`` are the arguments of its data that are not those of the whole report."""
+    if view.name == "load" and times.last - times.first > _FEW_HOURS:
+        # full hours or more where there are enough of them, for a finer bin says no more to the eye
+        more["freq"] = window_width(times.first, times.last)
     given = {"freq": answers.window, "tz": answers.tz, "markers": markers} | more
     wide = "wide" if view.name in _WIDE else ""
     try:
-        data = _data(
-            view, source, answers, {name: given[name] for name in (*view.data, *more) if name in given}
-        )
+        asked = {name: given[name] for name in (*view.data, *more) if name in given}
+        data = _data(view, _source(answers, view, of or {}), answers, asked)
         data.attrs["names"] = answers.queue_names
         drawn = {name: given[name] for name in (*view.data, *view.drawn) if name in given}
         ax = offscreen_axes(*(WIDE_IN if wide else SIZE_IN))
@@ -454,7 +457,7 @@ def _data(view: View, source: Any, answers: Answers, given: dict[str, Any]) -> p
     """Return what a view draws; what the report knows already is not asked again."""
     if view.name == "latency":
         of: Any = {"by": given.get("by"), "q": (0.5, 0.95), "names": {}}
-        return latency_curves(answers.counted, answers.latency_by, **of)
+        return latency_curves(answers.counted, answers.grouped.latency, **of)
     if view.name == "eta":
         return starts_of(answers.starts, None, names={}, of=about(answers.counted))
     data: pd.DataFrame = getattr(plots, f"{view.plot}_data")(source, **given)
@@ -480,48 +483,29 @@ def _lighten(found: dict[str, Any]) -> None:
 
 def _groups(answers: Answers, markers: Markers, wanted: Sequence[str]) -> Iterator[Panel]:
     """Yield the figures of each group and queue, where there are several: a few with axes, the others thin."""
-    sizes = {by: of_groups["jobs"] for by in answers.choices if len(of_groups := answers.sizes(by)) > 1}
+    sizes = {by: groups["jobs"] for by, groups in answers.sizes.items() if len(groups) > 1}
     groups = [
         (by, key, answers.anchors[by, plain(key)], jobs)
         for by, of_groups in sizes.items()
         for key, jobs in of_groups.items()
     ]
     order = sorted(groups, key=lambda group: (group[2] not in wanted, -group[3]))
-    few = (
-        len(answers.counted.tables["queue_latency"]) <= _FEW_COUNTS
-    )  # to count again for a group takes a tenth of a second
+    # to count again for a group takes a tenth of a second
+    few = len(answers.counted.tables["queue_latency"]) <= _FEW_COUNTS
     with_axes = {anchor for _, _, anchor, _ in order[: MOST_PANELS if few else 0]}
     thin = {by: _thin(answers, by, len(groups), markers) for by in sizes if len(groups) > len(with_axes)}
     for place, (by, key, anchor, _) in enumerate(groups):
+        labels = key if isinstance(key, tuple) else (key,)
         if anchor in with_axes:
-            views = [VIEWS[name] for name in _OF_QUEUES if name != "load" or by == QUEUE]
+            of = dict(zip(by, labels, strict=True))
             figures = [
-                _show(
-                    f"g{place}-{view.name}",
-                    view,
-                    _part(answers, view, by, key),
-                    answers,
-                    markers,
-                    **(_bins(answers) if view.name == "load" else {}),
-                )
-                for view in views
+                _show(f"g{place}-{name}", VIEWS[name], answers, markers, of)
+                for name in _OF_QUEUES
+                if name != "load" or by == QUEUE
             ]
         else:
-            figures = thin[by].get(plain(key) if len(by) > 1 else (plain(key),), [])
+            figures = thin[by].get(plain(labels), [])
         yield Panel(anchor, group_name(by, answers.name(by, key)), figures)
-
-
-def _part(answers: Answers, view: View, by: tuple[str, ...], key: Any) -> Any:
-    """Return the jobs of a group: rows of a frame where a figure needs them, else counts."""
-    labels = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
-    source = _source(answers, view)
-    if not isinstance(source, pd.DataFrame):
-        return choose(answers.counted, labels)
-    chosen = [
-        source[name].isna() if pd.isna(one) else source[name].astype("str") == str(one)
-        for name, one in labels.items()
-    ]
-    return source[np.logical_and.reduce(chosen)]
 
 
 def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) -> dict[Any, list[Shown]]:
@@ -564,7 +548,7 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
                 milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
                 title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
             )  # fmt: skip
-            found.setdefault(plain(key), []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
+            found.setdefault(key, []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
     return found
 
 
@@ -612,22 +596,21 @@ def thin_picture(
 ) -> Picture:
     """Return one line over time in a kilobyte: axes of matplotlib cost ten times as much, in time and size."""
     width, height, x0, y0, x1, y1 = _THIN
-    scale = (x1 - x0) / (clock[1] - clock[0])
-    x, y = x0 + (at - clock[0]) * scale, y1 - (y1 - y0) * values / max(values.max(), 1e-9)
-    points = np.column_stack([x, y]).clip((x0, y0), (x1, y1)).round(1).tolist()
+
+    def across(time_ms: Any) -> Any:
+        return x0 + (time_ms - clock[0]) * (x1 - x0) / (clock[1] - clock[0])
+
+    down = y1 - (y1 - y0) * values / max(values.max(), 1e-9)
+    points = np.column_stack([across(at), down]).clip((x0, y0), (x1, y1)).round(1).tolist()
     series: list[dict[str, Any]] = [{"name": title, "color": BLUE, "at": points, "words": words}]
     told = [
-        (x0 + (time.timestamp() * 1000 - clock[0]) * scale, f"{when(time, tz)}: {printable(text)}")
-        for time, text in markers
+        (across(time.timestamp() * 1000), f"{when(time, tz)}: {printable(text)}") for time, text in markers
     ]
     told = [(round(place, 1), text) for place, text in told if x0 <= place <= x1]
     if told:
-        marks = {
-            "at": [[place, y0] for place, _ in told],
-            "words": [text for _, text in told],
-            "single": True,
-        }
-        series.append({"name": "markers", "color": "currentColor"} | marks)
+        places, texts = [[place, y0] for place, _ in told], [text for _, text in told]
+        marks = {"name": "markers", "color": "currentColor", "at": places, "words": texts, "single": True}
+        series.append(marks)
     rules = "".join(f"M{place:g} {y0:g}V{y1:g}" for place, _ in told)
     rule = f'<path class="rule" d="{rules}"/>' if rules else ""
     svg = (

@@ -33,7 +33,10 @@ from cosai_nb.views.wording import (
     jobs_in_words,
     label,
     printable,
+    sentence,
     share,
+    share_range,
+    shortened,
     when,
     whole_duration,
 )
@@ -80,6 +83,8 @@ def group_name(by: str | Sequence[str] | None, name: str) -> str:
 def interval(row: Any, name: str) -> str:
     """Return what is known of a quantile beside its value: its interval, or its lower bound where it has none."""
     value, bound = row[name], row[f"{name}_lower_bound"]
+    if math.isnan(value):
+        return ""
     if math.isinf(value):
         return "too few started"
     text = between(row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan))
@@ -100,10 +105,13 @@ def quantile(row: Any, name: str) -> str:
 
 def failure_rate(row: Any) -> str:
     """Return a failure rate with its interval, or the bounds where there is no rate."""
-    ends = f"{share(row['low'])} to {share(row['high'])}"
     if math.isnan(row["rate"]):
-        return f"undecided, {ends}"
-    return f"{share(row['rate'])} (95 % interval {ends})"
+        return f"undecided, {share_range(row['low'], row['high'])}"
+    return f"{share(row['rate'])} ({_interval(row)})"
+
+
+def _interval(row: Any) -> str:
+    return f"95 % interval {share_range(row['low'], row['high'])}"
 
 
 def error_name(row: Any) -> str:
@@ -146,10 +154,10 @@ def headlines(
 
 
 def _nothing(answers: Answers) -> Line:
-    rows = sum(answers.left_out.values())
+    rows = sum(answers.counted.left_out.values())
     if not rows:
         return Line("No jobs", "The table has no rows: there are no jobs to report on.")
-    told = ", ".join(f"{number:,} {outcome}" for outcome, number in answers.left_out.items())
+    told = ", ".join(f"{number:,} {outcome}" for outcome, number in answers.counted.left_out.items())
     return Line("No jobs", f"None of the {rows:,} rows is about a job that was read: {told}.", "bad")
 
 
@@ -160,7 +168,7 @@ def _queues(answers: Answers, most: int, slo: tuple[float, float] | None) -> lis
     alarms = answers.alarms[answers.alarms["state"].isin(["stopped", "growing"])]
     if alarms.empty:
         return [_calm(answers)]
-    target = f"; target: {share(slo[1])} start within {duration(slo[0])}" if slo else ""
+    target = f"; target: {_target(*slo)}" if slo else ""
     shown = len(alarms) if len(alarms) <= most else most - 1
     lines = []
     for key, row in alarms.head(shown).iterrows():
@@ -168,22 +176,16 @@ def _queues(answers: Answers, most: int, slo: tuple[float, float] | None) -> lis
         told = [
             f"{count(row['waiting'])} waiting, oldest {duration(row['oldest_s'])}, {rates}{target}.",
             f"The queue filled after {when(row['since'], answers.tz)}." if not pd.isna(row["since"]) else "",
-            _evidence(row),
+            f"Chance of such growth at a load of 90 %: {share(row['p_value'])}."
+            if row["state"] == "growing"
+            else sentence(row["note"]),
         ]
-        name = _queue_name(answers, key)
-        lines.append(
-            Line(
-                f"{name}: {row['state']}",
-                " ".join(filter(None, told)),
-                "bad",
-                *_to(answers, QUEUE, key, "Load"),
-            )
-        )
+        name = f"{_queue_name(answers, key)}: {row['state']}"
+        lines.append(Line(name, " ".join(filter(None, told)), "bad", *_to(answers, QUEUE, key, "Load")))
     rest = alarms.iloc[shown:]
     if len(rest):
-        names = ", ".join(answers.name(QUEUE, key) for key in rest.index[:_MOST_NAMED])
-        more = f" and {len(rest) - _MOST_NAMED:,} more" if len(rest) > _MOST_NAMED else ""
-        text = f"{names}{more}: {count(rest['waiting'].sum())} waiting."
+        names = shortened([answers.name(QUEUE, key) for key in rest.index], _MOST_NAMED)
+        text = f"{names}: {count(rest['waiting'].sum())} waiting."
         lines.append(Line(f"{len(rest):,} more queues: growing or stopped", text, "bad", "queues", "Queues"))
     return lines
 
@@ -197,15 +199,8 @@ def _to(answers: Answers, by: tuple[str, ...], key: Any, picture: str) -> tuple[
     return answers.anchors.get((by, plain(key)), "figures"), picture
 
 
-def _evidence(row: Any) -> str:
-    if row["state"] == "growing":
-        return f"Chance of such growth at a load of 90 %: {share(row['p_value'])}."
-    note = row["note"]
-    return f"{note[0].upper()}{note[1:]}." if note else ""
-
-
 def _calm(answers: Answers) -> Line:
-    row = answers.latency.iloc[0]
+    row = answers.whole.latency.iloc[0]
     waiting, out = int(row["waiting"]), int(answers.out_of_queue.sum())
     told = f"{count(waiting)} of {jobs_in_words(answers.usable)} {'waits' if waiting == 1 else 'wait'}"
     told += f" ({count(out)} paused or stale, in no queue)" if out else ""
@@ -220,21 +215,28 @@ def _calm(answers: Answers) -> Line:
     return Line("Queues: none is growing or stopped", text, "" if full.any() else "good", "figures", "Load")
 
 
+def _target(threshold: float, target: float) -> str:
+    return f"{share(target)} start within {duration(threshold)}"
+
+
+def _verdict(limit: str, verdict: str, text: str, *to: str) -> Line:
+    """Say whether a limit that was asked for is met."""
+    return Line(f"{limit}: {verdict}", text, {"met": "good", "missed": "bad"}.get(verdict, ""), *to)
+
+
 def _slo(answers: Answers, threshold: float, target: float) -> Line:
     row = check_slo(answers.counted, threshold_s=threshold, target=target, detail=True).iloc[0]
-    asked = f"target: {share(target)} start within {duration(threshold)}"
-    anchor = "summary", "Summary"
-    bounds = f"{share(row['share_lower_bound'])} to {share(row['share_upper_bound'])}"
+    jobs, asked = jobs_in_words(row["jobs"]), f"target: {_target(threshold, target)}"
+    bounds = share_range(row["share_lower_bound"], row["share_upper_bound"])
     if row["verdict"] not in ("met", "missed"):
-        unknown = row["open"] + row["unusable"]
-        text = f"{bounds} on time, {count(unknown)} of {jobs_in_words(row['jobs'])} undecided; {asked}."
-        return Line(f"SLO: {row['verdict']}", text, "", *anchor)
-    done = bounds if math.isnan(row["share"]) else share(row["share"])
-    text = f"{done} of {jobs_in_words(row['jobs'])} on time; {asked} (95 % interval {share(row['low'])} to {share(row['high'])})."
-    if 1 < row["burn_rate"] < math.inf:
-        text += f" The error budget burns {row['burn_rate']:.1f} times as fast as allowed."
-    text += _furthest(answers, threshold, target)
-    return Line(f"SLO: {row['verdict']}", text, "good" if row["verdict"] == "met" else "bad", *anchor)
+        text = f"{bounds} on time, {count(row['open'] + row['unusable'])} of {jobs} undecided; {asked}."
+    else:
+        done = bounds if math.isnan(row["share"]) else share(row["share"])
+        text = f"{done} of {jobs} on time; {asked} ({_interval(row)})."
+        if 1 < row["burn_rate"] < math.inf:
+            text += f" The error budget burns {row['burn_rate']:.1f} times as fast as allowed."
+        text += _furthest(answers, threshold, target)
+    return _verdict("SLO", row["verdict"], text, "summary", "Summary")
 
 
 def _furthest(answers: Answers, threshold: float, target: float) -> str:
@@ -252,56 +254,50 @@ def _furthest(answers: Answers, threshold: float, target: float) -> str:
 
 def _failure_limit(answers: Answers, limit: float) -> Line:
     """Say whether the share of failed jobs is within its limit, whatever becomes of the unfinished ones."""
-    row = answers.failures.iloc[0]
-    asked, anchor = f"limit: at most {share(limit)} fail", ("figures", "Failure rate")
+    row = answers.whole.failures.iloc[0]
+    asked, unfinished = f"limit: at most {share(limit)} fail", f"{count(row['unfinished'])} unfinished"
     owed = row["ended"] + row["unfinished"]
     if not owed:
-        return Line(
-            "Failure rate limit: not known", f"No job has succeeded or failed yet; {asked}.", "", *anchor
-        )
-    least, most = row["failed"] / owed, (row["failed"] + row["unfinished"]) / owed
-    if least <= limit < most:
-        open_ = f"{count(row['unfinished'])} of {jobs_in_words(owed)} unfinished"
-        return Line(
-            "Failure rate limit: undecided",
-            f"{share(least)} to {share(most)} fail, {open_}; {asked}.",
-            "",
-            *anchor,
-        )
-    open_ = f"; {count(row['unfinished'])} unfinished cannot change that" if row["unfinished"] else ""
-    text = f"{count(row['failed'])} of {count(row['ended'])} ended jobs failed; {asked} (failure rate {failure_rate(row)}{open_})."
-    verdict = "met" if most <= limit else "missed"
-    return Line(f"Failure rate limit: {verdict}", text, "good" if verdict == "met" else "bad", *anchor)
+        verdict, text = "not known", f"No job has succeeded or failed yet; {asked}."
+    else:
+        least, most = row["failed"] / owed, (row["failed"] + row["unfinished"]) / owed
+        if least <= limit < most:
+            open_ = f"{count(row['unfinished'])} of {jobs_in_words(owed)} unfinished"
+            verdict, text = "undecided", f"{share_range(least, most)} fail, {open_}; {asked}."
+        else:
+            verdict = "met" if most <= limit else "missed"
+            open_ = f"; {unfinished} cannot change that" if row["unfinished"] else ""
+            text = f"{_failed_of_ended(row)}; {asked} (failure rate {failure_rate(row)}{open_})."
+    return _verdict("Failure rate limit", verdict, text, "figures", "Failure rate")
+
+
+def _failed_of_ended(row: Any) -> str:
+    return f"{count(row['failed'])} of {count(row['ended'])} ended jobs failed"
 
 
 def _failing(answers: Answers) -> Line:
     """Name the group whose failure rate is highest by its lower bound, and the most common error."""
-    whole = answers.failures.iloc[0]
-    known = f"{count(whole['ended'])} ended" + (
-        f", {count(whole['unfinished'])} unfinished" if whole["unfinished"] else ""
-    )
-    to = "figures", "Failure rate"
+    whole = answers.whole.failures.iloc[0]
+    unfinished = f", {count(whole['unfinished'])} unfinished" if whole["unfinished"] else ""
+    known, to = f"{count(whole['ended'])} ended{unfinished}", ("figures", "Failure rate")
     if not whole["ended"]:
         text = f"Nothing is known yet: none of the {jobs_in_words(whole['jobs'])} has succeeded or failed."
         return Line("Failures: not known", text, "", *to)
     if not whole["failed"]:
-        ends = f"95 % interval {share(whole['low'])} to {share(whole['high'])}"
-        return Line("Failures: none", f"No job has failed ({ends}; {known}).", "good", *to)
-    rates = answers.failures_by
-    rates = rates[rates["rate"].notna() & (rates["failed"] > 0)]
-    if not answers.by or rates.empty or len(answers.failures_by) < 2:  # noqa: PLR2004 - one group is no comparison
-        name, row, compared = "All jobs", whole, known
-    else:  # a group with a few failures is chosen only where there is no other
-        order = rates.assign(many=rates["failed"] >= _MANY).sort_values(
-            ["many", "rate"], ascending=False, kind="stable"
-        )
+        text = f"No job has failed ({_interval(whole)}; {known})."
+        return Line("Failures: none", text, "good", *to)
+    name, row, compared = "All jobs", whole, known
+    rates = answers.grouped.failures
+    failing = rates[rates["rate"].notna() & (rates["failed"] > 0)]
+    if len(rates) > 1 and len(failing):  # a group with a few failures is chosen only where there is no other
+        order = failing.assign(many=failing["failed"] >= _MANY)
+        order = order.sort_values(["many", "rate"], ascending=False, kind="stable")
         key, row = order.index[0], order.iloc[0]
         name = group_name(answers.by, answers.name(answers.by, key))
         compared = f"all jobs: {failure_rate(whole)}, {known}"
         to = _to(answers, answers.by, key, "Failure rate over time")
     rate = "undecided" if math.isnan(row["rate"]) else share(row["rate"])
-    ends = f"95 % interval {share(row['low'])} to {share(row['high'])}"
-    text = f"{count(row['failed'])} of {count(row['ended'])} ended jobs failed ({ends}); {compared}. {_most_common(answers)}"
+    text = f"{_failed_of_ended(row)} ({_interval(row)}); {compared}. {_most_common(answers)}"
     return Line(f"{name}: failure rate {rate}", text.rstrip(), "", *to)
 
 
@@ -317,29 +313,36 @@ def _most_common(answers: Answers) -> str:
 
 def _slowest(answers: Answers) -> Line | None:
     """Name the group with the longest p95 of the queue latency; None where there is nothing to compare."""
-    table = answers.latency_by[answers.latency_by["p95"].notna()]
-    if not answers.by or len(table) < 2:  # noqa: PLR2004 - one group is no comparison
-        return None
-    order = table.sort_values(["p95", "p95_lower_bound"], ascending=False, kind="stable")
-    first, last = order.iloc[0], order.iloc[-1]
-    names = [group_name(answers.by, answers.name(answers.by, order.index[place])) for place in (0, -1)]
-    each = f"every {' and '.join(COLUMN_NAMES.get(name, name).lower() for name in answers.by)}"
-    if math.isinf(last["p95"]):
-        text = f"Queue latency p95 is more than {duration(order['p95_lower_bound'].min())} for {each}."
-        return Line("Queue latency: too few started in all groups", text, "", "figures", "Queue latency")
-    if duration(first["p95"]) == duration(last["p95"]):
-        text = f"Queue latency p95 is {duration(first['p95'])} for {each}."
-        return Line("Queue latency: the same in all groups", text, "good", "figures", "Queue latency")
-    if first["p95_low"] <= last["p95_high"]:
-        text = f"Queue latency p95 of {each} is {quantile(last, 'p95')} to {quantile(first, 'p95')}: the intervals overlap."
-        return Line("Queue latency: no difference shown", text, "", "figures", "Queue latency")
-    mine = f"{jobs_in_words(first['jobs'])}, {count(first['waiting'])} waiting"
-    whole = f"all jobs {quantile(answers.latency.iloc[0], 'p95')}"
-    text = (
-        f"Queue latency p95 {quantile(first, 'p95')}; {mine}. {names[1]}: {quantile(last, 'p95')}; {whole}."
+    table = answers.grouped.latency
+    table = table[table["p95"].notna()].sort_values(
+        ["p95", "p95_lower_bound"], ascending=False, kind="stable"
     )
-    to = _to(answers, answers.by, order.index[0], "Queue latency over time")
-    return Line(f"{names[0]}: longest queue latency", text, "", *to)
+    if len(table) < 2:  # noqa: PLR2004 - one group is no comparison
+        return None
+    first, last = table.iloc[0], table.iloc[-1]
+    each = f"every {' and '.join(COLUMN_NAMES.get(name, name).lower() for name in answers.by)}"
+    mood, to = "", ("figures", "Queue latency")
+    if math.isinf(last["p95"]):
+        title = "Queue latency: too few started in all groups"
+        text = f"is more than {duration(table['p95_lower_bound'].min())} for {each}"
+    elif duration(first["p95"]) == duration(last["p95"]):
+        title, mood = "Queue latency: the same in all groups", "good"
+        text = f"is {duration(first['p95'])} for {each}"
+    elif first["p95_low"] <= last["p95_high"]:
+        title = "Queue latency: no difference shown"
+        text = f"of {each} is {quantile(last, 'p95')} to {quantile(first, 'p95')}: the intervals overlap"
+    else:
+        longest, shortest = (
+            group_name(answers.by, answers.name(answers.by, table.index[place])) for place in (0, -1)
+        )
+        title, to = (
+            f"{longest}: longest queue latency",
+            _to(answers, answers.by, table.index[0], "Queue latency over time"),
+        )
+        mine = f"{jobs_in_words(first['jobs'])}, {count(first['waiting'])} waiting"
+        whole = f"all jobs {quantile(answers.whole.latency.iloc[0], 'p95')}"
+        text = f"{quantile(first, 'p95')}; {mine}. {shortest}: {quantile(last, 'p95')}; {whole}"
+    return Line(title, f"Queue latency p95 {text}.", mood, *to)
 
 
 # --- the sentence above a figure of the explorer ---
@@ -419,28 +422,22 @@ def _worst(summary: pd.DataFrame, name: str) -> Any:
     return known.iloc[int(np.argmax(seconds))]
 
 
-def _over_time(selection: Selection, summary: pd.DataFrame) -> str:
+def _windows(selection: Selection, summary: pd.DataFrame) -> str:
+    """Say of which window of time, or hour of the week, the jobs waited longest."""
     name = name_of(selection.q)
     row = _worst(summary, name)
     if row is None:
         return NO_TIMES
-    key = row[selection.by] if selection.by else None
-    width = whole_duration(summary.attrs["width_s"])
-    return (
-        f"{_whose(selection, summary, key)} waited longest when created in the {width} from {when(row['time'], selection.tz)} "
-        f"({selection.tz}): {name} {quantile(row, name)}, {jobs_in_words(row['jobs'])}."
-    )
+    if "weekday" in summary:
+        who = f"Jobs wait longest when created on {row['weekday']} from {row['hour']:02d}:00"
+    else:
+        jobs = _whose(selection, summary, row[selection.by] if selection.by else None)
+        who = f"{jobs} waited longest when created {_window(selection, summary, row)}"
+    return f"{who} ({selection.tz}): {name} {quantile(row, name)}, {jobs_in_words(row['jobs'])}."
 
 
-def _weekdays(selection: Selection, summary: pd.DataFrame) -> str:
-    name = name_of(selection.q)
-    row = _worst(summary, name)
-    if row is None:
-        return NO_TIMES
-    return (
-        f"Jobs wait longest when created on {row['weekday']} from {row['hour']:02d}:00 ({selection.tz}): "
-        f"{name} {quantile(row, name)}, {jobs_in_words(row['jobs'])}."
-    )
+def _window(selection: Selection, summary: pd.DataFrame, row: Any) -> str:
+    return f"in the {whole_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)}"
 
 
 def _failures(selection: Selection, summary: pd.DataFrame) -> str:
@@ -454,14 +451,9 @@ def _failures(selection: Selection, summary: pd.DataFrame) -> str:
     if summary.attrs.get("width_s"):
         if not row["failed"]:
             return "No job here has failed."
-        parts.append(
-            f"created in the {whole_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)} ({selection.tz})"
-        )
+        parts.append(f"created {_window(selection, summary, row)} ({selection.tz})")
     highest = "highest failure rate" if len(known) > 1 else "failure rate"
-    said = (
-        f"{highest} {failure_rate(row)}, {count(row['failed'])} of {count(row['ended'])} ended jobs failed."
-    )
-    return f"{', '.join(parts)}: {said}"
+    return f"{', '.join(parts)}: {highest} {failure_rate(row)}, {_failed_of_ended(row)}."
 
 
 def _eta(selection: Selection, summary: pd.DataFrame) -> str:
@@ -489,16 +481,16 @@ def _load(selection: Selection, summary: pd.DataFrame) -> str:
         looked = f"Observed only every {whole_duration(summary.attrs['width_s'])}, {len(summary):,} times"
         if not row["waiting"]:
             return f"{looked}: no job waited then, and at most {most_running} ran."
-        moment = when(bin_ends(summary).iloc[place], selection.tz)
-        return (
-            f"{looked}: the queue was longest at {moment} ({selection.tz}), when {jobs_in_words(row['waiting'])} waited "
-            f"and {count(row['running'])} ran."
+        longest = (
+            f"the queue was longest at {when(bin_ends(summary).iloc[place], selection.tz)} ({selection.tz})"
         )
+        there = f"{jobs_in_words(row['waiting'])} waited and {count(row['running'])} ran"
+        return f"{looked}: {longest}, when {there}."
     if not row["waiting_max"]:
         return f"No job waited for any time; at most {most_running} ran at once."
+    longest = f"The queue was longest {_window(selection, summary, row)} ({selection.tz})"
     return (
-        f"The queue was longest in the {whole_duration(summary.attrs['width_s'])} from {when(row['time'], selection.tz)} "
-        f"({selection.tz}): {jobs_in_words(row['waiting_max'])} waited at once. At most {most_running} ran at once."
+        f"{longest}: {jobs_in_words(row['waiting_max'])} waited at once. At most {most_running} ran at once."
     )
 
 
@@ -521,8 +513,8 @@ def _longest_jobs(_: Selection, summary: pd.DataFrame) -> str:
 
 _ANSWERS: dict[str, Callable[..., str]] = {
     "latency": _latency,
-    "over_time": _over_time,
-    "weekdays": _weekdays,
+    "over_time": _windows,
+    "weekdays": _windows,
     "failures": _failures,
     "failures_over_time": _failures,
     "load": _load,

@@ -1,10 +1,8 @@
-"""The tables of the report are frames: a table says what each column holds, and :data:`KINDS` how that is written.
+"""The tables of the report: a column says what it holds, and :data:`KINDS` how that is written.
 
 ::
 
-    Table("errors", "Errors, most common first", frame, {"code": "text", "jobs": "count", "last seen": "time"})
-
-The column ``x small`` of the frame is the small print of the column ``x``.
+    Table("errors", "Errors, most common first", {"code": Column("text", codes), "jobs": Column("count", jobs)})
 """
 
 from __future__ import annotations
@@ -31,19 +29,21 @@ from cosai_nb.views.wording import (
     jobs_in_words,
     label,
     printable,
+    sentence,
     share,
+    share_range,
     short_id,
+    shortened,
     when,
     whole_duration,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cosai_nb.views.answers import Answers
 
 MOST_GROUPS, MOST_ERRORS, MOST_JOBS, MOST_TAGS, MOST_ROWS = 100, 50, 200, 4, 50
-_NAMES = tuple(map(name_of, QUANTILES))
 _WHOLE, _LARGE, _THOUSAND = 99.95, 10_000, 1000
 
 
@@ -59,6 +59,21 @@ class Cell(NamedTuple):
     small: str = ""
 
 
+class Column(NamedTuple):
+    """The values of a column, a name of :data:`KINDS`, and the small print of each value, if there is any."""
+
+    kind: str
+    values: Collection[Any]
+    small: Collection[str] = ()
+
+    def cells(self, tz: str) -> list[Cell]:
+        """Write the values, times in the display zone."""
+        written = [KINDS[self.kind].cell(value, tz) for value in self.values]
+        if not len(self.small):
+            return written
+        return [cell._replace(small=small) for cell, small in zip(written, self.small, strict=True)]
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the report.
@@ -69,10 +84,8 @@ class Table:
         Unique in the page.
     caption : str
         What it is.
-    frame : pandas.DataFrame
-        Its rows, and the small print in columns of their own.
-    kinds : mapping of str to str
-        The columns that are shown, in order, and what each holds: a name of :data:`KINDS`.
+    columns : mapping of str to Column
+        The columns by their headings, in order.
     notes : sequence of str
         What is said below it.
     order : str
@@ -85,29 +98,19 @@ class Table:
 
     id: str
     caption: str
-    frame: pd.DataFrame
-    kinds: Mapping[str, str]
+    columns: Mapping[str, Column]
     notes: Sequence[str] = ()
     order: str = ""
     hidden: int = 0
     headers: bool = True
 
-    def columns(self) -> Iterator[tuple[str, Kind]]:
+    def heads(self) -> Iterator[tuple[str, Kind]]:
         """Yield name and kind of each column."""
-        return ((name, KINDS[kind]) for name, kind in self.kinds.items())
+        return ((name, KINDS[column.kind]) for name, column in self.columns.items())
 
     def rows(self, tz: str) -> Iterator[tuple[Cell, ...]]:
         """Yield the cells of each row, times in the display zone."""
-        shown = []
-        for name, kind in self.columns():
-            cells = [kind.cell(value, tz) for value in self.frame[name]]
-            if f"{name} small" in self.frame:
-                cells = [
-                    cell._replace(small=small)
-                    for cell, small in zip(cells, self.frame[f"{name} small"], strict=True)
-                ]
-            shown.append(cells)
-        return zip(*shown, strict=True)
+        return zip(*(column.cells(tz) for column in self.columns.values()), strict=True)
 
 
 class Kind(NamedTuple):
@@ -136,11 +139,18 @@ def number(value: float) -> str:
     return "Infinity" if math.isinf(value) else f"{value:.6g}"
 
 
-def _per_hour(jobs: float, _: str) -> Cell:
+def per_hour(jobs: float) -> str:
+    """Return a number of jobs an hour; a small one that is not 0 never reads as 0.
+
+    Examples
+    --------
+    >>> [per_hour(number) for number in (1234.5, 12.34, 0.01, 0, float("nan"))]
+    ['1,234', '12.3', '< 0.1', '0', '–']
+    """
     if math.isnan(jobs):
-        return Cell(UNKNOWN, "NaN")
+        return UNKNOWN
     text = f"{jobs:,.0f}" if jobs >= _WHOLE or not jobs else f"{jobs:.1f}"
-    return Cell("< 0.1" if text == "0.0" else text, number(jobs))
+    return "< 0.1" if text == "0.0" else text
 
 
 def _id(value: Any, _: str) -> Cell:
@@ -171,7 +181,7 @@ KINDS = {
     "seconds": Kind(lambda value, _: Cell(duration(value), number(value)), "n", "s"),
     "count": Kind(lambda value, _: Cell(count(value)), "n"),
     "share": Kind(lambda value, _: Cell(share(value), number(value)), "n"),
-    "per hour": Kind(_per_hour, "n"),
+    "per hour": Kind(lambda value, _: Cell(per_hour(value), number(value)), "n"),
     "number": Kind(_plain, "n"),
     "time": Kind(lambda value, tz: Cell(when(value, tz)), "time"),
     "plain": Kind(_plain),
@@ -192,133 +202,121 @@ def data_table(id_: str, caption: str, frame: pd.DataFrame, queues: Mapping[str,
     """Return the small frame that a figure draws, as its text alternative; queues by their names."""
     named = frame.index.names if frame.index.nlevels > 1 or frame.index.name else []
     shown = frame.reset_index() if named else frame
-    if queues and "queue_id" in shown:
-        shown = shown.assign(queue_id=[queues.get(key, key) for key in shown["queue_id"]]).rename(
-            columns={"queue_id": "queue"}
-        )
-    kinds = {}
-    for name, dtype in shown.dtypes.items():
-        is_time = isinstance(dtype, pd.DatetimeTZDtype)
-        kinds[str(name)] = (
-            "time" if is_time else "number" if pd.api.types.is_numeric_dtype(dtype) else "plain"
-        )
-    rows = shown.head(MOST_ROWS).set_axis(list(kinds), axis="columns")
-    return Table(id_, caption, rows, kinds, hidden=len(shown) - len(rows), headers=False)
+    columns = {}
+    for name, values in shown.head(MOST_ROWS).items():
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            kind = "time"
+        else:
+            kind = "number" if pd.api.types.is_numeric_dtype(values) else "plain"
+        if name == "queue_id" and queues:
+            columns["queue"] = Column("plain", [queues.get(key, key) for key in values])
+        else:
+            columns[str(name)] = Column(kind, values)
+    return Table(id_, caption, columns, hidden=max(len(shown) - MOST_ROWS, 0), headers=False)
 
 
-# --- by group ---
+# --- by queue and by group ---
+
+
+def queues(answers: Answers) -> Table | None:
+    """Return what the queues do now; None where no job has one."""
+    if answers.alarms.empty or "queue_id" in answers.lacking:
+        return None
+    alarms = answers.alarms.head(MOST_GROUPS)
+    waits = alarms["waiting"] > 0
+    ids = Column("id", [plain(key) for key in alarms.index])
+    named = Column("text", [answers.name(QUEUE, key) for key in alarms.index])
+    columns = {
+        "queue": named if answers.queue_names else ids,  # what has no name is called by its ID
+        "state": Column("text", alarms["state"]),
+        "waiting": Column("count", alarms["waiting"]),
+        "paused or stale": Column("count", answers.out_of_queue.reindex(alarms.index, fill_value=0)),
+        "oldest": Column("seconds", alarms["oldest_s"].where(waits)),
+        "arrivals per h": Column("per hour", alarms["arrivals_per_hour"]),
+        "starts per h": Column("per hour", alarms["starts_per_hour"]),
+        "waiting since": Column("time", alarms["since"].where(waits)),
+    }
+    columns |= {"ID": ids} if answers.queue_names else {}
+    columns |= {"note": Column("text", alarms["note"])} if alarms["note"].any() else {}
+    caption = f"Queues at {when(answers.as_of, answers.tz)}; arrivals and starts of the last hour"
+    return Table("queues-table", caption, columns, hidden=len(answers.alarms) - len(alarms))
 
 
 def summaries(answers: Answers) -> list[Table]:
-    """Return the tables by queue and by group: what matters, the durations, and the throughput over time."""
-    queues = [] if answers.alarms.empty or "queue_id" in answers.lacking else [_queues(answers)]
+    """Return the tables by group: what matters, the durations, and the throughput over time."""
     return [
-        *queues,
         _summary(answers),
         *(_durations(answers, measure) for measure in _DURATIONS),
         _throughput(answers),
     ]
 
 
-def _queues(answers: Answers) -> Table:
-    alarms = answers.alarms.head(MOST_GROUPS)
-    frame = alarms.reset_index(drop=True)
-    frame = frame.assign(
-        queue=[answers.name(QUEUE, key) for key in alarms.index], ID=list(map(plain, alarms.index))
-    )
-    frame["paused or stale"] = answers.out_of_queue.reindex(alarms.index, fill_value=0).to_numpy()
-    kinds = {
-        "queue": "text", "state": "text", "waiting": "count", "paused or stale": "count", "oldest": "seconds", "arrivals per h": "per hour",
-        "starts per h": "per hour", "waiting since": "time", "ID": "id", "note": "text",
-    }  # fmt: skip
-    names = {
-        "oldest_s": "oldest",
-        "arrivals_per_hour": "arrivals per h",
-        "starts_per_hour": "starts per h",
-        "since": "waiting since",
-    }
-    frame = frame.rename(columns=names)
-    for name in ("oldest", "waiting since"):
-        frame[name] = frame[name].where(frame["waiting"] > 0)
-    if not answers.queue_names:  # what has no name is called by its ID
-        frame["queue"], kinds = frame["ID"], kinds | {"queue": "id"}
-        del kinds["ID"]
-    kinds = {name: kind for name, kind in kinds.items() if name != "note" or frame["note"].any()}
-    caption = f"Queues at {when(answers.as_of, answers.tz)}; arrivals and starts of the last hour"
-    return Table("queues-table", caption, frame, kinds, hidden=len(answers.alarms) - len(frame))
-
-
-def _rows(answers: Answers, tables: tuple[pd.DataFrame, pd.DataFrame]) -> pd.DataFrame:
+def _rows(answers: Answers, grouped: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each group, the largest first (NaN where the table has none), and the row of all jobs last."""
-    of_groups, whole = tables
     whole = whole.reset_index(drop=True)
-    if answers.groups.empty:
+    if not answers.by:
         return whole
-    place = {plain(key): row for row, key in enumerate(of_groups.index)}
-    rows = [place.get(plain(key), -1) for key in answers.groups.index[:MOST_GROUPS]]
-    listed = of_groups.set_axis(range(len(of_groups))).astype(object).reindex(rows)
-    return pd.concat([listed, whole.astype(object).reindex([0])], ignore_index=True).infer_objects()
+    place = {plain(key): row for row, key in enumerate(grouped.index)}
+    rows = [place.get(plain(key), -1) for key in answers.groups[:MOST_GROUPS]]
+    listed = grouped.set_axis(range(len(grouped))).astype(object).reindex(rows)
+    return pd.concat([listed, whole.astype(object)], ignore_index=True).infer_objects()
 
 
-def _named(answers: Answers) -> tuple[str, list[str]]:
-    """Return the heading of the groups, and their names."""
+def _names(answers: Answers) -> dict[str, Column]:
+    """Return the column that names the rows."""
     heading = " · ".join(COLUMN_NAMES.get(name, label(name)).lower() for name in answers.by) or "group"
-    keys = answers.groups.index[:MOST_GROUPS]
-    return heading, [*(answers.name(answers.by, key) for key in keys), "All jobs"]
+    names = [answers.name(answers.by, key) for key in answers.groups[:MOST_GROUPS]]
+    return {heading: Column("text", [*names, "All jobs"])}
 
 
-def _quantile(frame: pd.DataFrame, rows: pd.DataFrame, heading: str, name: str) -> None:
-    """Add a quantile and its small print; one that is not reached is shown by its lower bound."""
-    known = rows[f"{name}_lower_bound"].where(np.isinf(rows[name].astype(float)), rows[name]).astype(float)
-    frame[heading] = known
-    beside = [interval(row, name) if not pd.isna(row[name]) else "" for _, row in rows.iterrows()]
-    beyond = np.isinf(rows[name].astype(float))
-    frame[f"{heading} small"] = [
-        f"or more: {text}" if far else text for text, far in zip(beside, beyond, strict=True)
-    ]
+def bounded(
+    rows: pd.DataFrame, name: str, kind: str = "seconds", beside: Callable[[Any, str], str] = interval
+) -> Column:
+    """Return a column with what is known beside each value; one that is not reached is shown by its lower bound."""
+    values = rows[name].astype(float)
+    beyond = np.isinf(values)
+    small = [beside(row, name) if not math.isnan(row[name]) else "" for _, row in rows.iterrows()]
+    small = [f"or more: {text}" if far else text for text, far in zip(small, beyond, strict=True)]
+    return Column(kind, values.where(~beyond, rows[f"{name}_lower_bound"].astype(float)), small)
 
 
 def _summary(answers: Answers) -> Table:
-    heading, names = _named(answers)
-    latency = _rows(answers, (answers.latency_by, answers.latency))
-    run = _rows(answers, (answers.run_by, answers.run))
-    rates = _rows(answers, (answers.failures_by, answers.failures))
+    grouped, whole = answers.grouped, answers.whole
+    latency = _rows(answers, grouped.latency, whole.latency)
+    run = _rows(answers, grouped.run, whole.run)
+    rates = _rows(answers, grouped.failures, whole.failures)
     hours = answers.span_s / 3600 if answers.span_s > 0 else math.nan
-    frame = pd.DataFrame(
-        {heading: names, "jobs": latency["jobs"], "ended": rates["ended"], "waiting": latency["waiting"]}
-    )
-    frame["created per h"], frame["failed per h"] = (
-        latency["jobs"].astype(float) / hours,
-        rates["failed"].astype(float) / hours,
-    )
-    for rows, what in ((latency, "queue latency"), (run, "run time")):
-        for name in ("p50", "p95"):
-            _quantile(frame, rows, f"{what} {name}", name)
-    frame["failure rate"] = rates["rate"]
-    frame["failure rate small"] = [
-        f"{share(low)} to {share(high)}" if ended > 0 else "none has ended"
+    ranges = [
+        share_range(low, high) if ended > 0 else "none has ended"
         for low, high, ended in zip(rates["low"], rates["high"], rates["ended"], strict=True)
     ]
-    kinds = {heading: "text", **dict.fromkeys(("jobs", "ended", "waiting"), "count")}
-    kinds |= dict.fromkeys(("created per h", "failed per h"), "per hour")
-    kinds |= {name: "seconds" for name in map(str, frame) if name.endswith(("p50", "p95"))} | {
-        "failure rate": "share"
+    columns = {
+        **_names(answers),
+        "jobs": Column("count", latency["jobs"]),
+        "ended": Column("count", rates["ended"]),
+        "waiting": Column("count", latency["waiting"]),
+        "created per h": Column("per hour", latency["jobs"].astype(float) / hours),
+        "failed per h": Column("per hour", rates["failed"].astype(float) / hours),
+        "queue latency p50": bounded(latency, "p50"),
+        "queue latency p95": bounded(latency, "p95"),
+        "run time p50": bounded(run, "p50"),
+        "run time p95": bounded(run, "p95"),
+        "failure rate": Column("share", rates["rate"], ranges),
     }
     caption = "Small print: 95 % intervals"
     if answers.span_s > 0:
         caption += f". Per hour: over the {duration(answers.span_s)} from the first creation to the last creation, start or end"
-    return Table("summary-table", caption, frame, kinds, _notes(answers))
+    return Table("summary-table", caption, columns, _notes(answers))
 
 
 def _notes(answers: Answers) -> list[str]:
     """Return the notes of the groups, those with the same one together."""
-    notes = answers.latency_by["note"]
-    notes = notes[notes.notna() & (notes != "")]
+    notes = answers.grouped.latency["note"]
     told = []
-    for note in notes.unique():
+    for note in notes[notes.notna() & (notes != "")].unique():
         names = [answers.name(answers.by, key) for key in notes.index[notes == note]] if answers.by else []
         where = f" Groups: {', '.join(names[:MOST_GROUPS])}." if names else ""
-        told.append(f"{note[0].upper()}{in_zone(note[1:], answers.tz)}.{where}")
+        told.append(sentence(in_zone(note, answers.tz)) + where)
     hidden = len(answers.groups) - MOST_GROUPS
     if hidden > 0:
         told.append(f"{hidden:,} smaller groups are not listed; they are in “All jobs”.")
@@ -334,23 +332,25 @@ _DURATIONS = {
 
 def _durations(answers: Answers, measure: str) -> Table:
     what, of, open_ = _DURATIONS[measure]
-    heading, names = _named(answers)
-    spread = _rows(answers, answers.spreads(measure))
-    told = {
-        "queue_latency": (answers.latency_by, answers.latency),
-        "run_time": (answers.run_by, answers.run),
+    grouped, whole = answers.grouped, answers.whole
+    spread = rows = _rows(answers, grouped.spread(measure), whole.spread(measure))
+    if measure == "queue_latency":
+        rows = _rows(answers, grouped.latency, whole.latency)
+    elif measure == "run_time":
+        rows = _rows(answers, grouped.run, whole.run)
+    columns = {
+        **_names(answers),
+        f"min of {of}": Column("seconds", spread["min"]),
+        f"mean of {of}": Column("seconds", spread["mean"]),
     }
-    rows = _rows(answers, told[measure]) if measure in told else spread
-    frame = pd.DataFrame({heading: names, f"min of {of}": spread["min"], f"mean of {of}": spread["mean"]})
-    for name in _NAMES:
-        _quantile(frame, rows, name, name)
+    for name in map(name_of, QUANTILES):
+        columns[name] = bounded(rows, name)
         if measure == "queue_latency":
-            frame[f"{name} (lower bound)"] = rows[f"{name}_lower_bound"]
-    frame["max (observed)"] = spread["max"]
-    frame["max (observed) small"] = ["not ended" if one is True else "" for one in spread["goes_on"]]
-    kinds = {name: "seconds" for name in map(str, frame) if not name.endswith(" small")} | {heading: "text"}
+            columns[f"{name} (lower bound)"] = Column("seconds", rows[f"{name}_lower_bound"])
+    goes_on = ["not ended" if one is True else "" for one in spread["goes_on"]]
+    columns["max (observed)"] = Column("seconds", spread["max"], goes_on)
     caption = f"{what}: quantiles count the {open_} jobs; min and mean leave them out"
-    return Table(f"{measure.replace('_', '-')}-table", caption, frame, kinds)
+    return Table(f"{measure.replace('_', '-')}-table", caption, columns)
 
 
 def _throughput(answers: Answers) -> Table:
@@ -360,9 +360,8 @@ def _throughput(answers: Answers) -> Table:
         "waiting": "waiting at its end", "running": "running at its end",
     }  # fmt: skip
     width = whole_duration(pd.Timedelta(answers.window).total_seconds())
-    return data_table(
-        "throughput-table", f"Throughput, in windows of {width}", load[list(names)].rename(columns=names)
-    )
+    caption = f"Throughput, in windows of {width}"
+    return data_table("throughput-table", caption, load[list(names)].rename(columns=names))
 
 
 # --- when waiting jobs start ---
@@ -370,37 +369,40 @@ def _throughput(answers: Answers) -> Table:
 
 def expected_starts(answers: Answers) -> Table | None:
     """Return for each queue when its waiting jobs are expected to start; None where no job waits."""
-    jobs = answers.starts
-    rows = []
-    for key, mine in jobs.groupby("queue_id", dropna=False, sort=False):
-        known = mine[mine["start_expected"].notna()]
-        row: dict[str, Any] = {"queue": answers.name(QUEUE, key), "waiting": len(mine)}
-        for name, place in (("first start", 0), ("last start", -1)):
-            one = known.sort_values("start_expected").iloc[place] if len(known) else None
-            row[name] = pd.NaT if one is None else one["start_expected"]
-            row[f"{name} small"] = (
-                ""
-                if one is None
-                else f"{when(one['start_low'], answers.tz)} to {when(one['start_high'], answers.tz)}"
-            )
-        reasons = mine.loc[mine["note"] != "", "note"].value_counts()
-        row["note"] = "; ".join(
-            str(note) if number == len(mine) else f"{note} ({jobs_in_words(number)})"
-            for note, number in reasons.items()
-        )
-        rows.append(row)
-    if not rows:
+    found = answers.starts
+    if found.empty:
         return None
-    frame = pd.DataFrame(rows).sort_values("waiting", ascending=False, kind="stable")
+    queues = [jobs for _, jobs in iter(found.groupby("queue_id", dropna=False, sort=False))]
+    queues.sort(key=len, reverse=True)
+    shown = queues[:MOST_GROUPS]
+    columns = {
+        "queue": Column("text", [answers.name(QUEUE, jobs["queue_id"].iloc[0]) for jobs in shown]),
+        "waiting": Column("count", [len(jobs) for jobs in shown]),
+        "first start": _starts(shown, 0, answers.tz),
+        "last start": _starts(shown, -1, answers.tz),
+        "note": Column("long", [_reasons(jobs["note"]) for jobs in shown]),
+    }
     caption = "Expected start of the next and of the last job that waits now; small print: 80 % interval"
-    kinds = {"queue": "text", "waiting": "count", "first start": "time", "last start": "time", "note": "long"}
-    return Table(
-        "starts-table",
-        caption,
-        frame.head(MOST_GROUPS),
-        kinds,
-        order="waiting",
-        hidden=max(len(frame) - MOST_GROUPS, 0),
+    return Table("starts-table", caption, columns, order="waiting", hidden=len(queues) - len(shown))
+
+
+def _starts(queues: list[pd.DataFrame], place: int, tz: str) -> Column:
+    """Return the expected start of the first (0) or the last (−1) job of each queue, with its interval."""
+    times, small = [], []
+    for jobs in queues:
+        known = jobs[jobs["start_expected"].notna()].sort_values("start_expected")
+        one = known.iloc[place] if len(known) else None
+        times.append(pd.NaT if one is None else one["start_expected"])
+        small.append("" if one is None else f"{when(one['start_low'], tz)} to {when(one['start_high'], tz)}")
+    return Column("time", times, small)
+
+
+def _reasons(notes: pd.Series[Any]) -> str:
+    """Return why jobs have no known start, and how many of them where it is not all."""
+    reasons = notes[notes != ""].value_counts()
+    return "; ".join(
+        str(note) if number == len(notes) else f"{note} ({jobs_in_words(number)})"
+        for note, number in reasons.items()
     )
 
 
@@ -411,31 +413,25 @@ def errors(answers: Answers) -> Table | None:
     """Return what fails, the most common first; None where nothing failed."""
     if answers.errors.empty:
         return None
-    frame = answers.errors.head(MOST_ERRORS).copy()
-    hidden = len(answers.errors) - len(frame)
-    kinds = {"code": "text", "message": "long"}
+    found = answers.errors.head(MOST_ERRORS)
+    columns = {"code": Column("text", found["code"]), "message": Column("long", found["message"])}
     if "tag" not in answers.lacking:
         tagged = _tags_of_faults(answers.jobs)
-        frame["by tag"] = [
-            tagged[plain(fault)] for fault in zip(frame["code"], frame["message"], strict=True)
-        ]
-        kinds["by tag"] = "long"
-    names = {
-        "share": "share of failures", "cumulated_share": "cumulated", "first_seen": "first seen", "last_seen": "last seen",
-        "example_ids": "examples",
-    }  # fmt: skip
-    kinds |= {
-        "jobs": "count",
-        "share of failures": "share",
-        "cumulated": "share",
-        "first seen": "time",
-        "last seen": "time",
-        "examples": "ids",
+        faults = zip(found["code"], found["message"], strict=True)
+        columns["by tag"] = Column("long", [tagged[plain(fault)] for fault in faults])
+    columns |= {
+        "jobs": Column("count", found["jobs"]),
+        "share of failures": Column("share", found["share"]),
+        "cumulated": Column("share", found["cumulated_share"]),
+        "first seen": Column("time", found["first_seen"]),
+        "last seen": Column("time", found["last_seen"]),
+        "examples": Column("ids", found["example_ids"]),
     }
+    hidden = len(answers.errors) - len(found)
     kinds_of = "1 kind" if len(answers.errors) == 1 else f"{len(answers.errors):,} kinds"
     said = f"{kinds_of} of error, messages that differ only in numbers or IDs counted as one"
     caption = f"{said}{f'; {hidden:,} rarer ones are not listed' if hidden else ''}; most common first."
-    return Table("errors-table", caption, frame.rename(columns=names), kinds, order="jobs")
+    return Table("errors-table", caption, columns, order="jobs")
 
 
 def _tags_of_faults(jobs: Any) -> dict[Any, str]:
@@ -443,14 +439,10 @@ def _tags_of_faults(jobs: Any) -> dict[Any, str]:
     found: dict[Any, list[str]] = {}
     for code, message, tag, jobs_of_tag in faults_by(jobs, "tag").to_numpy():
         found.setdefault(plain((code, message)), []).append(f"{label(tag)}\u00a0{jobs_of_tag:,}")
-    return {
-        fault: ", ".join(tags[:MOST_TAGS])
-        + (f" and {len(tags) - MOST_TAGS:,} more" if tags[MOST_TAGS:] else "")
-        for fault, tags in found.items()
-    }
+    return {fault: shortened(tags, MOST_TAGS) for fault, tags in found.items()}
 
 
-_READ = [
+_READ = (
     "job_id",
     "tag",
     "queue_id",
@@ -460,8 +452,7 @@ _READ = [
     "message",
     "input_object",
     "run_time_s",
-]
-_JOB_COLUMNS = {"queue": "id", "tag": "text", "created": "time", "object": "long"}
+)
 
 
 def slowest(answers: Answers) -> Table | None:
@@ -471,13 +462,17 @@ def slowest(answers: Answers) -> Table | None:
         return None
     open_ = jobs["class"] != "ended"
     unfinished = jobs["outcome"].isin([str(one) for one in UNFINISHED])
-    frame = _job_frame(answers, jobs).assign(waited=jobs["queue_latency"])
-    frame["waited small"] = np.select(
+    state = np.select(
         [open_ & unfinished, open_], ["still waiting", "then " + jobs["outcome"].astype(str)], ""
     )
-    kinds = {"job ID": "id", "waited": "seconds", "ran": "seconds", "outcome": "text", **_JOB_COLUMNS}
+    columns = {
+        "job ID": Column("id", jobs["job_id"]),
+        "waited": Column("seconds", jobs["queue_latency"], state),
+        "ran": Column("seconds", jobs["run_time_s"]),
+        "outcome": Column("text", jobs["outcome"]),
+    }
     caption = f"{_listed(len(jobs), jobs.attrs['known'], 'jobs with a known wait')}, the longest wait first."
-    return Table("slowest-table", caption, frame, kinds, order="waited")
+    return Table("slowest-table", caption, columns | _origin(answers, jobs), order="waited")
 
 
 def failed(answers: Answers) -> Table | None:
@@ -485,17 +480,25 @@ def failed(answers: Answers) -> Table | None:
     jobs = failed_jobs(answers.jobs, _READ, newest=MOST_JOBS)
     if jobs.empty:
         return None
-    kinds = {"job ID": "id", "code": "text", "message": "long", "ran": "seconds", **_JOB_COLUMNS}
+    columns = {
+        "job ID": Column("id", jobs["job_id"]),
+        "code": Column("text", jobs["code"]),
+        "message": Column("long", jobs["message"]),
+        "ran": Column("seconds", jobs["run_time_s"]),
+    }
     caption = f"{_listed(len(jobs), jobs.attrs['failed'], 'failed jobs')}, the newest first."
-    return Table("failed-table", caption, _job_frame(answers, jobs), kinds)
+    return Table("failed-table", caption, columns | _origin(answers, jobs))
 
 
-def _job_frame(answers: Answers, jobs: pd.DataFrame) -> pd.DataFrame:
-    names = {"job_id": "job ID", "run_time_s": "ran", "creation_time": "created", "input_object": "object"}
+def _origin(answers: Answers, jobs: pd.DataFrame) -> dict[str, Column]:
+    """Return what single jobs are and where they come from."""
     named = answers.queue_names
-    return jobs.rename(columns=names).assign(
-        queue=[named.get(key, key) for key in jobs["queue_id"].astype(object)]
-    )
+    return {
+        "queue": Column("id", [named.get(key, key) for key in jobs["queue_id"].astype(object)]),
+        "tag": Column("text", jobs["tag"]),
+        "created": Column("time", jobs["creation_time"]),
+        "object": Column("long", jobs["input_object"]),
+    }
 
 
 def _listed(shown: int, there: int, what: str) -> str:

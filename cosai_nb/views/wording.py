@@ -16,11 +16,14 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from cosai_nb.stats.load import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NO_TIMES = "No job here has usable times, so nothing is known of its durations."
 NO_JOBS = "No jobs to show: the table is empty, or the filters leave nothing."
@@ -124,6 +127,17 @@ def share(part: float) -> str:
     return f"{100 * part:.1f} %"
 
 
+def share_range(low: float, high: float) -> str:
+    """Return an interval of shares.
+
+    Examples
+    --------
+    >>> share_range(0.0213, 1)
+    '2.1 % to 100 %'
+    """
+    return f"{share(low)} to {share(high)}"
+
+
 def count(number: float) -> str:
     """Return a whole number with thousands separated; '–' where it is not known.
 
@@ -144,6 +158,29 @@ def jobs_in_words(number: float) -> str:
     ('1 job', '20,000 jobs')
     """
     return f"{count(number)} {'job' if number == 1 else 'jobs'}"
+
+
+def shortened(names: Sequence[str], most: int) -> str:
+    """Return the first of many names, and how many more there are.
+
+    Examples
+    --------
+    >>> shortened(["q1", "q2", "q3"], 2), shortened(["q1", "q2"], 2)
+    ('q1, q2 and 1 more', 'q1, q2')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def sentence(text: str) -> str:
+    """Return a note as a sentence; nothing of nothing.
+
+    Examples
+    --------
+    >>> sentence("a queue grows")
+    'A queue grows.'
+    """
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def when(moment: Any, tz: str) -> str:

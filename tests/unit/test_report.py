@@ -136,13 +136,13 @@ def test_means_are_of_what_ended_and_the_longest_counts_what_goes_on():
     waits = texts(4, StartTime=pd.NaT, EndTime=pd.NaT, State="Submitted", Code="Success", Message="")
     waits["JobId"] = ["w0", "w1", "w2", "w3"]
     jobs = jobs_of(pd.concat([texts(), waits], ignore_index=True))
-    by_id = {one.id: one.frame for one in tables.summaries(ask(jobs, by="tag", tz="UTC"))}
-    whole = by_id["queue-latency-table"].iloc[-1]
-    assert (whole["min of started"], whole["mean of started"]) == (0, 19.5)
-    assert (whole["max (observed)"], whole["max (observed) small"]) == (28800, "not ended")
-    run = by_id["run-time-table"].iloc[-1]
-    assert (run["min of ended"], run["max (observed)"], run["max (observed) small"]) == (261, 300, "")
-    assert by_id["throughput-table"]["created"].sum() == 44
+    by_id = {one.id: one.columns for one in tables.summaries(ask(jobs, by="tag", tz="UTC"))}
+    waits, runs = by_id["queue-latency-table"], by_id["run-time-table"]
+    assert [list(waits[name].values)[-1] for name in ("min of started", "mean of started")] == [0, 19.5]
+    assert [list(runs[name].values)[-1] for name in ("min of ended", "max (observed)")] == [261, 300]
+    assert list(waits["max (observed)"].values)[-1] == 28800
+    assert [columns["max (observed)"].small[-1] for columns in (waits, runs)] == ["not ended", ""]
+    assert sum(by_id["throughput-table"]["created"].values) == 44
 
 
 def test_a_long_queue_id_is_shortened_and_whole_where_it_is_pointed_at(plain, tmp_path):
@@ -171,7 +171,7 @@ def test_the_queues_table_is_what_queue_alarms_says():
             State="Submitted",
         )
     )
-    (table, *_), alarms = tables.summaries(ask(jobs, by="tag", tz="UTC")), cn.queue_alarms(jobs)
+    table, alarms = tables.queues(ask(jobs, by="tag", tz="UTC")), cn.queue_alarms(jobs)
     assert table.id == "queues-table"
     for name, column in {
         "waiting": "waiting",
@@ -179,7 +179,8 @@ def test_the_queues_table_is_what_queue_alarms_says():
         "oldest": "oldest_s",
         "arrivals per h": "arrivals_per_hour",
     }.items():
-        assert table.frame.set_index("queue")[name].to_dict() == alarms[column].to_dict()
+        told = dict(zip(table.columns["queue"].values, table.columns[name].values, strict=True))
+        assert told == alarms[column].to_dict()
 
 
 def test_the_expected_starts_are_those_of_eta_or_why_there_are_none():
@@ -188,16 +189,16 @@ def test_the_expected_starts_are_those_of_eta_or_why_there_are_none():
     waits["CreationTime"] = pd.Timestamp("2026-11-01T06:40:00Z")
     jobs = jobs_of(pd.concat([texts(), waits], ignore_index=True), as_of="2026-11-01T06:45:00Z")
     table, eta = tables.expected_starts(ask(jobs, by="tag", tz="UTC")), cn.eta(jobs)
-    row = table.frame.iloc[0]
+    row = {name: column.values[0] for name, column in table.columns.items()}
     assert row["waiting"] == len(eta) == 6
     assert (row["first start"], row["last start"]) == (
         eta["start_expected"].min(),
         eta["start_expected"].max(),
     ) or (eta["start_expected"].isna().all() and row["note"])
     paused = waits.assign(State="Pause")
-    stopped = tables.expected_starts(ask(jobs_of(paused), by="tag", tz="UTC")).frame.iloc[0]
-    assert pd.isna(stopped["first start"])
-    assert stopped["note"] == "paused: it stands in no queue"
+    stopped = tables.expected_starts(ask(jobs_of(paused), by="tag", tz="UTC")).columns
+    assert pd.isna(stopped["first start"].values[0])
+    assert stopped["note"].values[0] == "paused: it stands in no queue"
     assert tables.expected_starts(ask(jobs_of(texts()), by="tag", tz="UTC")) is None
 
 

@@ -59,7 +59,9 @@ def told(jobs, previous, by="tag"):
 
 def table_of(changed, measure):
     (found,) = [table for table in changed.tables if table.id == f"changes-{measure}-table"]
-    return found.frame.set_index("group")
+    return pd.DataFrame({name: list(column.values) for name, column in found.columns.items()}).set_index(
+        "group"
+    )
 
 
 @pytest.fixture

@@ -68,7 +68,8 @@ def test_a_table_of_data_keeps_named_indexes_and_says_what_it_leaves_out():
     summary = pd.DataFrame({"n": range(MOST_ROWS + 5), "t": pd.Timestamp("2026-11-01T00:00Z"), "x": math.nan})
     summary.index.name = "hour"
     table = data_table("t", "c", summary)
-    assert table.kinds == {"hour": "number", "n": "number", "t": "time", "x": "number"}
+    kinds = {name: column.kind for name, column in table.columns.items()}
+    assert kinds == {"hour": "number", "n": "number", "t": "time", "x": "number"}
     rows = list(table.rows("Asia/Shanghai"))
     assert (len(rows), table.hidden) == (MOST_ROWS, 5)
     assert [cell.text for cell in rows[1]] == ["1", "1", "2026-11-01 08:00", "–"]

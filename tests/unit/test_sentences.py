@@ -306,9 +306,9 @@ def test_report_and_statistics_give_one_number_for_one_question():
     """V6: the same p95 and the same failure rate, whoever is asked."""
     jobs = growing().iloc[600:]
     answers = ask(jobs, by="tag", tz="UTC")
-    pd.testing.assert_series_equal(answers.latency["p95"], cn.queue_latency(jobs)["p95"])
-    pd.testing.assert_frame_equal(answers.failures, cn.failure_rates(jobs, detail=True))
-    pd.testing.assert_frame_equal(answers.failures_by, cn.failure_rates(jobs, by="tag", detail=True))
+    pd.testing.assert_series_equal(answers.whole.latency["p95"], cn.queue_latency(jobs)["p95"])
+    pd.testing.assert_frame_equal(answers.whole.failures, cn.failure_rates(jobs, detail=True))
+    pd.testing.assert_frame_equal(answers.grouped.failures, cn.failure_rates(jobs, by="tag", detail=True))
 
 
 @pytest.mark.parametrize(
