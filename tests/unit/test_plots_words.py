@@ -64,7 +64,8 @@ OVER_TIME = {
 
 
 def marked(ax):
-    return {series.name: series for series in figure._MARKED[ax].series}
+    marked = figure._MARKED[ax]
+    return {series.name: series for series in (*marked.entries, *marked.series) if series is not None}
 
 
 def words(ax):
