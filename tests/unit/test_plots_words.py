@@ -279,6 +279,15 @@ def test_what_is_no_marker_is_said(markers, said):
         arguments.markers(markers, "UTC")
 
 
+def test_markers_have_their_own_entry_in_the_legend():
+    ax = cn.plots.queue_load(JOBS, markers={"2026-11-04 10:05": "deploy"}, ax=axes.offscreen_axes())
+    shown = {one["name"]: one["legend"] for one in figure.picture(ax, name="one", title="load").map["series"]}
+    box = ax.get_legend().get_texts()[-1].get_window_extent()
+    assert ax.get_legend().get_texts()[-1].get_text().startswith("markers")
+    assert shown["markers"][2] == pytest.approx(box.x1, abs=0.1)
+    assert len({str(legend) for legend in shown.values()}) == 3
+
+
 def test_hostile_markers_are_inert():
     texts = ["$x^$", "<script>alert(1)</script>", "\u202egnp", "a\nb\x1b[31m", "n" * 5000, None, "翻译"]
     markers = [(f"2026-11-04 1{number // 6}:{number % 6}5", text) for number, text in enumerate(texts)]
