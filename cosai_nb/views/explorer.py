@@ -418,19 +418,17 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             return
         column, text = self._menu_of
         chosen = self.selection.labels_of(column)
-        try:
-            every = self._sources.options(self.selection, column)
-        except CosaiError:
-            every = []
-        named = [(value, self._text(column, value), jobs) for value, jobs in every]
-        found = [one for one in named if text.lower() in f"{one[1]} {one[0] or ''}".lower()]
+        found = []
+        with contextlib.suppress(CosaiError):
+            for value, jobs in self._sources.options(self.selection, column):
+                name = self._text(column, value)
+                if text.lower() in f"{name} {value or ''}".lower():
+                    found.append([value, name, count(jobs), value in chosen])
         self._menu = {
             "column": column,
             "title": self._named(column),
             "text": text,
-            "options": [
-                [value, name, count(jobs), value in chosen] for value, name, jobs in found[:_MOST_OPTIONS]
-            ],
+            "options": found[:_MOST_OPTIONS],
             "more": max(len(found) - _MOST_OPTIONS, 0),
         }
 

@@ -100,20 +100,17 @@ class Sources:
         self.refused: dict[str, str] = {}
         self._own: tuple[str, ...] = ()
         self._with = lru_cache(maxsize=_REMEMBERED)(self._count)
+        keys: Iterable[str] = _LABELS
         try:
             counted, _ = self._with(frozenset())
+            keys = [name for name in counted.tables["jobs"].columns[1:-3] if self._is_known(counted, name)]
         except FrameError as trouble:
             if not isinstance(jobs, pd.DataFrame):
                 raise
             self._trouble, self.single = trouble, False
-            nothing = {column.name: pd.Series(dtype=column.dtype) for column in COLUMNS.values()}
-            self.jobs = pd.DataFrame(nothing)
-            counted, _ = self._with(frozenset())
-            self.jobs = jobs
         self.names = {} if self._trouble else queue_names(jobs)
         if self.single:
             self._own = self._find_own()
-        keys = [name for name in counted.tables["jobs"].columns[1:-3] if self._is_known(counted, name)]
         self.columns = (*keys, *self._own)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._select)
         self._slowest = lru_cache(maxsize=_REMEMBERED)(self._find_slowest)
@@ -144,17 +141,11 @@ class Sources:
 
     def _texts_of(self, column: pd.Series[Any]) -> set[str]:
         """Return the labels of a column as texts; of one that has none, note it."""
-        dtype = column.dtype
-        whole = pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype)
-        if (
-            not whole
-            and not isinstance(dtype, pd.CategoricalDtype)
-            and not pd.api.types.is_object_dtype(dtype)
-        ):
-            whole = pd.api.types.is_string_dtype(dtype)
-            if not whole:
-                self.refused[str(column.name)] = f"it is no text and no whole number ({dtype})"
-                return set()
+        dtype, types = column.dtype, pd.api.types
+        kinds = (types.is_bool_dtype, types.is_integer_dtype, types.is_object_dtype, types.is_string_dtype)
+        if not isinstance(dtype, pd.CategoricalDtype) and not any(is_kind(dtype) for is_kind in kinds):
+            self.refused[str(column.name)] = f"it is no text and no whole number ({dtype})"
+            return set()
         try:
             values = column.head(1000).unique()
             values = column.unique() if len(values) <= MOST_LABELS else values
@@ -256,9 +247,10 @@ class Sources:
         if selection.tab == "eta":
             return self._expected
         if not self.gives_rows(selection):
+            if selection.tab != "load":
+                return part
             # a load needs no seconds, and of the jobs' table it has its arrivals twenty times as fast
-            tables = {**part.tables, "queue_latency": part.tables["jobs"]} if selection.tab == "load" else {}
-            return dataclasses.replace(part, tables=tables) if tables else part
+            return dataclasses.replace(part, tables=part.tables | {"queue_latency": part.tables["jobs"]})
         if selection.tab == "slowest":
             return self._slowest(dataclasses.replace(selection, by=None, q=0.95))
         if selection.tab == "errors":
@@ -315,12 +307,9 @@ class Sources:
             rows = np.flatnonzero((batch["job_id"] == job_id).fillna(value=False).to_numpy(dtype=bool))
             if len(rows):
                 row: pd.Series[Any] = batch.iloc[int(rows[0])]
-                known = [name for name in COLUMNS if name in row.index]
-                return (
-                    row
-                    if isinstance(self.jobs, pd.DataFrame)
-                    else row[[*dict.fromkeys([*known, *row.index])]]
-                )
+                if isinstance(self.jobs, pd.DataFrame):
+                    return row
+                return row[[*dict.fromkeys([name for name in (*COLUMNS, *row.index) if name in row])]]
         return None
 
     def page(self, selection: Selection, listing: Listing) -> tuple[pd.DataFrame, int]:
