@@ -36,21 +36,10 @@ from cosai_nb.views.plots.jobs import starts_of
 from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.over_time import draw_overview
 from cosai_nb.views.plots.text import label as short_label
-from cosai_nb.views.selection import CALENDAR, VIEWS, Selection
+from cosai_nb.views.selection import CALENDAR, VIEWS, Selection, read_labels, read_moment
 from cosai_nb.views.sentences import COLUMN_NAMES, finding
-from cosai_nb.views.sources import LISTED, PAGE, Listing, Sources
-from cosai_nb.views.wording import (
-    UNKNOWN,
-    WEEKDAYS,
-    about,
-    count,
-    duration,
-    jobs_in_words,
-    label,
-    moment,
-    printable,
-    when,
-)
+from cosai_nb.views.sources import LISTED, PAGE, Listing, Sources, course
+from cosai_nb.views.wording import UNKNOWN, about, count, duration, jobs_in_words, label, printable, when
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +51,7 @@ if TYPE_CHECKING:
 
 _PX, _DPI = 96, 100
 _NARROW, _WIDE = 300, 1500
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_QUANTILES = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99"}
 _MOST_OPTIONS, _MOST_ROWS = 200, 500
 _DEADLINE_S = 60
 _TITLES = {
@@ -120,7 +109,9 @@ def explore(
     >>> explorer
     Explorer: 50 % of the jobs start within 7 s. (2 jobs, 50.0 % unfinished)
     """
-    return Explorer(jobs, tz=tz, markers=markers, client=client)
+    zone = axes.zone_name(tz)
+    read = None if markers is None else arguments.markers(markers, zone)
+    return Explorer(Sources(jobs), Selection(tz=zone), read, client)
 
 
 class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped here
@@ -146,17 +137,8 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
     _menu = traitlets.Dict().tag(sync=True)
     _table = traitlets.Dict().tag(sync=True)
 
-    def __init__(
-        self,
-        jobs: Any,
-        *,
-        tz: str | tzinfo = axes.DISPLAY_ZONE,
-        markers: Any = None,
-        client: Client | None = None,
-    ) -> None:
-        self.selection = Selection(tz=axes.zone_name(tz))
-        self._markers = None if markers is None else arguments.markers(markers, self.selection.tz)
-        self._sources, self._client = Sources(jobs), client
+    def __init__(self, sources: Sources, selection: Selection, markers: Any, client: Client | None) -> None:
+        self._sources, self.selection, self._markers, self._client = sources, selection, markers, client
         self._listing, self._width, self._token = Listing(), 920, f"x{uuid4().hex[:8]}"
         self._answered: dict[str, int] = {}
         self._menu_of: tuple[str, str] | None = None
@@ -202,11 +184,13 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
         SettingsError
             There is no such view, column, quantile or time.
         """
-        selection = self.selection
         changes: dict[str, Any] = {}
         for name, value in (("start", start), ("end", end)):
             if value is not _KEEP:
-                changes[name] = self._moment(name, value)
+                time = read_moment(name, value, self.selection.tz)
+                if time is not None and not self._sources.single:  # the hour that holds it
+                    time = time.floor("h") if name == "start" else time.ceil("h")
+                changes[name] = time
         if tab is not _KEEP:
             if tab not in [*VIEWS]:
                 raise SettingsError(f"tab={tab!r} is no view; choose one of {', '.join(VIEWS)}.")
@@ -217,50 +201,27 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
                 raise SettingsError(f"q={q!r} must lie between 0 and 1, such as 0.95.")
         if by is not _KEEP:
             changes["by"] = None if by is None else self._column("grouped by", by, self._sources.columns)
+        chosen = dataclasses.replace(self.selection, **changes)
         for column, values in labels.items():
             self._column("a filter", column, (*self._sources.columns, *CALENDAR))
-            changed = dataclasses.replace(selection, **changes)
-            changes["filters"] = changed.filtered(column, _labels(column, values))
-        self._change(**changes)
+            chosen = chosen.with_labels(column, read_labels(column, values))
+        self._choose(chosen)
 
     def _column(self, use: str, name: str, known: Sequence[str]) -> str:
         if name in known:
             return name
         why = self._sources.refused.get(name) if isinstance(name, str) else None
-        raise SettingsError(
-            f"{name!r} cannot be {use}: {why}."
-            if why
-            else f"{name!r} cannot be {use}; there are {', '.join(known)}."
-        )
+        reason = f": {why}" if why else f"; there are {', '.join(known)}"
+        raise SettingsError(f"{name!r} cannot be {use}{reason}.")
 
-    def _change(self, **changes: Any) -> None:
-        changed = dataclasses.replace(self.selection, **changes)
-        if changed != self.selection:
-            if (changed.filters, changed.start, changed.end) != (
-                self.selection.filters,
-                self.selection.start,
-                self.selection.end,
-            ):
-                self._listing = dataclasses.replace(self._listing, page=0)
-            self.selection = changed
-            self._update()
-
-    def _moment(self, name: str, value: Any) -> Any:
-        """Return a moment; where only hours are known, the hour that holds it."""
-        if value is None or value == "":
-            return None
-        try:
-            time: Any = pd.Timestamp(value)
-        except (ValueError, TypeError) as error:
-            raise SettingsError(f"{name}={value!r} is no time; write it as '2026-11-01 08:00'.") from error
-        if pd.isna(time):
-            return None
-        if time.tzinfo is None:
-            time = time.tz_localize(self.selection.tz, ambiguous=True, nonexistent="shift_forward")
-        time = time.tz_convert("UTC")
-        if self._sources.single:
-            return time
-        return time.floor("h") if name == "start" else time.ceil("h")
+    def _choose(self, chosen: Selection) -> None:
+        if chosen == self.selection:
+            return
+        new, old = ((one.filters, one.start, one.end) for one in (chosen, self.selection))
+        if new != old:  # other jobs are listed from the first page on
+            self._listing = self._listing.changed({"page": 0})
+        self.selection = chosen
+        self._update()
 
     def data(self) -> pd.DataFrame:
         """Return the small frame that the figure draws.
@@ -318,13 +279,9 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             told["freq"] = "1h"
         if not self._sources.single:
             return selection.code("histogram", **told)
-        frame = isinstance(jobs, pd.DataFrame)
-        return selection.code(
-            "frame" if frame else "store" if isinstance(jobs, JobStore) else "path",
-            single=single,
-            counted=selection.whole_hours,
-            **told,
-        )
+        stored = "store" if isinstance(jobs, JobStore) else "path"
+        source = "frame" if isinstance(jobs, pd.DataFrame) else stored
+        return selection.code(source, single=single, counted=selection.whole_hours, **told)
 
     # --- drawing ---
 
@@ -384,20 +341,20 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
     def _tell(self) -> None:
         """Say what the controls show."""
         selection, sources = self.selection, self._sources
+        groups, quantiles = [], []
+        if selection.view.takes("by"):
+            groups = [["", "nothing"], *([name, self._named(name)] for name in sources.columns)]
+        if selection.view.takes("q"):
+            names = {selection.q: f"p{100 * selection.q:g}"} | _QUANTILES
+            quantiles = sorted(names.items())
         self._state = {
             "answered": dict(self._answered),
             "tabs": [[view.name, view.title] for view in VIEWS.values()],
             "tab": selection.tab,
-            "by": selection.by if selection.view.takes("by") else None,
-            "groups": [["", "nothing"], *([name, self._named(name)] for name in sources.columns)]
-            if selection.view.takes("by")
-            else [],
+            "by": selection.by if groups else None,
+            "groups": groups,
             "q": selection.q,
-            "quantiles": sorted(
-                {selection.q: f"p{100 * selection.q:g}", **{q: p for p, q in _QUANTILES.items()}}.items()
-            )
-            if selection.view.takes("q")
-            else [],
+            "quantiles": quantiles,
             "filters": [
                 [name, self._named(name), len(selection.labels_of(name))]
                 for name in (*sources.columns, *CALENDAR)
@@ -424,12 +381,9 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             for name, labels in selection.filters
             for value in labels
         ]
-        edges = [
-            None if edge is None else when(edge, selection.tz) for edge in (selection.start, selection.end)
-        ]
-        if edges != [None, None]:
-            start, end = edges
-            words = f"Created before {end}" if start is None else f"Created from {start}"
+        start, end = (edge and when(edge, selection.tz) for edge in (selection.start, selection.end))
+        if start or end:
+            words = f"Created from {start}" if start else f"Created before {end}"
             chips.append(["", None, f"Created: {start} to {end}" if start and end else words])
         return chips
 
@@ -465,19 +419,17 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             return
         column, text = self._menu_of
         chosen = self.selection.labels_of(column)
-        try:
-            every = self._sources.options(self.selection, column)
-        except CosaiError:
-            every = []
-        named = [(value, self._text(column, value), jobs) for value, jobs in every]
-        found = [one for one in named if text.lower() in f"{one[1]} {one[0] or ''}".lower()]
+        found = []
+        with contextlib.suppress(CosaiError):
+            for value, jobs in self._sources.options(self.selection, column):
+                name = self._text(column, value)
+                if text.lower() in f"{name} {value or ''}".lower():
+                    found.append([value, name, count(jobs), value in chosen])
         self._menu = {
             "column": column,
             "title": self._named(column),
             "text": text,
-            "options": [
-                [value, name, count(jobs), value in chosen] for value, name, jobs in found[:_MOST_OPTIONS]
-            ],
+            "options": found[:_MOST_OPTIONS],
             "more": max(len(found) - _MOST_OPTIONS, 0),
         }
 
@@ -486,15 +438,13 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
         if not self._table_open or self._summary is None:
             self._table = {}
             return
-        shown = self._summary.head(_MOST_ROWS)
+        shown, every = self._summary.head(_MOST_ROWS), len(self._summary)
+        less = f"The first {len(shown):,} of {every:,} rows; explorer.data() has all."
+        rows = shown.itertuples(index=False)
         self._table = {
             "columns": [str(name) for name in shown.columns],
-            "rows": [
-                [_cell(value, self.selection.tz) for value in row] for row in shown.itertuples(index=False)
-            ],
-            "note": ""
-            if len(shown) == len(self._summary)
-            else f"The first {len(shown):,} of {len(self._summary):,} rows; explorer.data() has all.",
+            "rows": [[_cell(value, self.selection.tz) for value in row] for row in rows],
+            "note": less if len(shown) < every else "",
         }
 
     def _list(self) -> None:
@@ -505,17 +455,15 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
         except CosaiError as error:
             self._jobs = {"note": str(error), "columns": [], "rows": []}
             return
-        rows: Any = page[list(LISTED)].itertuples(index=False)
+        rows = []
+        for row in page[list(LISTED)].to_dict("records"):
+            job_id = None if pd.isna(row["job_id"]) else str(row["job_id"])
+            rows.append([job_id, *(self._listed(name, row[name], row["outcome"]) for name in LISTED)])
+        found = f" with “{printable(listing.text, longest=40)}”" if listing.text else ""
         self._jobs = {
             "columns": [[name, _TITLES[name], listing.order_of(name)] for name in LISTED],
-            "rows": [
-                [
-                    None if pd.isna(row.job_id) else str(row.job_id),
-                    *(self._listed(name, getattr(row, name), row.outcome) for name in LISTED),
-                ]
-                for row in rows
-            ],
-            "note": f"{jobs_in_words(total)}{f' with “{printable(listing.text, longest=40)}”' if listing.text else ''}",
+            "rows": rows,
+            "note": f"{jobs_in_words(total)}{found}",
             "text": listing.text,
             "page": listing.page,
             "pages": max(math.ceil(total / PAGE), 1),
@@ -544,7 +492,13 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             raise FrameError(
                 f"There is no job {printable(job_id, longest=60)} among the jobs that are explored."
             )
-        self._job = {} if job is None else _opened(job, self.selection.tz)
+        if job is None:
+            self._job = {}
+            return
+        tz = self.selection.tz
+        told, parts = course(job, tz)
+        rows = [[printable(name), _cell(value, tz)] for name, value in job.items()]
+        self._job = {"id": str(job["job_id"]), "course": told, "parts": parts, "rows": rows}
 
     # --- what a user did ---
 
@@ -562,14 +516,16 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
 
     def _act(self, kind: str, message: dict[str, Any]) -> tuple[str, ...]:
         """Change the state, and return what of the page is to be brought up to date beside the controls."""
-        choices = {"select": self._take, "pick": self._pick, "open": self._open, "answer": self._ask}
+        choices = {"select": self._take, "pick": self._pick, "answer": self._ask}
         if kind in choices:
             choices[kind](message)
+        elif kind == "open":
+            self.open_job(message["job_id"])
         elif kind == "width":
             self._width = int(min(max(float(message["width"]), _NARROW), _WIDE))
             return ("figure",)
         elif kind == "list":
-            self._listing = dataclasses.replace(self._listing, **_listing(message["list"]))
+            self._listing = self._listing.changed(message["list"])
         elif kind == "menu":
             self._menu_of = (message["column"], str(message.get("text", ""))) if message["column"] else None
         elif kind == "table":
@@ -578,20 +534,12 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
 
     def _take(self, message: dict[str, Any]) -> None:
         chosen = dict(message["select"])
-        if "span" in chosen:
-            edges = (
-                None if edge is None else pd.Timestamp(int(edge), unit="ms", tz="UTC")
-                for edge in chosen.pop("span")
-            )
-            chosen |= dict(zip(("start", "end"), edges, strict=True))
-        cleared: dict[str, list[str]] = (
-            {name: [] for name, _ in self.selection.filters} if chosen.pop("reset", False) else {}
-        )
+        for name, edge in zip(("start", "end"), chosen.pop("span", ()), strict=False):
+            chosen[name] = None if edge is None else pd.Timestamp(int(edge), unit="ms", tz="UTC")
+        if chosen.pop("reset", False):
+            chosen |= {name: [] for name, _ in self.selection.filters}
         labels = {name: values or [] for name, values in chosen.pop("filters", {}).items()}
-        self.select(**chosen, **cleared, **labels)
-
-    def _open(self, message: dict[str, Any]) -> None:
-        self.open_job(message["job_id"])
+        self.select(**chosen, **labels)
 
     def _pick(self, message: dict[str, Any]) -> None:
         """Filter by what was clicked; a second click undoes it. A job is opened."""
@@ -600,14 +548,11 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
         if job_ids := [value for name, value in pick if name == "job_id"]:
             self.open_job(job_ids[0])
         pick = [(name, None if value is None else str(value)) for name, value in pick if name in known]
-        if not pick:
-            return
         there = all(self.selection.labels_of(name) == (value,) for name, value in pick)
-        changed = self.selection
+        chosen = self.selection
         for name, value in pick:
-            filters = changed.filtered(name, () if there else (value,))
-            changed = dataclasses.replace(changed, filters=filters)
-        self._change(filters=changed.filters)
+            chosen = chosen.with_labels(name, () if there else (value,))
+        self._choose(chosen)
 
     def _ask(self, message: dict[str, Any]) -> None:
         """Ask for the whole answer about a job, in a thread: the service may take its time."""
@@ -639,60 +584,6 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
             drawn = png(self._ax.figure, dpi=_DPI)  # type: ignore[arg-type]
             bundle["image/png"] = base64.b64encode(drawn).decode("ascii")
         return bundle, {"image/png": {"alt": self.sentence}}
-
-
-def _labels(column: str, values: Any) -> list[str | None]:
-    """Return labels as texts, None for a missing one."""
-    several = values if pd.api.types.is_list_like(values) else [values]
-    if not all(map(pd.api.types.is_scalar, several)):
-        raise SettingsError(
-            f"{column}={values!r} holds what is no label; write texts, None for a missing one."
-        )
-    found = [None if pd.isna(value) else str(value) for value in several]
-    allowed = {"weekday": WEEKDAYS, "hour": tuple(map(str, range(24)))}.get(column, found)
-    for name in found:
-        if name not in allowed:
-            raise SettingsError(
-                f"{column}={name!r} is none; write it as one of {', '.join(map(str, allowed))}."
-            )
-    return list(dict.fromkeys(found))
-
-
-def _listing(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what a page may ask of the list of jobs."""
-    read: dict[str, Any] = {"ascending": bool, "text": str, "page": lambda page: max(int(page), 0)}
-    read["sort"] = lambda name: name if name in LISTED else Listing.sort
-    return {name: read[name](value) for name, value in asked.items() if name in read}
-
-
-def _opened(job: pd.Series[Any], tz: str) -> dict[str, Any]:
-    """Return what is shown of one job: its course in words and as parts of a bar, and every column."""
-    created, started, ended, seen = (
-        job.get(name) for name in ("creation_time", "start_time", "end_time", "observed_at")
-    )
-    parts, said = [], []
-    if not pd.isna(created):
-        said.append(f"created {moment(created.tz_convert(tz))}")
-        until = next((time for time in (started, ended, seen) if not pd.isna(time)), created)
-        waited = max((until - created).total_seconds(), 0)
-        parts.append(["waited", waited, f"waited {duration(waited)}"])
-        if pd.isna(started):
-            said.append(f"not started after {duration(waited)}")
-        else:
-            said.append(f"started {moment(started.tz_convert(tz))}, after {duration(waited)}")
-            until = ended if not pd.isna(ended) else seen
-            ran = 0 if pd.isna(until) else max((until - started).total_seconds(), 0)
-            parts.append(["ran", ran, f"ran {duration(ran)}"])
-            said.append(f"running for {duration(ran)}" if pd.isna(ended) else f"ran {duration(ran)}")
-        if not pd.isna(ended):
-            said.append(f"ended {moment(ended.tz_convert(tz))}: {label(job.get('outcome'))}")
-    whole = sum(part[1] for part in parts) or 1
-    return {
-        "id": str(job["job_id"]),
-        "course": " → ".join(said) or "Its times are not known.",
-        "parts": [[name, seconds / whole, words] for name, seconds, words in parts],
-        "rows": [[printable(name), _cell(value, tz)] for name, value in job.items()],
-    }
 
 
 def _cell(value: Any, tz: str) -> str:

@@ -3,6 +3,7 @@
 ::
 
     mark(ax, [Series(…), …], zone=…)        a plot says what of it can be pointed at, in the data's own coordinates
+    mark(ax, entries=[Series(…), None, …])  the same for what the entries of its legend name, in their order
     picture(ax, name=…, title=…)            Picture(svg, map): what a page shows, and what assets/overlay.js reads
     json_text(map)                          the map as it may stand in <script type="application/json">
     inline_svg(figure, name=…, title=…)     the SVG alone
@@ -21,7 +22,6 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 from xml.etree import ElementTree as ET
@@ -34,10 +34,8 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_svg import RendererSVG
-from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.spines import Spine
 from matplotlib.text import Annotation, Text
@@ -46,7 +44,7 @@ from matplotlib.textpath import text_to_path
 from cosai_nb import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
     from matplotlib.artist import Artist
@@ -121,16 +119,35 @@ class Picture(NamedTuple):
 
 
 class _Marked(NamedTuple):
-    series: tuple[Series, ...]
+    series: Sequence[Series]
+    entries: Sequence[Series | None]
     zone: str | None
 
 
 _MARKED: WeakKeyDictionary[Axes, _Marked] = WeakKeyDictionary()
 
 
-def mark(ax: Axes, series: Sequence[Series], *, zone: str | None = None) -> None:
-    """Say what of a plot can be pointed at; ``zone`` names the time zone where the horizontal axis is a clock."""
-    _MARKED[ax] = _Marked(tuple(series), zone)
+def mark(
+    ax: Axes,
+    series: Sequence[Series] = (),
+    *,
+    entries: Sequence[Series | None] = (),
+    zone: str | None = None,
+) -> None:
+    """Say what of a plot can be pointed at.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The plot.
+    series : sequence of Series
+        What no entry of the legend names.
+    entries : sequence of Series or None
+        What each entry of the legend names, in its order.
+    zone : str, optional
+        The time zone, where the horizontal axis is a clock.
+    """
+    _MARKED[ax] = _Marked(series, entries, zone)
 
 
 def picture(ax: Axes, *, name: str, title: str) -> Picture:
@@ -201,7 +218,12 @@ def _map(ax: Axes, marked: _Marked, title: str) -> dict[str, Any]:
     width, height = cast("Figure", ax.figure).bbox.size
     left, bottom, right, top = ax.bbox.extents
     box = [left, height - top, right, height - bottom]
-    entries = _legend_boxes(ax, marked.series, height)
+    shown: list[tuple[Series, Any]] = [
+        (one, legend)
+        for one, legend in zip(marked.entries, _legend_boxes(ax, height), strict=False)
+        if one is not None
+    ]
+    shown += [(one, None) for one in marked.series]
     time = None if marked.zone is None else [_utc_ms(day) for day in ax.get_xlim()]
     return {
         "size": _rounded(np.array([width, height])),
@@ -213,10 +235,7 @@ def _map(ax: Axes, marked: _Marked, title: str) -> dict[str, Any]:
         "offsets": None if time is None else offsets(cast("str", marked.zone), *time),
         "snap": _HOUR_MS,
         "font": next((tick.label1.get_fontsize() for tick in ax.xaxis.get_major_ticks()), 10),
-        "series": [
-            _series(one, ax, np.array(box), legend)
-            for one, legend in zip(marked.series, entries, strict=True)
-        ],
+        "series": [_series(one, ax, np.array(box), legend) for one, legend in shown],
     }
 
 
@@ -260,37 +279,18 @@ def _rounded(numbers: npt.NDArray[np.float64]) -> Any:
     return numbers.round(1).tolist()
 
 
-def _legend_boxes(ax: Axes, marked: Sequence[Series], height: float) -> list[list[float] | None]:
-    """Return the box of the entry of each series: of its name, else of what begins with it, else of its colour."""
+def _legend_boxes(ax: Axes, height: float) -> list[list[float]]:
+    """Return the box of each entry of the legend: its text, and the handle that stands before it."""
     legend = ax.get_legend()
     if legend is None:
-        return [None] * len(marked)
-    free = dict(zip(legend.get_texts(), map(_handle_color, legend.legend_handles), strict=True))
-    found: list[Text | None] = [None] * len(marked)
-    rules: tuple[Callable[[Series, str, str], bool], ...] = (
-        lambda one, text, _: text == one.name,
-        lambda one, text, _: text.startswith(f"{one.name} "),
-        lambda one, _, color: color == one.color.lower(),
-    )
-    for rule, (number, one) in product(rules, enumerate(marked)):
-        same = (text for text, color in free.items() if rule(one, text.get_text(), color))
-        if found[number] is None and (text := next(same, None)) is not None:
-            found[number] = text
-            del free[text]
+        return []
     before = legend.handlelength + legend.handletextpad
-    return [None if text is None else _entry_box(text, before, height) for text in found]
-
-
-def _handle_color(handle: Any) -> str:
-    color = handle.get_color() if isinstance(handle, Line2D) else handle.get_facecolor()
-    return to_hex(np.atleast_2d(color)[0]) if isinstance(color, np.ndarray) else to_hex(color)
-
-
-def _entry_box(text: Text, before: float, height: float) -> list[float]:
-    """Return the box of a text in the legend and of the handle ``before`` it, in sizes of its font."""
-    box = text.get_window_extent()
-    left = box.x0 - before * float(text.get_fontsize())
-    return [round(float(place), 1) for place in (left, height - box.y1, box.x1, height - box.y0)]
+    boxes = []
+    for text in legend.get_texts():
+        box = text.get_window_extent()
+        left = box.x0 - before * float(text.get_fontsize())
+        boxes.append(_rounded(np.array([left, height - box.y1, box.x1, height - box.y0])))
+    return boxes
 
 
 def _utc_ms(day: float) -> int:

@@ -5,13 +5,14 @@ One table of views serves the explorer's tabs, the report's figures, and the Pyt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from cosai_nb.errors import SettingsError
 from cosai_nb.stats.histogram import KEYS
 from cosai_nb.stats.measures import HOUR_MS, MISSING, check_jobs, milliseconds, moments
 from cosai_nb.views import plots
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cosai_nb.stats.measures import Flags, Ints
-
-Tab = Literal[
-    "latency",
-    "over_time",
-    "weekdays",
-    "failures",
-    "failures_over_time",
-    "load",
-    "errors",
-    "slowest",
-    "eta",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +50,7 @@ class View:
         Inches of the figure, and those of each of its rows.
     """
 
-    name: Tab
+    name: str
     title: str
     plot: str
     data: tuple[str, ...] = ()
@@ -146,7 +135,7 @@ class Selection:
     end: pd.Timestamp | None = None
     by: str | None = None
     q: float = 0.95
-    tab: Tab = "latency"
+    tab: str = "latency"
     tz: str = "Asia/Shanghai"
 
     # --- which jobs ---
@@ -175,10 +164,10 @@ class Selection:
         """Return the labels that a column is filtered by, none where it is not."""
         return dict(self.filters).get(column, ())
 
-    def filtered(self, column: str, labels: Sequence[Label]) -> Filters:
-        """Return the filters with other labels for one column, none for all jobs."""
+    def with_labels(self, column: str, labels: Sequence[Label]) -> Selection:
+        """Return the selection that has other labels for one column, none for all jobs."""
         rest = [pair for pair in self.filters if pair[0] != column]
-        return (*rest, (column, tuple(labels))) if labels else tuple(rest)
+        return replace(self, filters=(*rest, *([(column, tuple(labels))] if labels else [])))
 
     def hours_of(self, creation: pd.Series[Any]) -> Ints | None:
         """Return those of these hours of creation that weekday and hour of the day leave, since the epoch; None: all."""
@@ -223,9 +212,9 @@ class Selection:
         return tuple(sorted({0.5, self.q}))
 
     def data(self, jobs: Any, **more: Any) -> pd.DataFrame:
-        """Return the small frame that :meth:`draw` draws; ``more`` are arguments beside those of the selection."""
+        """Return the small frame that :meth:`draw` draws; ``more`` are the arguments ``freq`` and ``tz`` where they are others."""
         data = getattr(plots, f"{self.view.plot}_data")
-        drawn: pd.DataFrame = data(jobs, **self._arguments(self.view.data, more), **_others(more))
+        drawn: pd.DataFrame = data(jobs, **self._arguments(self.view.data, more))
         return drawn
 
     def draw(self, data: pd.DataFrame, ax: Axes, markers: Any = None) -> Axes:
@@ -243,12 +232,12 @@ class Selection:
 
     def code(
         self,
-        source: Literal["frame", "path", "store", "histogram"] = "frame",
+        source: str = "frame",
         *,
         single: bool = False,
         counted: bool = True,
-        freq: str | None = None,
         markers: bool = False,
+        **more: Any,
     ) -> str:
         """Return the Python that makes this view of a variable ``jobs``.
 
@@ -260,18 +249,17 @@ class Selection:
             Draw the jobs themselves, and not their histogram.
         counted : bool
             Choose full hours from the histogram; False where the window begins or ends within an hour.
-        freq : str, optional
-            Width of the windows of a view over time.
         markers : bool
             Draw a variable ``markers`` too.
+        **more : Any
+            As of :meth:`data`.
         """
-        given = {"freq": freq}
-        shared = _written(self._arguments(self.view.data, given))
-        own = _written(self._arguments(self.view.drawn, given))
+        shared = _written(self._arguments(self.view.data, more))
+        own = _written(self._arguments(self.view.drawn, {}))
         if markers and "markers" in self.view.drawn:
             own += ", markers=markers"
         if self.tab == "eta":
-            lines = [*self._frame_code(source)]
+            lines = self._frame_code(source)
             shared += ", job_ids=selected['job_id']" if not self.is_all else ""
             drawn = "jobs"
         else:
@@ -338,6 +326,37 @@ class Selection:
         return lines
 
 
+def read_moment(name: str, value: Any, tz: str) -> pd.Timestamp | None:
+    """Return a moment that somebody wrote, in the zone ``tz`` unless it says another; None for no limit."""
+    try:
+        time: Any = pd.Timestamp(value)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{name}={value!r} is no time; write it as '2026-11-01 08:00'.") from error
+    if pd.isna(time):
+        return None
+    if time.tzinfo is None:
+        time = time.tz_localize(tz, ambiguous=True, nonexistent="shift_forward")
+    read: pd.Timestamp = time.tz_convert("UTC")
+    return read
+
+
+def read_labels(column: str, values: Any) -> list[Label]:
+    """Return the labels that a column is to be filtered by, as texts, None for a missing one."""
+    several = values if pd.api.types.is_list_like(values) else [values]
+    if not all(map(pd.api.types.is_scalar, several)):
+        raise SettingsError(
+            f"{column}={values!r} holds what is no label; write texts, None for a missing one."
+        )
+    found = [None if pd.isna(value) else str(value) for value in several]
+    allowed = {"weekday": WEEKDAYS, "hour": tuple(map(str, range(24)))}.get(column, found)
+    for name in found:
+        if name not in allowed:
+            raise SettingsError(
+                f"{column}={name!r} is none; write it as one of {', '.join(map(str, allowed))}."
+            )
+    return list(dict.fromkeys(found))
+
+
 def has_label(column: pd.Series[Any], labels: Sequence[Label]) -> Flags:
     """Say of each row whether it has one of these labels, which are texts, None where there is none."""
     categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
@@ -362,8 +381,3 @@ def _test(name: str, labels: Sequence[Label]) -> str:
 
 def _written(arguments: dict[str, Any]) -> str:
     return "".join(f", {key}={value!r}" for key, value in arguments.items())
-
-
-def _others(more: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that no selection knows of."""
-    return {name: value for name, value in more.items() if name not in {"freq", "markers"}}

@@ -16,16 +16,16 @@ from cosai_nb.stats.failures import failed_jobs
 from cosai_nb.stats.histogram import KEYS, choose
 from cosai_nb.stats.latency import Behind, queues_behind
 from cosai_nb.stats.load import longest_jobs, numbers
-from cosai_nb.stats.measures import MISSING, NEEDED, milliseconds
+from cosai_nb.stats.measures import NEEDED
 from cosai_nb.stats.queues import eta
 from cosai_nb.table.parquet import schema_of
 from cosai_nb.table.scan import fragments
 from cosai_nb.views.plots.text import queue_names
 from cosai_nb.views.selection import CALENDAR, has_label
-from cosai_nb.views.wording import WEEKDAYS
+from cosai_nb.views.wording import WEEKDAYS, duration, label, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cosai_nb.stats.measures import Flags, Ints
     from cosai_nb.views.selection import Label, Selection
@@ -44,6 +44,8 @@ _MOST = 20
 MOST_STEPPED = 100_000
 """Jobs whose load is counted moment by moment; of more, on full hours, which costs the same for any number."""
 _REMEMBERED = 16
+_RESERVED = ("self", "start", "end", "by", "q", "tab", "tz", "time", "job_id", "class", "seconds", "jobs")
+"""Names that an argument or the counts have."""
 _NO_SINGLE = "A histogram knows no single jobs: this view needs the jobs frame."
 
 
@@ -55,6 +57,12 @@ class Listing:
     ascending: bool = False
     text: str = ""
     page: int = 0
+
+    def changed(self, asked: Mapping[str, Any]) -> Listing:
+        """Return what a page asks for instead."""
+        known = {**dataclasses.asdict(self), **asked}
+        sort = known["sort"] if known["sort"] in LISTED else Listing.sort
+        return Listing(sort, bool(known["ascending"]), str(known["text"]), max(int(known["page"]), 0))
 
     def order_of(self, column: str) -> str:
         """Return ascending or descending where the list is sorted by this column, else none."""
@@ -92,20 +100,17 @@ class Sources:
         self.refused: dict[str, str] = {}
         self._own: tuple[str, ...] = ()
         self._with = lru_cache(maxsize=_REMEMBERED)(self._count)
+        keys: Iterable[str] = _LABELS
         try:
             counted, _ = self._with(frozenset())
+            keys = [name for name in counted.tables["jobs"].columns[1:-3] if self._is_known(counted, name)]
         except FrameError as trouble:
             if not isinstance(jobs, pd.DataFrame):
                 raise
             self._trouble, self.single = trouble, False
-            nothing = {column.name: pd.Series(dtype=column.dtype) for column in COLUMNS.values()}
-            self.jobs = pd.DataFrame(nothing)
-            counted, _ = self._with(frozenset())
-            self.jobs = jobs
         self.names = {} if self._trouble else queue_names(jobs)
         if self.single:
             self._own = self._find_own()
-        keys = [name for name in counted.tables["jobs"].columns[1:-3] if self._is_known(counted, name)]
         self.columns = (*keys, *self._own)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._select)
         self._slowest = lru_cache(maxsize=_REMEMBERED)(self._find_slowest)
@@ -136,17 +141,11 @@ class Sources:
 
     def _texts_of(self, column: pd.Series[Any]) -> set[str]:
         """Return the labels of a column as texts; of one that has none, note it."""
-        dtype = column.dtype
-        whole = pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype)
-        if (
-            not whole
-            and not isinstance(dtype, pd.CategoricalDtype)
-            and not pd.api.types.is_object_dtype(dtype)
-        ):
-            whole = pd.api.types.is_string_dtype(dtype)
-            if not whole:
-                self.refused[str(column.name)] = f"it is no text and no whole number ({dtype})"
-                return set()
+        dtype, types = column.dtype, pd.api.types
+        kinds = (types.is_bool_dtype, types.is_integer_dtype, types.is_object_dtype, types.is_string_dtype)
+        if not isinstance(dtype, pd.CategoricalDtype) and not any(is_kind(dtype) for is_kind in kinds):
+            self.refused[str(column.name)] = f"it is no text and no whole number ({dtype})"
+            return set()
         try:
             values = column.head(1000).unique()
             values = column.unique() if len(values) <= MOST_LABELS else values
@@ -214,10 +213,8 @@ class Sources:
 
     def options(self, selection: Selection, column: str) -> list[tuple[Label, int]]:
         """Return the labels of a column with their numbers of jobs under the other filters, the most frequent first."""
-        other = dataclasses.replace(selection, filters=selection.filtered(column, ()), by=None)
-        if column in self._own:
-            other = dataclasses.replace(other, by=column)
-        part, _ = self.part(other)
+        by = column if column in self._own else None
+        part, _ = self.part(dataclasses.replace(selection.with_labels(column, ()), by=by))
         if column in CALENDAR:
             return _calendar_options(part, column, selection.tz)
         jobs = numbers(part, column)["jobs"]
@@ -225,8 +222,8 @@ class Sources:
             None if pd.isna(value) else str(value): number
             for value, number in zip(jobs.index.tolist(), jobs.tolist(), strict=True)
         }
-        for label in selection.labels_of(column):
-            found.setdefault(label, 0)
+        for chosen in selection.labels_of(column):
+            found.setdefault(chosen, 0)
         return sorted(found.items(), key=lambda pair: -pair[1])
 
     def span(self, selection: Selection) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -250,9 +247,10 @@ class Sources:
         if selection.tab == "eta":
             return self._expected
         if not self.gives_rows(selection):
+            if selection.tab != "load":
+                return part
             # a load needs no seconds, and of the jobs' table it has its arrivals twenty times as fast
-            tables = {**part.tables, "queue_latency": part.tables["jobs"]} if selection.tab == "load" else {}
-            return dataclasses.replace(part, tables=tables) if tables else part
+            return dataclasses.replace(part, tables=part.tables | {"queue_latency": part.tables["jobs"]})
         if selection.tab == "slowest":
             return self._slowest(dataclasses.replace(selection, by=None, q=0.95))
         if selection.tab == "errors":
@@ -309,12 +307,9 @@ class Sources:
             rows = np.flatnonzero((batch["job_id"] == job_id).fillna(value=False).to_numpy(dtype=bool))
             if len(rows):
                 row: pd.Series[Any] = batch.iloc[int(rows[0])]
-                known = [name for name in COLUMNS if name in row.index]
-                return (
-                    row
-                    if isinstance(self.jobs, pd.DataFrame)
-                    else row[[*dict.fromkeys([*known, *row.index])]]
-                )
+                if isinstance(self.jobs, pd.DataFrame):
+                    return row
+                return row[[*dict.fromkeys([name for name in (*COLUMNS, *row.index) if name in row])]]
         return None
 
     def page(self, selection: Selection, listing: Listing) -> tuple[pd.DataFrame, int]:
@@ -358,8 +353,30 @@ class Sources:
         return found
 
 
-_RESERVED = ("self", "start", "end", "by", "q", "tab", "tz", "time", "job_id", "class", "seconds", "jobs")
-"""Names that an argument or the counts have."""
+def course(job: pd.Series[Any], tz: str) -> tuple[str, list[tuple[str, float, str]]]:
+    """Return the course of one job in words, and its parts: what it did, the share of its time, and how long in words."""
+    created, started, ended, seen = (
+        job.get(name) for name in ("creation_time", "start_time", "end_time", "observed_at")
+    )
+    spans: dict[str, float] = {}
+    said = []
+    if not pd.isna(created):
+        said.append(f"created {moment(created.tz_convert(tz))}")
+        until = next((time for time in (started, ended, seen) if not pd.isna(time)), created)
+        spans["waited"] = max((until - created).total_seconds(), 0)
+        waited = duration(spans["waited"])
+        if pd.isna(started):
+            said.append(f"not started after {waited}")
+        else:
+            said.append(f"started {moment(started.tz_convert(tz))}, after {waited}")
+            until = next((time for time in (ended, seen) if not pd.isna(time)), started)
+            spans["ran"] = max((until - started).total_seconds(), 0)
+            said.append(f"{'running for' if pd.isna(ended) else 'ran'} {duration(spans['ran'])}")
+        if not pd.isna(ended):
+            said.append(f"ended {moment(ended.tz_convert(tz))}: {label(job.get('outcome'))}")
+    whole = sum(spans.values()) or 1
+    parts = [(did, time / whole, f"{did} {duration(time)}") for did, time in spans.items()]
+    return " → ".join(said) or "Its times are not known.", parts
 
 
 def _with_ages(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -373,27 +390,15 @@ def _with_ages(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def _first(jobs: pd.DataFrame, listing: Listing, most: int) -> pd.DataFrame:
     """Return the first rows in the order of a list, the missing last."""
-    column = jobs[listing.sort]
-    if len(column) > most and not isinstance(column.dtype, pd.CategoricalDtype):
-        order = _number_order(column, ascending=listing.ascending)
-        if order is not None:  # to sort all of them takes ten times as long
-            jobs = jobs.iloc[np.flatnonzero(order <= np.partition(order, most - 1)[most - 1])]
+    column = jobs[listing.sort].reset_index(drop=True)
+    if len(column) > most and listing.sort.endswith(("_s", "_time")):
+        # to sort all of them takes ten times as long
+        first = column.nsmallest(most) if listing.ascending else column.nlargest(most)
+        return jobs.iloc[first.index]
     key = (lambda texts: texts.astype("str")) if isinstance(column.dtype, pd.CategoricalDtype) else None
     return jobs.sort_values(
         listing.sort, ascending=listing.ascending, kind="stable", na_position="last", key=key
     ).head(most)
-
-
-def _number_order(column: pd.Series[Any], *, ascending: bool) -> Any:
-    """Return numbers that sort as the column does, the missing last; None for texts."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        times = milliseconds(column)
-        numbers = np.where(times == MISSING, np.nan, times)
-    elif pd.api.types.is_numeric_dtype(column.dtype):
-        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        return None
-    return np.nan_to_num(numbers if ascending else -numbers, nan=np.inf)
 
 
 def _calendar_options(part: Counted, column: str, tz: str) -> list[tuple[Label, int]]:

@@ -119,6 +119,16 @@ def test_of_a_histogram_the_window_is_widened_to_full_hours_and_that_is_said():
     assert "no single jobs" in explorer._jobs["note"]
 
 
+@pytest.mark.parametrize("tab", ["over_time", "failures_over_time", "load"])
+def test_where_hours_begin_at_half_past_every_view_over_time_is_drawn_and_written_down(tab):
+    explorer = explore(JOBS, tz="Asia/Kolkata")
+    explorer.select(tab=tab)
+    assert "200 jobs" in explorer.sentence
+    space = {"jobs": JOBS}
+    exec(explorer.code(), space)
+    pd.testing.assert_frame_equal(space["summary"], explorer.data())
+
+
 def test_a_selection_cannot_be_changed(explorer):
     with pytest.raises(AttributeError):
         explorer.selection.q = 0.5

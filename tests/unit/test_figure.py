@@ -144,14 +144,18 @@ def text_places(svg):
     }
 
 
-def test_entries_of_the_legend_are_found_by_name_by_their_beginning_and_by_colour():
+def test_series_have_the_boxes_of_their_entries_in_the_legend():
     ax = Figure(figsize=(6, 4)).subplots()
-    ax.plot([0, 1], [0, 1], color="#d55e00", label="p95")
-    ax.plot([0, 1], [0, 2], color="#009e73", label="p50 12 s, 3 jobs")
     ax.plot([0, 1], [0, 3], color="#0072b2", label="cut …")
+    ax.plot([0, 1], [0, 2], color="#009e73", label="p50 12 s, 3 jobs")
+    ax.plot([0, 1], [0, 4], color="#0072b2", label="a line that says nothing")
+    ax.plot([0, 1], [0, 1], color="#d55e00", label="p95")
     ax.legend()
-    names = [("a long name", "#0072B2"), ("p50", "#56B4E9"), ("p95", "#E69F00"), ("not there", "#7F7F7F")]
-    mark(ax, [Series(name, color, ["x"], np.zeros(1), np.zeros(1)) for name, color in names])
+    a, b, c, other = (
+        Series(name, "#0072B2", ["x"], np.zeros(1), np.zeros(1))
+        for name in ("a long name", "p50", "p95", "-")
+    )
+    mark(ax, [other], entries=[a, b, None, c])
     svg, found = picture(ax, name="one", title="a picture")
     places = text_places(svg)
     boxes = [one["legend"] for one in found["series"]]
@@ -159,6 +163,7 @@ def test_entries_of_the_legend_are_found_by_name_by_their_beginning_and_by_colou
         x, y = places[text]
         assert box[0] < x - 20 < x < box[2]  # the handle lies before the text
         assert box[1] < y <= box[3]
+    assert [one["name"] for one in found["series"]] == ["a long name", "p50", "p95", "-"]
     assert boxes[3] is None
 
 

@@ -64,7 +64,8 @@ OVER_TIME = {
 
 
 def marked(ax):
-    return {series.name: series for series in figure._MARKED[ax].series}
+    marked = figure._MARKED[ax]
+    return {series.name: series for series in (*marked.entries, *marked.series) if series is not None}
 
 
 def words(ax):
@@ -276,6 +277,15 @@ def test_a_marker_without_a_zone_is_of_the_display_zone_and_one_outside_is_count
 def test_what_is_no_marker_is_said(markers, said):
     with pytest.raises(SettingsError, match=said):
         arguments.markers(markers, "UTC")
+
+
+def test_markers_have_their_own_entry_in_the_legend():
+    ax = cn.plots.queue_load(JOBS, markers={"2026-11-04 10:05": "deploy"}, ax=axes.offscreen_axes())
+    shown = {one["name"]: one["legend"] for one in figure.picture(ax, name="one", title="load").map["series"]}
+    box = ax.get_legend().get_texts()[-1].get_window_extent()
+    assert ax.get_legend().get_texts()[-1].get_text().startswith("markers")
+    assert shown["markers"][2] == pytest.approx(box.x1, abs=0.1)
+    assert len({str(legend) for legend in shown.values()}) == 3
 
 
 def test_hostile_markers_are_inert():

@@ -116,11 +116,12 @@ class Style(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line of a legend."""
+    """A line of a legend, and what can be pointed at under its name."""
 
     handle: Artist
     name: str
     detail: str = ""
+    series: Series | None = None
 
 
 class RowStyle(NamedTuple):
@@ -426,7 +427,7 @@ def add_legend(ax: Axes, entries: Sequence[Entry]) -> None:
     size, room = text_size(ax), max(_room(ax) - _AXIS, _LEAST)
     line = _LEGEND_LINE * _points(size) / 72
     names = [entry.name for entry in entries]
-    whole = [": ".join(filter(None, entry[1:])) for entry in entries]
+    whole = [": ".join(filter(None, [entry.name, entry.detail])) for entry in entries]
     most = math.inf if _grows(ax) else _LEGEND_SHARE * ax.bbox.height / ax.figure.dpi / line
     for texts in (whole, names, [cut(name, room / 2 - _HANDLE) for name in names]):
         shown, ncols, rows = _arranged(texts, room)
@@ -520,33 +521,34 @@ def finish(
     title: str,
     about_it: dict[str, Any],
     entries: Sequence[Entry],
-    series: Sequence[Series],
     *,
+    series: Sequence[Series] = (),
     said: str = "",
     left: float = _AXIS,
     zone: str | None = None,
     markers: Any = None,
 ) -> Axes:
-    """Write title, facts and legend of a plot, and say what can be pointed at; ``zone`` where it is over time."""
-    more, named = draw_markers(ax, markers, zone) if zone else ([], [])
+    """Write title, facts and legend of a plot, and say what can be pointed at; ``zone`` where it is over time.
+
+    ``series`` are those that no entry of the legend names.
+    """
+    if zone:
+        entries = [*entries, *draw_markers(ax, markers, zone)]
     said = said or facts(about_it["about"], **about_it["drawn"])
     headline(ax, f"{title}{by_text(about_it.get('by', ()))}", said, left=left)
-    add_legend(ax, [*entries, *named])
-    mark(ax, [*series, *more], zone=zone)
+    add_legend(ax, entries)
+    mark(ax, series, entries=[entry.series for entry in entries], zone=zone)
     return ax
 
 
-def draw_markers(ax: Axes, markers: Any, tz: str) -> tuple[list[Series], list[Entry]]:
+def draw_markers(ax: Axes, markers: Any, tz: str) -> list[Entry]:
     """Draw the markers inside the span of a plot over time, and name those that there is room for.
 
-    Returns
-    -------
-    list of Series, list of Entry
-        What can be pointed at, and what stands in the legend; nothing without markers.
+    Returns what stands in the legend: nothing without markers.
     """
     known = [] if markers is None else arguments.markers(markers, tz)
     if not known:
-        return [], []
+        return []
     low, high = ax.get_xlim()
     em = (high - low) / max(_room(ax) - _AXIS, _LEAST)
     times, texts = zip(*known, strict=True)
@@ -567,11 +569,9 @@ def draw_markers(ax: Axes, markers: Any, tz: str) -> tuple[list[Series], list[En
     out = f", {len(known) - len(inside)} outside" if len(known) > len(inside) else ""
     said = [moment(time.astimezone(arguments.zone(tz))) for time in times]
     words = [f"{said[number]}: {printable(texts[number])}" for number in inside.tolist()]
-    series = Series(
-        "markers", ink(), words, places[inside], np.full(len(inside), ax.get_ylim()[1]), single=True
-    )
-    line = Line2D([], [], color=ink(), lw=0.8, ls=":")
-    return [series], [Entry(line, "markers", f"{len(inside)}{out}")]
+    top = np.full(len(inside), ax.get_ylim()[1])
+    series = Series("markers", ink(), words, places[inside], top, single=True)
+    return [Entry(Line2D([], [], color=ink(), lw=0.8, ls=":"), "markers", f"{len(inside)}{out}", series)]
 
 
 def text_size(ax: Axes) -> str:

@@ -165,7 +165,7 @@ def before_after(
     boxes, picks = axes.row_boxes(left, right), [groups.picks[key] for key in keys]
     series = Series("change", axes.GREY, words, boxes=boxes, picks=picks)
     title, said = "Queue latency before and after", f"before: {earlier}; after: {later}"
-    return axes.finish(ax, title, about_it, entries, [series], said=said, left=rows.left)
+    return axes.finish(ax, title, about_it, entries, series=[series], said=said, left=rows.left)
 
 
 def _draw_pairs(ax: Axes, rows: pd.DataFrame, colors: Sequence[str]) -> None:

@@ -173,7 +173,7 @@ def _draw_points(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any]) -> Axe
     words = [f"{groups.whole[key]}: {said}" for key, said in zip(keys, _words(rates), strict=True)]
     boxes, picks = axes.row_boxes(np.zeros(len(rates)), high), [groups.picks[key] for key in keys]
     series = Series("failure rate", axes.VERMILION, words, boxes=boxes, picks=picks)
-    return axes.finish(ax, "Failure rate", about_it, [], [series], left=rows.left)
+    return axes.finish(ax, "Failure rate", about_it, [], series=[series], left=rows.left)
 
 
 def _percent_axis(axis: Axis, text: str) -> None:
@@ -199,7 +199,7 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any], mar
     rates = rates.assign(**{name: rates[name].where(drawn) for name in ("rate", "low", "high")})
     tables = by_group(rates, by)
     groups = Groups.of(about_it, [key for key, _ in tables], alone="failure rate")
-    entries, series = [], []
+    entries = []
     for number, (key, some) in enumerate(tables):
         style, part = axes.group_style(number), axes.without_gaps(some, width)
         middle = axes.day_numbers(part["time"] + width / 2)
@@ -210,12 +210,12 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any], mar
             look: Look = {"color": style.color, "ms": 4, "clip_on": False}
             ax.plot(middle[marked], part["rate"][marked], style.marker, **look)
         line = axes.legend_handle(style.color, dash=style.dash, marker=style.marker, size=4)
-        entries.append(Entry(line, groups.short[key]))
         known = some[some["rate"].notna()]
         times = axes.window_words(known["time"], width, zone)
         words = [f"{time}: {one}" for time, one in zip(times, _words(known), strict=True)]
         middles, rate = axes.day_numbers(known["time"] + width / 2), known["rate"].to_numpy()
-        series.append(Series(groups.whole[key], style.color, words, middles, rate, pick=groups.picks[key]))
+        series = Series(groups.whole[key], style.color, words, middles, rate, pick=groups.picks[key])
+        entries.append(Entry(line, groups.short[key], series=series))
         if not by:
             ax.fill_between(middle, part["low"], part["high"], color=style.color, alpha=0.3, linewidth=0)
             low, high = (part.loc[alone, name] for name in ("low", "high"))
@@ -227,7 +227,7 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, about_it: dict[str, Any], mar
     axes.clock_axis(ax.xaxis, zone, "time of creation")
     ax.grid(alpha=0.25)
     title = "Failure rate over time"
-    return axes.finish(ax, title, about_it, entries, series, zone=zone, markers=markers)
+    return axes.finish(ax, title, about_it, entries, zone=zone, markers=markers)
 
 
 # --- errors ---
@@ -335,7 +335,7 @@ def error_pareto(
     boxes = axes.row_boxes(np.zeros(len(data)), data["share"])
     series = Series("errors", axes.VERMILION, words, boxes=boxes, picks=picks)
     said, entries = f"{failed:,} failed of {facts(about_it['about'])}{rest}", [Entry(line, "cumulated share")]
-    return axes.finish(ax, "Why jobs fail", about_it, entries, [series], said=said, left=rows.left)
+    return axes.finish(ax, "Why jobs fail", about_it, entries, series=[series], said=said, left=rows.left)
 
 
 def _error_name(code: Any, message: Any) -> str:

@@ -133,7 +133,11 @@ def timeline(
     hatched: Look = {"fc": axes.ORANGE, "hatch": "///", "ec": ax.get_facecolor(), "lw": 0}
     ax.barh(place, waited / size, height=rows.bar, **hatched)
     ax.barh(place, ran / size, left=waited / size, color=axes.BLUE, height=rows.bar)
-    entries = [Entry(Patch(**hatched), "waiting"), Entry(Patch(color=axes.BLUE), "running")]
+    waits, runs = _pointed_at(data, waited / size, ran / size, zone)
+    entries = [
+        Entry(Patch(**hatched), "waiting", series=waits),
+        Entry(Patch(color=axes.BLUE), "running", series=runs),
+    ]
     going_on = data["unfinished"].to_numpy()
     if going_on.any():  # no marks at all would still claim room in the layout
         ends = (waited + ran)[going_on] / size
@@ -144,8 +148,7 @@ def timeline(
     order = _ORDERS[about_it["slowest"]]
     what = f"The {len(data)} jobs with the longest {order}" if len(data) > 1 else "One job"
     said = f"of {facts(about_it['about'])}; beside them when they were created, in {label(zone)}"
-    series = _pointed_at(data, waited / size, ran / size, zone)
-    return axes.finish(ax, what, about_it, entries, series, said=said, left=rows.left)
+    return axes.finish(ax, what, about_it, entries, said=said, left=rows.left)
 
 
 def duration_unit(longest: float) -> tuple[int, str]:
@@ -307,7 +310,7 @@ def eta(
     kept, _ = keep_largest(known, ["queue_id"], known[["queue_id"]].assign(jobs=1), most=axes.MOST_GROUPS)
     parts = by_group(kept, ["queue_id"])
     named = Groups.of(about_it, [key for key, _ in parts])
-    entries, series = [], []
+    entries = []
     for number, (key, part) in enumerate(parts):
         style, place = axes.group_style(number), part["place"].to_numpy(dtype=np.float64)
         begin, low, high = (axes.day_numbers(part[f"start_{name}"]) for name in ("expected", "low", "high"))
@@ -316,9 +319,9 @@ def eta(
             ax.hlines(place, low, high, color=style.color, alpha=0.35, linewidth=5)
         look: Look = {"color": style.color, "ls": style.dash, "lw": 1.2, "marker": style.marker, "ms": 3}
         (line,) = ax.plot(begin, place, **look)
-        entries.append(Entry(line, named.short[key], f"{jobs_in_words(len(part))} waiting"))
         words, pick = _starts_in_words(part, zone), named.picks[key]
-        series.append(Series(named.whole[key], style.color, words, begin, place, pick=pick))
+        series = Series(named.whole[key], style.color, words, begin, place, pick=pick)
+        entries.append(Entry(line, named.short[key], f"{jobs_in_words(len(part))} waiting", series))
     ax.set_ylim(0, kept["place"].max() * 1.05 + 0.5)
     axes.count_axis(ax.yaxis, "place in the queue")
     axes.clock_axis(ax.xaxis, zone)
@@ -327,7 +330,7 @@ def eta(
     unknown = f", {rest:,} more without a known start" if rest else ""
     said = f"{jobs_in_words(len(known))} waiting, of {facts(about_it['about'])}{unknown}"
     title = f"Expected starts, {100 * about_it['level']:g} % intervals"
-    return axes.finish(ax, title, {}, entries, series, said=said)
+    return axes.finish(ax, title, {}, entries, said=said)
 
 
 def _starts_in_words(part: pd.DataFrame, zone: str) -> list[str]:

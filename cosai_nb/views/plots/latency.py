@@ -279,7 +279,7 @@ def _draw(
     quantiles = {name_of(part): part for part in about_it["q"]}
     found = dict(by_group(data, by))
     groups = Groups.of(about_it, [row["key"] for row in rows], alone="all jobs")
-    longest, entries, series = data[f"{of.name}_s"].max(), [], []
+    longest, entries = data[f"{of.name}_s"].max(), []
     for number, row in enumerate(rows):
         style, key = axes.group_style(number), row["key"]
         curve = found.get(key, data.head(0))
@@ -288,12 +288,12 @@ def _draw(
         line = axes.legend_handle(style.color, dash=style.dash, marker=style.marker, size=_POINT)
         jobs_too = [_jobs(row, of)] if axes.text_size(ax) == "medium" else []
         said = ", ".join([*_quantiles(row, quantiles, short=True), *jobs_too])
-        entries.append(Entry(line, groups.short[key], said))
-        series.append(_pointed_at(curve, row, quantiles, of, groups, style))
+        series = _pointed_at(curve, row, quantiles, of, groups, style)
+        entries.append(Entry(line, groups.short[key], said, series))
     _finish_curves(ax, longest, max(row["jobs"] for row in rows), quantiles.values(), of)
     if not data[of.done].any():
         axes.write_inside(ax, f"No job has {of.done} yet.")
-    return axes.finish(ax, of.title, about_it, [*entries, *_other_marks(data, rows, quantiles, of)], series)
+    return axes.finish(ax, of.title, about_it, [*entries, *_other_marks(data, rows, quantiles, of)])
 
 
 def _draw_curve(

@@ -172,7 +172,12 @@ def queue_load(
     width = whole_duration(about_it["width_s"])
     about_it["wide"] = wide = about_it["exact"] and about_it["width_s"] > _MOMENTS_S
     draw = _draw_lines if names else _draw_means if wide else _draw_stack
-    entries, series = draw(ax, steps, about_it)
+    entries = draw(ax, steps, about_it)
+    servers = float(steps["servers"].iloc[0])
+    if not names and np.isfinite(servers):
+        line = ax.axhline(servers, color=axes.ink(), linewidth=1.2, linestyle="--")
+        name = "servers" if about_it["given"] else "max observed concurrency"
+        entries.append(Entry(line, name, count(servers)))
     if not wide and not steps[["waiting", "running"]].to_numpy().any():
         axes.write_inside(ax, _TOO_SHORT.format(width))
     ax.set_ylim(0, None)
@@ -185,7 +190,7 @@ def queue_load(
         + (f" ({'most in' if names else 'mean of'} {width})" if wide else ""),
     )
     title = "Waiting jobs" if names else "Load"
-    return axes.finish(ax, title, about_it, entries, series, zone=zone, markers=markers)
+    return axes.finish(ax, title, about_it, entries, zone=zone, markers=markers)
 
 
 def _at_most(steps: pd.DataFrame, level: str, about_it: dict[str, Any]) -> str:
@@ -203,10 +208,10 @@ def _clock(steps: pd.DataFrame) -> Floats:
     return axes.day_numbers(pd.concat([steps["time"].head(1), steps["moment"]]))
 
 
-def _draw_stack(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tuple[list[Entry], list[Series]]:
+def _draw_stack(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> list[Entry]:
     """Draw the running and on top of them the waiting jobs."""
     time, running, waiting = _clock(steps), _course(steps, "running"), _course(steps, "waiting")
-    entries, series, below = [], [], np.zeros_like(running)
+    entries, below = [], np.zeros_like(running)
     words = [
         f"{when}: {count(runs)} running, {count(waits)} waiting"
         for when, runs, waits in zip(
@@ -216,16 +221,16 @@ def _draw_stack(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tupl
     for name, color, level in (("running", axes.BLUE, running), ("waiting", axes.ORANGE, waiting)):
         ax.fill_between(time, below, below + level, color=color, linewidth=0)
         below = below + level
-        entries.append(Entry(Patch(color=color), name, _at_most(steps, name, about_it)))
-        series.append(Series(name, color, words, time[1:], below[1:]))
-    return _with_servers(ax, steps, about_it, entries), series
+        series = Series(name, color, words, time[1:], below[1:])
+        entries.append(Entry(Patch(color=color), name, _at_most(steps, name, about_it), series))
+    return entries
 
 
-def _draw_means(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tuple[list[Entry], list[Series]]:
+def _draw_means(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> list[Entry]:
     """Draw the mean numbers running and waiting in each bin, and lightly the most that waited."""
     edges = _clock(steps)
     middle, below = (edges[:-1] + edges[1:]) / 2, np.zeros(len(steps))
-    entries, series = [], []
+    entries = []
     windows = _windows(steps, about_it)
     for name, color in (("running", axes.BLUE), ("waiting", axes.ORANGE)):
         top = below + steps[f"{name}_mean"].to_numpy()
@@ -238,10 +243,10 @@ def _draw_means(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tupl
             for when, mean, number in zip(windows, steps[f"{name}_mean"], steps[f"{name}_max"], strict=True)
         ]
         lightly = ", drawn lightly" if name == "waiting" else ""
-        entries.append(Entry(Patch(color=color), name, _at_most(steps, name, about_it) + lightly))
-        series.append(Series(name, color, words, middle, top))
+        detail = _at_most(steps, name, about_it) + lightly
+        entries.append(Entry(Patch(color=color), name, detail, Series(name, color, words, middle, top)))
         below = top
-    return _with_servers(ax, steps, about_it, entries), series
+    return entries
 
 
 def _mean(number: float) -> str:
@@ -252,25 +257,13 @@ def _windows(steps: pd.DataFrame, about_it: dict[str, Any]) -> list[str]:
     return axes.window_words(steps["time"], pd.Timedelta(seconds=about_it["width_s"]), about_it["tz"])
 
 
-def _with_servers(
-    ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any], entries: list[Entry]
-) -> list[Entry]:
-    """Draw what jobs run on, where it is known."""
-    servers = float(steps["servers"].iloc[0])
-    if np.isfinite(servers):
-        line = ax.axhline(servers, color=axes.ink(), linewidth=1.2, linestyle="--")
-        name = "servers" if about_it["given"] else "max observed concurrency"
-        entries.append(Entry(line, name, count(servers)))
-    return entries
-
-
 def _moments(steps: pd.DataFrame, about_it: dict[str, Any]) -> list[str]:
     return [moment(time) for time in axes.local_times(steps["moment"], about_it["tz"])]
 
 
-def _draw_lines(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tuple[list[Entry], list[Series]]:
+def _draw_lines(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> list[Entry]:
     """Draw the waiting jobs of each group: at the ends of the bins, or in wide ones the most."""
-    entries, series = [], []
+    entries = []
     tables, wide = by_group(steps, about_it["by"]), about_it["wide"]
     groups = Groups.of(about_it, [key for key, _ in tables])
     for number, (key, part) in enumerate(tables):
@@ -290,6 +283,6 @@ def _draw_lines(ax: Axes, steps: pd.DataFrame, about_it: dict[str, Any]) -> tupl
             told = [f"{count(waits)} waiting" for waits in waiting]
         whens = (_windows if wide else _moments)(part, about_it)
         words = [f"{when}: {one}" for when, one in zip(whens, told, strict=True)]
-        entries.append(Entry(line, groups.short[key], _at_most(part, "waiting", about_it)))
-        series.append(Series(groups.whole[key], style.color, words, place, waiting, pick=groups.picks[key]))
-    return entries, series
+        series = Series(groups.whole[key], style.color, words, place, waiting, pick=groups.picks[key])
+        entries.append(Entry(line, groups.short[key], _at_most(part, "waiting", about_it), series))
+    return entries

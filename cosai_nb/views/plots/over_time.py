@@ -182,7 +182,7 @@ def latency_over_time(
     if not np.isfinite(bounds).any():
         return axes.nothing_known(ax, about_it["about"])
     shown, width = quantiles[-1:] if names else quantiles, pd.Timedelta(seconds=about_it["width_s"])
-    entries, series = _draw_windows(ax, data, about_it, shown)
+    entries = _draw_windows(ax, data, about_it, shown)
     if np.isinf(data[shown].to_numpy()).any():
         bound = axes.legend_handle(axes.ink(), marker="^", hollow=True, size=_TRIANGLE)
         entries.append(Entry(bound, "lower bound", "too few have started"))
@@ -193,14 +193,14 @@ def latency_over_time(
     ax.grid(alpha=0.25)
     axes.clock_axis(ax.xaxis, zone, "time of creation")
     title = "Queue latency over time"
-    return axes.finish(ax, title, about_it, entries, series, zone=zone, markers=markers)
+    return axes.finish(ax, title, about_it, entries, zone=zone, markers=markers)
 
 
 def _draw_windows(
     ax: Axes, data: pd.DataFrame, about_it: dict[str, Any], shown: Sequence[str]
-) -> tuple[list[Entry], list[Series]]:
+) -> list[Entry]:
     """Draw a line for each group and quantile; between the outer quantiles of a single group, a band."""
-    entries, series = [], []
+    entries = []
     tables, width = by_group(data, about_it["by"]), pd.Timedelta(seconds=about_it["width_s"])
     groups = Groups.of(about_it, [key for key, _ in tables])
     for number, (key, table) in enumerate(tables):
@@ -217,11 +217,11 @@ def _draw_windows(
             style = axes.group_style(number if len(shown) == 1 else place)
             drawn = _draw_line(ax, middle, whole, name, style)
             if drawn is not None:
-                entries.append(Entry(drawn, " ".join(filter(None, [groups.short[key], name]))))
-                whose = " ".join(filter(None, [groups.whole[key], name]))
+                short, long = (f"{of[key]} {name}".strip() for of in (groups.short, groups.whole))
                 words, seconds = _words(known, name, times)
-                series.append(Series(whose, style.color, words, middles, seconds, pick=groups.picks[key]))
-    return entries, series
+                series = Series(long, style.color, words, middles, seconds, pick=groups.picks[key])
+                entries.append(Entry(drawn, short, series=series))
+    return entries
 
 
 def _words(windows: pd.DataFrame, name: str, times: Sequence[str]) -> tuple[list[str], Floats]:
@@ -402,7 +402,8 @@ def heatmap(
     said = f"{facts(about_it['about'])}; hatched: no jobs{open_ends}"
     title = "Jobs created" if q is None else what.capitalize()
     cells = _cells_pointed_at(data, name, values, to_hex(mesh.cmap(0.5)))
-    return axes.finish(ax, f"{title} by weekday and hour", about_it, [], [cells], said=said, left=_DAY_WIDTH)
+    what = f"{title} by weekday and hour"
+    return axes.finish(ax, what, about_it, [], series=[cells], said=said, left=_DAY_WIDTH)
 
 
 def _shown_values(cells: pd.DataFrame, name: str) -> Floats:
