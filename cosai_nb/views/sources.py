@@ -250,7 +250,7 @@ class Sources:
             if selection.tab != "load":
                 return part
             # a load needs no seconds, and of the jobs' table it has its arrivals twenty times as fast
-            return dataclasses.replace(part, tables=part.tables | {"queue_latency": part.tables["jobs"]})
+            return dataclasses.replace(part, tables={**part.tables, "queue_latency": part.tables["jobs"]})
         if selection.tab == "slowest":
             return self._slowest(dataclasses.replace(selection, by=None, q=0.95))
         if selection.tab == "errors":
