@@ -106,7 +106,8 @@ def wanted_of(job_ids: Any, buckets: Sequence[str], *, strict: bool = False) -> 
         admitted = {bucket: admit(ids, strict=strict) for bucket, ids in apart.items()}
         places = [bucket for bucket, some in admitted.items() for _ in some]
         wanted = Wanted([*chain.from_iterable(admitted.values())], places)
-    if strange := next(filter(None, {*wanted.buckets} - {*buckets}), None):
+    strange = next((name for name in {*wanted.buckets} - {*buckets} if name is not None), None)
+    if strange is not None:
         raise errors.SettingsError(
             f"job_ids has IDs of the bucket {strange}, for which there is no client: add it to client=, or leave them out."
         )

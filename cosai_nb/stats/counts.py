@@ -608,7 +608,8 @@ def count_all(
     """
     derived = {TIME} if windows is not None and windows.whole_hours else set()
     there = {name: [key for key in keys if key not in derived] for name, keys in wanted.items()}
-    if type(source) is Counted and not by_start and (windows is None or derived) and source.has(there):
+    known = type(source) is Counted and not by_start and source.has(there)
+    if known and (windows is None or (derived and not recent_ms)):
         # more keys than asked for stay: to count again costs a sort
         tables = {name: source.tables[name] for name in wanted}
         if windows is None:

@@ -117,6 +117,8 @@ def test_a_bucket_without_a_client_is_named_before_anything_is_asked(bucket):
     client = bucket(ONE, "a1")
     with pytest.raises(cn.SettingsError, match=f"IDs of the bucket {TWO}, for which there is no client"):
         cn.fetch_jobs({ONE: ["a1"], TWO: ["a2"]}, client=client)
+    with pytest.raises(cn.SettingsError, match="IDs of the bucket , for which there is no client"):
+        cn.fetch_jobs({ONE: ["a1"], "": ["a2"]}, client=client)
     with pytest.raises(cn.SettingsError, match="job_ids is a table"):
         cn.fetch_jobs(pd.DataFrame({"job_id": ["a1"]}), client=client)
     with pytest.raises(cn.InvalidIdError, match="position 1"):

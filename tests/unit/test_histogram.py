@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from cosai_nb.errors import FileError, FrameError
+from cosai_nb.stats.counts import RECENT_MS, count_all
 from cosai_nb.stats.histogram import DurationHistogram
+from cosai_nb.stats.measures import Windows
 from tests.simulate import hand_made, snapshot
 
 ROWS = (
@@ -303,3 +305,18 @@ def test_sum_adds_histograms_and_one_key_may_be_given_as_text():
     assert sum([histogram, histogram]) == histogram + histogram
     with pytest.raises(FrameError, match="start= and end="):
         histogram.where(hour="2026-11-01T00:00Z")
+
+
+@pytest.mark.parametrize("freq", ["1h", "6h", "1D", "7D"])
+@pytest.mark.parametrize("tz", ["Asia/Shanghai", "Europe/Berlin"])
+def test_windows_that_are_read_off_counts_are_those_of_the_jobs(freq, tz):
+    rng = np.random.default_rng(5)
+    created = np.sort(rng.integers(0, 30 * 86_400, 500))
+    started = created + rng.integers(0, 9_000, 500)
+    jobs = snapshot(created, started, started + 60, 30 * 86_400)
+    windows, keys = Windows.of(freq, tz), {"queue_latency": ("tag", "time"), "jobs": ("outcome", "time")}
+    counted = count_all(jobs, {"queue_latency": ("tag",), "jobs": ("outcome",)}, recent_ms=RECENT_MS)
+    found, wanted = count_all(counted, keys, windows=windows), count_all(jobs, keys, windows=windows)
+    for name, table in wanted.tables.items():
+        pd.testing.assert_frame_equal(found.tables[name][[*table]], table)
+    assert found.recent is None
