@@ -22,6 +22,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 from xml.etree import ElementTree as ET
@@ -220,7 +221,7 @@ def _map(ax: Axes, marked: _Marked, title: str) -> dict[str, Any]:
     box = [left, height - top, right, height - bottom]
     shown: list[tuple[Series, Any]] = [
         (one, legend)
-        for one, legend in zip(marked.entries, _legend_boxes(ax, height), strict=False)
+        for one, legend in zip_longest(marked.entries, _legend_boxes(ax, height))  # there may be no legend
         if one is not None
     ]
     shown += [(one, None) for one in marked.series]

@@ -165,6 +165,11 @@ def test_series_have_the_boxes_of_their_entries_in_the_legend():
         assert box[1] < y <= box[3]
     assert [one["name"] for one in found["series"]] == ["a long name", "p50", "p95", "-"]
     assert boxes[3] is None
+    ax.get_legend().remove()
+    _, bare = picture(ax, name="one", title="a picture")
+    assert [(one["name"], one["legend"]) for one in bare["series"]] == [
+        (one["name"], None) for one in found["series"]
+    ]
 
 
 def zoomable():
