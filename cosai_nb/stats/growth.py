@@ -189,19 +189,27 @@ def until(table: pd.DataFrame, now: int) -> Flags:
 
 def _moved_by_hour(counted: Counted, now: int) -> dict[str | None, dict[str, Ints]]:
     """Return how many jobs of each queue made each move, in each clock hour from its first arrival on, the one under way last."""
-    found: dict[str | None, dict[str, Ints]] = {}
-    first: dict[str | None, int] = {}
-    for move, name in zip(MOVES, QUEUE_KEYS, strict=True):
+    queues = Groups.of(counted.tables["jobs"], ("queue_id",))
+    first = np.full(queues.number, now)
+    moves: list[tuple[Ints, Ints, Ints]] = []
+    for name in QUEUE_KEYS:
         table = counted.tables[name]
-        usable, hours = until(table, now), hours_of(table) + table["seconds"].to_numpy()
-        number = table["jobs"].to_numpy()
-        for queue, rows in by_label(table["queue_id"]):
-            mine = rows[usable[rows]]
-            since = first.setdefault(queue, int(hours[mine].min(initial=now)))
-            hour, length = np.maximum(hours[mine] - since, 0), now - since + 1
-            by_hour = found.setdefault(queue, dict.fromkeys(MOVES, np.zeros(length, dtype=np.int64)))
-            by_hour[move] = np.bincount(hour, number[mine], length).astype(np.int64)
-    return found
+        rows = np.flatnonzero(until(table, now))
+        queue, hour = queues.place(table)[rows], (hours_of(table) + table["seconds"].to_numpy())[rows]
+        if not moves:  # what moved before the first arrival moved in its hour
+            np.minimum.at(first, queue, hour)
+        moves.append((queue, np.maximum(hour, first[queue]), table["jobs"].to_numpy()[rows]))
+    # the hours of all queues stand behind each other
+    ends = np.cumsum(now + 1 - first)
+    total = int(ends[-1:].sum())
+    columns = [
+        np.bincount(ends[queue] - 1 - now + hour, jobs, total).astype(np.int64) for queue, hour, jobs in moves
+    ]
+    places = map(slice, (ends - (now + 1 - first)).tolist(), ends.tolist())
+    return {
+        queue: {move: column[place] for move, column in zip(MOVES, columns, strict=True)}
+        for (queue,), place in zip(queues.plain_labels, places, strict=True)
+    }
 
 
 def _levels(by_hour: dict[str, Ints], state: str) -> Ints:

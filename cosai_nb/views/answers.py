@@ -15,7 +15,7 @@ from cosai_nb.stats.durations import durations
 from cosai_nb.stats.failures import error_pareto, failure_rates
 from cosai_nb.stats.growth import queue_alarms
 from cosai_nb.stats.latency import QUANTILES, Behind, latency_of, queues_behind, run_time
-from cosai_nb.stats.load import Times, numbers, times_of
+from cosai_nb.stats.load import Times, numbers, queue_load, times_of
 from cosai_nb.stats.measures import Windows, check_jobs, group_columns
 from cosai_nb.stats.queues import eta
 from cosai_nb.views.plots.text import plain, queue_names
@@ -141,6 +141,11 @@ class Answers:
         return self.counted if Windows.of("1h", self.tz).whole_hours else self.jobs
 
     # --- groups and queues ---
+
+    @cached_property
+    def load(self) -> pd.DataFrame:
+        """The load of each queue in the report's windows."""
+        return queue_load(self.jobs, self.window, by=QUEUE, tz=self.tz)
 
     @cached_property
     def sizes(self) -> dict[tuple[str, ...], pd.DataFrame]:

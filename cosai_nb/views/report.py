@@ -18,7 +18,6 @@ from cosai_nb.stats.counts import Counted, count_all
 from cosai_nb.stats.durations import durations
 from cosai_nb.stats.failures import rates_of
 from cosai_nb.stats.histogram import choose
-from cosai_nb.stats.load import queue_load
 from cosai_nb.stats.measures import Windows, milliseconds
 from cosai_nb.table.store import JobStore
 from cosai_nb.views import plots, tables
@@ -27,9 +26,11 @@ from cosai_nb.views.changes import Changed, keep_summary, newest_kept, what_chan
 from cosai_nb.views.figure import Picture, offsets, picture
 from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.axes import BLUE, by_text, offscreen_axes, window_width, without_tex, zone_name
+from cosai_nb.views.plots.failures import rates_shown
 from cosai_nb.views.plots.jobs import starts_of
 from cosai_nb.views.plots.latency import latency_curves
-from cosai_nb.views.plots.text import by_group, plain
+from cosai_nb.views.plots.load import load_steps
+from cosai_nb.views.plots.text import by_group, describe, plain
 from cosai_nb.views.selection import VIEWS, View
 from cosai_nb.views.sentences import Line, group_name, headlines, interval
 from cosai_nb.views.tables import Column, Table
@@ -460,6 +461,13 @@ def _data(view: View, source: Any, answers: Answers, given: dict[str, Any]) -> p
         return latency_curves(answers.counted, answers.grouped.latency, **of)
     if view.name == "eta":
         return starts_of(answers.starts, None, names={}, of=about(answers.counted))
+    names, width = [*(given.get("by") or ())], given.get("freq")
+    told = describe(answers.counted, names, {}, about(answers.counted), tz=answers.tz)
+    if view.name == "failures":
+        return rates_shown(answers.grouped.failures, names, told | {"width_s": None})
+    if view.name == "load" and names == [*QUEUE] and width == answers.window:
+        width_s = pd.Timedelta(width).total_seconds()
+        return load_steps(answers.load, names, told | {"exact": True, "given": False, "width_s": width_s})
     data: pd.DataFrame = getattr(plots, f"{view.plot}_data")(source, **given)
     return data
 
@@ -523,10 +531,8 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
         ("Failure rate", rates["rate"], rates["jobs"], True, share),
     ]
     if by == QUEUE:
-        load = queue_load(answers.jobs, answers.window, by=names, tz=tz)
-        # a histogram knows the ends of the windows only
-        most_waiting = load["waiting_max"].fillna(load["waiting"])
-        measures.insert(0, ("Most waiting", most_waiting, load["arrivals"], True, count))
+        load = answers.load
+        measures.insert(0, ("Most waiting", load["waiting_max"], load["arrivals"], True, count))
     clock = _thin_clock(answers)
     most = max(_THIN_POINTS // (groups * len(measures)), _FEWEST_POINTS)
     found: dict[Any, list[Shown]] = {}

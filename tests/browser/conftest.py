@@ -41,10 +41,10 @@ def axe(tmp_path_factory):
     if npm is None:
         _cannot("npm is not installed, so axe-core cannot be fetched")
     folder = tmp_path_factory.mktemp("axe")
-    options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
+    options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=8"]
     command = [npm, "install", "--prefix", folder, *options, "axe-core@4"]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=400)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         _cannot(f"axe-core cannot be fetched from npm: {type(error).__name__}")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

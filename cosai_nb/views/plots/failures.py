@@ -83,16 +83,22 @@ def failure_rates_data(
     if freq is None or Windows.of(freq, zone).whole_hours:  # else only single jobs know
         wanted = {"run_time": tuple(dict.fromkeys((*names, "outcome", "code")))}
         counted = count_with_numbers(jobs, wanted)
-    summary = flat(rate_summary(counted, by=names or None, freq=freq, tz=zone, detail=True), names)
-    most = _MOST_ROWS if freq is None else axes.MOST_GROUPS
-    summary, cut = keep_largest(summary, names, summary, most=most)
-    if names and freq is None:
+    summary = rate_summary(counted, by=names or None, freq=freq, tz=zone, detail=True)
+    width = None if freq is None else pd.Timedelta(freq).total_seconds()
+    return rates_shown(summary, names, describe(jobs, names, {}, about(counted), width_s=width, tz=zone))
+
+
+def rates_shown(table: pd.DataFrame, names: list[str], told: dict[Any, Any]) -> pd.DataFrame:
+    """Return :func:`failure_rates_data` of what :func:`cosai_nb.failure_rates` said; ``told`` are its attrs, without ``drawn``."""
+    over_time = told["width_s"] is not None
+    summary = flat(table, names)
+    summary, cut = keep_largest(summary, names, summary, most=axes.MOST_GROUPS if over_time else _MOST_ROWS)
+    if names and not over_time:
         middle = summary["rate"].fillna((summary["low"] + summary["high"]) / 2)
         summary = summary.iloc[np.argsort(-middle.to_numpy(), kind="stable")].reset_index(drop=True)
     columns = ["jobs", "ended", "failed", "unfinished", "waiting", "rate", "low", "high", "rate_ended"]
-    shown = summary[[*names, *(["time"] if freq is not None else []), *columns]]
-    width = None if freq is None else pd.Timedelta(freq).total_seconds()
-    shown.attrs = describe(jobs, names, cut, about(counted), width_s=width, tz=zone)
+    shown = summary[[*names, *(["time"] if over_time else []), *columns]]
+    shown.attrs = {**told, "drawn": cut}
     return shown
 
 

@@ -88,14 +88,18 @@ def queue_load_data(
     width = freq or _width(told, exact=exact)
     bins = zone if exact or Windows.of("1h", zone).whole_hours else "UTC"
     table = load_summary(jobs, width, servers, by=names or None, tz=bins)
+    more = {"exact": exact, "given": servers is not None, "width_s": pd.Timedelta(width).total_seconds()}
+    return load_steps(table, names, describe(jobs, names, {}, about_row(told), tz=zone, **more))
+
+
+def load_steps(table: pd.DataFrame, names: list[str], told: dict[Any, Any]) -> pd.DataFrame:
+    """Return :func:`queue_load_data` of what :func:`cosai_nb.queue_load` said; ``told`` are its attrs, without ``drawn`` and ``as_of``."""
     summary = flat(table, names)
     for level in ("waiting", "running"):
         summary[f"{level}_max"] = summary[f"{level}_max"].fillna(summary[level])
     summary, cut = keep_largest(summary, names, summary, of="waiting", most=axes.MOST_GROUPS)
     named = summary[[*names, *_DRAWN]]
-    more = {"exact": exact, "given": servers is not None, "width_s": pd.Timedelta(width).total_seconds()}
-    known = describe(jobs, names, cut, about_row(told), as_of=table.attrs["as_of"], tz=zone)
-    named.attrs = known | more
+    named.attrs = {**told, "drawn": cut, "as_of": table.attrs["as_of"]}
     return named
 
 
