@@ -76,7 +76,7 @@ def rows_of(jobs):
     return [*columns.itertuples(index=False, name=None)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(world=worlds)
 def test_each_id_ends_in_the_row_that_is_true(wire, world):
     jobs, _ = fetch(wire, world)
@@ -87,7 +87,7 @@ def test_each_id_ends_in_the_row_that_is_true(wire, world):
     assert jobs.loc[jobs["outcome"] != "unread", "error"].isna().all()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(world=worlds, compact=st.booleans())
 def test_a_store_holds_the_buckets_apart(wire, world, compact):
     with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ def frame(jobs):
     return hand_made(*rows, at=len(jobs) * (HOUR + 7) + 500)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(JOB, max_size=45), st.lists(JOB, max_size=45), st.sampled_from((0.5, 0.95)))
 def test_the_verdict_is_what_interval_and_p_value_say(first, second, q):
     before, after = frame(first), frame(second)
@@ -74,7 +74,7 @@ def test_nothing_differs_from_itself(made, q):
     assert compare(jobs, jobs, q).loc["all", "verdict"] in {SAME, TOO_LITTLE}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(JOB, max_size=90), st.sampled_from((None, "tag", "outcome")))
 def test_changes_come_in_order_and_levels_hang_together(made, by):
     jobs = frame(made)

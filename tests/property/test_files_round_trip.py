@@ -53,7 +53,7 @@ record = st.builds(
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

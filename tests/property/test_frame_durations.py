@@ -89,7 +89,7 @@ def record(one):
     return Record("a1", "job", observed, None, tuple(texts.get(column.name) for column in WIRE))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(job, min_size=1, max_size=40))
 def test_every_timing_column_is_what_plain_python_says(jobs):
     with warnings.catch_warnings():

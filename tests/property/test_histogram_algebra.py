@@ -14,7 +14,7 @@ SECONDS = st.one_of(st.none(), st.integers(-4000, 50_000), st.just(10**10))
 OUTCOMES = ["success", "failed", "cancelled", "running", "waiting", "unknown", "not_found", "unread"]
 LABELS = st.sampled_from([None, "a", "b", "ü", ""])
 ROWS = st.lists(st.tuples(st.sampled_from(OUTCOMES), SECONDS, SECONDS, SECONDS, LABELS, LABELS), max_size=40)
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def frame(rows, at=20_000):
@@ -74,7 +74,7 @@ def test_a_slice_is_the_histogram_of_the_slice(rows, label):
     assert sliced == direct
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(ROWS)
 def test_a_file_gives_it_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("histograms") / "h.parquet"

@@ -20,7 +20,7 @@ ROWS = st.lists(st.tuples(st.sampled_from(OUTCOMES), SECONDS, SECONDS, SECONDS),
 Q = (0.1, 0.5, 0.95)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS, st.sampled_from([None, "tag", "hour", ["outcome", "code"]]))
 def test_any_jobs_give_ordered_bounds_and_no_warning(rows, by):
     jobs = hand_made(*rows)
@@ -37,7 +37,7 @@ def test_any_jobs_give_ordered_bounds_and_no_warning(rows, by):
     assert counted == sum(row[0] != "unread" for row in rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 3), st.floats(0.1, 1))
 def test_the_lower_bound_is_never_above_the_truth(seed, load, moment):
     rng = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ BATCHES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BATCHES)
 def test_batches_of_one_second_break_no_judgement_of_a_queue(batches):
     """Jobs that are submitted, started and ended together, by the minute: every table has its rows, and no warning."""

@@ -66,7 +66,7 @@ def together(frames):
 
 
 @pytest.mark.parametrize("memory", ["large", "small"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seen=observations,
     cuts=st.lists(st.integers(0, 30), max_size=4),
@@ -92,7 +92,7 @@ def test_a_scan_is_what_all_files_together_give(request, memory, seen, cuts, row
         assert apart == expected["row"].tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seen=observations, cuts=st.lists(st.integers(0, 30), max_size=4), compact=st.booleans())
 def test_a_scan_of_a_store_is_its_jobs(seen, cuts, compact):
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):

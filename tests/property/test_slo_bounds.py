@@ -17,7 +17,7 @@ ROWS = st.lists(st.tuples(st.sampled_from(OUTCOMES), TIME, TIME, TIME), max_size
 TARGET = st.floats(0.01, 1)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS, st.integers(0, 4000), TARGET, st.sampled_from([None, "tag", ["hour", "outcome"]]))
 def test_every_job_is_counted_once_and_shares_are_in_order(rows, threshold_s, target, by):
     jobs = hand_made(*rows)
@@ -49,7 +49,7 @@ def test_every_job_is_counted_once_and_shares_are_in_order(rows, threshold_s, ta
         assert (row.met != "undecided") == (row.verdict in {"met", "missed"})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 3), st.floats(0.05, 1), st.integers(0, 600), TARGET)
 def test_the_bounds_hold_and_met_is_never_taken_back(seed, load, moment, threshold_s, target):
     rng = np.random.default_rng(seed)

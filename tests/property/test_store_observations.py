@@ -49,7 +49,7 @@ def expected(seen):
     return told
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seen=observations, cuts=st.lists(st.integers(0, 20), max_size=4), compact=st.booleans())
 def test_the_observation_that_counts_does_not_depend_on_parts(seen, cuts, compact):
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ SHAPE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:(Z)|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII
 )
 NAIVE_BOUNDS = datetime(1970, 1, 2), datetime(2199, 12, 30)  # noqa: DTZ001  # hypothesis wants them so
-MANY = settings(max_examples=400, deadline=None)
+MANY = settings(max_examples=250, deadline=None)
 
 
 def plain(text):
