@@ -423,6 +423,8 @@ def error_pareto(jobs: Any) -> pd.DataFrame:
     return read_first(found)
 
 
+FAULT = ("job_id", "code", "message", "creation_time", "end_time")
+"""The columns of failed jobs that errors are told by."""
 _FAULT = ("code", "message", "jobs", "first_seen", "last_seen", "example_ids", "note")
 
 
@@ -441,7 +443,7 @@ def _by_code(counted: Counted) -> pd.DataFrame:
 
 def _by_message(jobs: Any) -> pd.DataFrame:
     """Return code, message, number, times [ms since the epoch] and example IDs of each fault."""
-    failed = failed_jobs(jobs, ("job_id", "code", "message", "creation_time", "end_time"))
+    failed = failed_jobs(jobs, FAULT)
     words, distinct = pd.factorize(failed["message"])
     cleaned = np.array([*(normalise(str(message)) for message in distinct), None], dtype=object)[words]
     fault = pd.DataFrame({"code": failed["code"].astype(object), "message": cleaned})

@@ -123,11 +123,21 @@ def queue_load(
     2026-11-01 02:02:00+00:00         0     0        1           1.0
     """
     names, windows = group_columns(by), Windows.of(freq, tz)
+    return load_of(jobs, count(jobs, (*names, "queue_id"), "jobs", windows=windows), names, windows, servers)
+
+
+def load_of(
+    jobs: Any,
+    counted: Counted,
+    names: Sequence[str],
+    windows: Windows,
+    servers: float | Mapping[str, float] | pd.Series | None = None,
+) -> pd.DataFrame:
+    """Return :func:`queue_load` of jobs that are counted by these names and ``queue_id``: in one pass instead of two."""
     exact = not isinstance(jobs, Counted)
     if isinstance(servers, pd.Series):
         servers = {str(queue): float(number) for queue, number in servers.dropna().items()}
-    counted = count(jobs, (*names, "queue_id"), "jobs", windows=windows)
-    groups = Groups.of(counted.table, names)
+    groups = Groups.of(counted.tables["jobs"], names)
     load = Load(jobs, counted, groups, windows, [*CHANGES] if exact else [])
     bins = load.bins
     state = {

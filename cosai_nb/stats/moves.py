@@ -202,8 +202,9 @@ class Load:
         self._jobs, self._groups, self._states = jobs, groups, states
         self._columns = Counter({"jobs": groups.names}).columns
         self.as_of, edges = 0, np.zeros(1, dtype=np.int64)
-        hour = hours_of(counted.table)
-        arrived = (class_codes(counted.table) < UNUSABLE) & (hour != NO_HOUR)
+        table = counted.tables["jobs"]
+        hour = hours_of(table)
+        arrived = (class_codes(table) < UNUSABLE) & (hour != NO_HOUR)
         if arrived.any():
             first = int(hour[arrived].min()) * HOUR_MS
             known = not pd.isna(counted.as_of)
@@ -211,7 +212,7 @@ class Load:
             if int(windows.start(np.array([first]))[0]) <= self.as_of:
                 edges = _edges(first, max(self.as_of, first), windows, groups.number)
         self.bins = Bins(edges)
-        moments = 2 * int(counted.table["jobs"].sum())
+        moments = 2 * int(table["jobs"].sum())
         at_once = min(moments, groups.number * self.bins.seconds / _DENSE) <= _MOST_MOMENTS
         self._whole = _Stretch(groups.number, edges, moments, states) if at_once else None
         size = groups.number * self.bins.number

@@ -12,10 +12,10 @@ import pandas as pd
 from cosai_nb.schema import COLUMNS
 from cosai_nb.stats.counts import HOURS, RECENT_MS, Counted, count_all
 from cosai_nb.stats.durations import durations
-from cosai_nb.stats.failures import error_pareto, failure_rates
+from cosai_nb.stats.failures import FAULT, error_pareto, failed_jobs, failure_rates
 from cosai_nb.stats.growth import queue_alarms
 from cosai_nb.stats.latency import QUANTILES, Behind, latency_of, queues_behind, run_time
-from cosai_nb.stats.load import Times, numbers, queue_load, times_of
+from cosai_nb.stats.load import Times, load_of, numbers, times_of
 from cosai_nb.stats.measures import Windows, check_jobs, group_columns
 from cosai_nb.stats.queues import eta
 from cosai_nb.views.plots.text import plain, queue_names
@@ -75,8 +75,8 @@ class Answers:
         Names of columns that the frame does not have.
     counted : Counted
         All that is asked of counts.
-    errors : pandas.DataFrame
-        What fails, the most common first.
+    failed : pandas.DataFrame
+        The jobs that failed, with what their errors are told by.
     """
 
     jobs: Any = field(repr=False)
@@ -84,7 +84,12 @@ class Answers:
     tz: str
     lacking: list[str]
     counted: Counted = field(repr=False)
-    errors: pd.DataFrame = field(repr=False)
+    failed: pd.DataFrame = field(repr=False)
+
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """What fails, the most common first."""
+        return error_pareto(self.failed)
 
     @cached_property
     def whole(self) -> Statistics:
@@ -143,9 +148,9 @@ class Answers:
     # --- groups and queues ---
 
     @cached_property
-    def load(self) -> pd.DataFrame:
+    def load_of_queues(self) -> pd.DataFrame:
         """The load of each queue in the report's windows."""
-        return queue_load(self.jobs, self.window, by=QUEUE, tz=self.tz)
+        return load_of(self.jobs, self.counted, QUEUE, Windows.of(self.window, self.tz))
 
     @cached_property
     def sizes(self) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -262,4 +267,4 @@ def ask(jobs: Any, *, by: str | Sequence[str] | None, tz: str) -> Answers:
     counted = count_all(jobs, wanted, recent_ms=RECENT_MS, ids=True)
     if by == AUTO and several_buckets(counted):
         names = (*BUCKET, *names)
-    return Answers(jobs, names, tz, lacking, counted, error_pareto(jobs))
+    return Answers(jobs, names, tz, lacking, counted, failed_jobs(jobs, (*FAULT, "queue_id", "tag")))

@@ -26,8 +26,8 @@ from cosai_nb.views.changes import Changed, keep_summary, newest_kept, what_chan
 from cosai_nb.views.figure import Picture, offsets, picture
 from cosai_nb.views.page import render, write_page
 from cosai_nb.views.plots.axes import BLUE, by_text, offscreen_axes, window_width, without_tex, zone_name
-from cosai_nb.views.plots.failures import rates_shown
-from cosai_nb.views.plots.jobs import starts_of
+from cosai_nb.views.plots.failures import errors_shown, rates_shown
+from cosai_nb.views.plots.jobs import starts_of, timeline_rows
 from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.load import load_steps
 from cosai_nb.views.plots.text import by_group, describe, plain
@@ -461,13 +461,18 @@ def _data(view: View, source: Any, answers: Answers, given: dict[str, Any]) -> p
         return latency_curves(answers.counted, answers.grouped.latency, **of)
     if view.name == "eta":
         return starts_of(answers.starts, None, names={}, of=about(answers.counted))
-    names, width = [*(given.get("by") or ())], given.get("freq")
-    told = describe(answers.counted, names, {}, about(answers.counted), tz=answers.tz)
+    names = [*(given.get("by") or ())]
     if view.name == "failures":
-        return rates_shown(answers.grouped.failures, names, told | {"width_s": None})
-    if view.name == "load" and names == [*QUEUE] and width == answers.window:
-        width_s = pd.Timedelta(width).total_seconds()
-        return load_steps(answers.load, names, told | {"exact": True, "given": False, "width_s": width_s})
+        told = describe(answers.counted, names, {}, about(answers.counted), width_s=None, tz=answers.tz)
+        return rates_shown(answers.grouped.failures, names, told)
+    if view.name == "errors":
+        return errors_shown(answers.errors, about(answers.counted))
+    if view.name == "slowest":
+        return timeline_rows(source, about(answers.counted))
+    if view.name == "load" and source is answers.jobs:
+        freq = given.get("freq")
+        known = answers.load_of_queues if names == [*QUEUE] and freq == answers.window else None
+        return load_steps(source, answers.counted, names, freq, answers.tz, table=known)
     data: pd.DataFrame = getattr(plots, f"{view.plot}_data")(source, **given)
     return data
 
@@ -531,7 +536,7 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
         ("Failure rate", rates["rate"], rates["jobs"], True, share),
     ]
     if by == QUEUE:
-        load = answers.load
+        load = answers.load_of_queues
         measures.insert(0, ("Most waiting", load["waiting_max"], load["arrivals"], True, count))
     clock = _thin_clock(answers)
     most = max(_THIN_POINTS // (groups * len(measures)), _FEWEST_POINTS)

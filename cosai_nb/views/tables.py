@@ -416,7 +416,7 @@ def errors(answers: Answers) -> Table | None:
     found = answers.errors.head(MOST_ERRORS)
     columns = {"code": Column("text", found["code"]), "message": Column("long", found["message"])}
     if "tag" not in answers.lacking:
-        tagged = _tags_of_faults(answers.jobs)
+        tagged = _tags_of_faults(answers.failed)
         faults = zip(found["code"], found["message"], strict=True)
         columns["by tag"] = Column("long", [tagged[plain(fault)] for fault in faults])
     columns |= {

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
     from cosai_nb.views.plots.axes import By, Data, Look, Size, Width, Zone
+    from cosai_nb.views.wording import About
 
 _MOST_ROWS = 20
 _NO_RATE = "No job here has ended in success or failure, so there is no failure rate."
@@ -269,9 +270,13 @@ def error_pareto_data(jobs: Any, *, most: int = _MOST_ERRORS) -> pd.DataFrame:
     >>> cn.plots.error_pareto_data(jobs, most=3).columns.tolist()
     ['code', 'message', 'jobs', 'share', 'cumulated_share', 'first_seen', 'last_seen']
     """
-    errors = pareto_summary(jobs)
+    return errors_shown(pareto_summary(jobs), about(jobs), most)
+
+
+def errors_shown(errors: pd.DataFrame, of: About, most: int = _MOST_ERRORS) -> pd.DataFrame:
+    """Return :func:`error_pareto_data` of what :func:`cosai_nb.error_pareto` said."""
     drawn = errors[_ERROR].head(most)
-    drawn.attrs = {"about": about(jobs), "errors": len(errors), "failed": int(errors["jobs"].sum())}
+    drawn.attrs = {"about": of, "errors": len(errors), "failed": int(errors["jobs"].sum())}
     return drawn
 
 

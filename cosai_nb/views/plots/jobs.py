@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 Measure = Literal["total_time", "queue_latency", "run_time"]
 _COLUMNS = ["job_id", "tag", "outcome", "code", "creation_time"]
-_ID_COLUMNS = 22
+_ID_COLUMNS, _MOST_JOBS = 22, 20
 _ROW_INCHES = 0.27
 _ORDERS = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}
 _LONGEST_IN_S, _LONGEST_IN_MIN = 100, 6000
 _NOBODY = "No job waits, so there is no start to expect."
 
 
-def timeline_data(jobs: Any, *, most: int = 20, slowest: Measure = "total_time") -> pd.DataFrame:
+def timeline_data(jobs: Any, *, most: int = _MOST_JOBS, slowest: Measure = "total_time") -> pd.DataFrame:
     """Return the jobs that :func:`timeline` draws.
 
     Parameters
@@ -72,18 +72,25 @@ def timeline_data(jobs: Any, *, most: int = 20, slowest: Measure = "total_time")
         raise TypeError(
             "A timeline shows single jobs, which a histogram does not know; give it the jobs frame."
         )
+    return timeline_rows(jobs, about(jobs), most=most, slowest=slowest)
+
+
+def timeline_rows(
+    jobs: Any, of: About, *, most: int = _MOST_JOBS, slowest: Measure = "total_time"
+) -> pd.DataFrame:
+    """Return :func:`timeline_data` of jobs that are counted."""
     table = longest_jobs(jobs, slowest, most=most, columns=_COLUMNS).reset_index(drop=True)
     goes_on = table["outcome"].isin([str(outcome) for outcome in UNFINISHED])
     named = {"waited_s": table["queue_latency"], "ran_s": table["run_time"], "unfinished": goes_on}
     rows = table[_COLUMNS].assign(**named)
-    rows.attrs = {"about": about(jobs), "slowest": slowest}
+    rows.attrs = {"about": of, "slowest": slowest}
     return rows
 
 
 def timeline(
     jobs: Any = None,
     *,
-    most: int = 20,
+    most: int = _MOST_JOBS,
     slowest: Measure = "total_time",
     tz: Zone = axes.DISPLAY_ZONE,
     ax: Axes | None = None,

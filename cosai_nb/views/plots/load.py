@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from cosai_nb.stats.counts import Counted
-from cosai_nb.stats.load import numbers
+from cosai_nb.stats.counts import Counted, count_all
+from cosai_nb.stats.load import load_of, numbers
 from cosai_nb.stats.load import queue_load as load_summary
 from cosai_nb.stats.measures import Windows, group_columns
 from cosai_nb.views.figure import Series
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import Entry
-from cosai_nb.views.plots.text import Groups, by_group, describe, flat, keep_largest
+from cosai_nb.views.plots.text import Groups, by_group, describe, flat, keep_largest, queue_names
 from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about_row, count, moment, whole_duration
 
 if TYPE_CHECKING:
@@ -83,23 +83,39 @@ def queue_load_data(
     ['queue_id', 'time', 'arrivals', 'waiting', 'running', 'waiting_mean', 'running_mean', 'waiting_max', 'running_max',
     'servers', 'servers_from']
     """
-    names, told, zone = list(group_columns(by)), numbers(jobs), axes.zone_name(tz)
-    exact = not isinstance(jobs, Counted)
+    names = list(group_columns(by))
+    wanted = {"jobs": (*names, "queue_id", "outcome")}
+    counted = jobs if isinstance(jobs, Counted) else count_all(jobs, wanted)
+    steps = load_steps(jobs, counted, names, freq, axes.zone_name(tz), servers)
+    steps.attrs["names"] = queue_names(jobs, names)
+    return steps
+
+
+def load_steps(
+    jobs: Any,
+    counted: Counted,
+    names: list[str],
+    freq: Width,
+    zone: str,
+    servers: Any = None,
+    table: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return :func:`queue_load_data` of jobs that are counted; ``table`` is what :func:`cosai_nb.queue_load` said, if it was asked."""
+    exact, told = not isinstance(jobs, Counted), numbers(counted)
     width = freq or _width(told, exact=exact)
     bins = zone if exact or Windows.of("1h", zone).whole_hours else "UTC"
-    table = load_summary(jobs, width, servers, by=names or None, tz=bins)
-    more = {"exact": exact, "given": servers is not None, "width_s": pd.Timedelta(width).total_seconds()}
-    return load_steps(table, names, describe(jobs, names, {}, about_row(told), tz=zone, **more))
-
-
-def load_steps(table: pd.DataFrame, names: list[str], told: dict[Any, Any]) -> pd.DataFrame:
-    """Return :func:`queue_load_data` of what :func:`cosai_nb.queue_load` said; ``told`` are its attrs, without ``drawn`` and ``as_of``."""
+    if table is None and exact:
+        table = load_of(jobs, counted, names, Windows.of(width, bins), servers)
+    elif table is None:
+        table = load_summary(jobs, width, servers, by=names or None, tz=bins)
     summary = flat(table, names)
     for level in ("waiting", "running"):
         summary[f"{level}_max"] = summary[f"{level}_max"].fillna(summary[level])
     summary, cut = keep_largest(summary, names, summary, of="waiting", most=axes.MOST_GROUPS)
     named = summary[[*names, *_DRAWN]]
-    named.attrs = {**told, "drawn": cut, "as_of": table.attrs["as_of"]}
+    more = {"exact": exact, "given": servers is not None, "width_s": pd.Timedelta(width).total_seconds()}
+    known = describe(counted, names, cut, about_row(told), as_of=table.attrs["as_of"], tz=zone)
+    named.attrs = known | more
     return named
 
 
