@@ -494,7 +494,9 @@ def _origin(answers: Answers, jobs: pd.DataFrame) -> dict[str, Column]:
     """Return what single jobs are and where they come from."""
     named = answers.queue_names
     return {
-        "queue": Column("id", [named.get(key, key) for key in jobs["queue_id"].astype(object)]),
+        "queue": Column(
+            "text" if named else "id", [named.get(key, key) for key in jobs["queue_id"].astype(object)]
+        ),
         "tag": Column("text", jobs["tag"]),
         "created": Column("time", jobs["creation_time"]),
         "object": Column("long", jobs["input_object"]),
