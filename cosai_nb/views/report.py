@@ -32,7 +32,7 @@ from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.load import load_steps
 from cosai_nb.views.plots.text import by_group, describe, plain
 from cosai_nb.views.selection import VIEWS, View
-from cosai_nb.views.sentences import Line, group_name, headlines, interval
+from cosai_nb.views.sentences import NO_INTERVAL, Line, group_name, headlines, interval
 from cosai_nb.views.tables import Column, Table
 from cosai_nb.views.wording import (
     about,
@@ -319,7 +319,7 @@ def _cards(answers: Answers) -> list[Card]:
 def _quantile_card(heading: str, row: Any, name: str) -> Card:
     beyond = np.isinf(row[name])
     value = f"> {duration(row[f'{name}_lower_bound'])}" if beyond else duration(row[name])
-    return Card(heading, value, interval(row, name))
+    return Card(heading, value, interval(row, name, NO_INTERVAL))
 
 
 _NO_JOB = {

@@ -80,16 +80,25 @@ def group_name(by: str | Sequence[str] | None, name: str) -> str:
 # --- a quantile ---
 
 
-def interval(row: Any, name: str) -> str:
-    """Return what is known of a quantile beside its value: its interval, or its lower bound where it has none."""
+NO_INTERVAL = "no interval"
+
+
+def interval(row: Any, name: str, unknown: str = "") -> str:
+    """Return what is known of a quantile beside its value: its interval, or its lower bound where it has none.
+
+    ``unknown`` is said where it has neither.
+    """
     value, bound = row[name], row[f"{name}_lower_bound"]
     if math.isnan(value):
         return ""
     if math.isinf(value):
         return "too few started"
-    text = between(row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan))
+    low, high = (row.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
+    text = between(low, high)
     if not text and bound < value:
         text = f"at least {duration(bound)}"
+    elif math.isnan(low) and math.isnan(high):
+        text = unknown
     return f"projected, {text}".removesuffix(", ") if "method" in row and is_projected(row, name) else text
 
 
@@ -98,7 +107,7 @@ def quantile(row: Any, name: str) -> str:
     value, bound = row[name], row[f"{name}_lower_bound"]
     if math.isnan(value):
         return "not known"
-    beside = interval(row, name)
+    beside = interval(row, name, NO_INTERVAL)
     text = f"more than {duration(bound)}" if math.isinf(value) else duration(value)
     return f"{text} ({beside})" if beside else text
 
@@ -392,9 +401,14 @@ def _worst_group(selection: Selection, groups: pd.DataFrame) -> str:
     seconds = drawn[name_of(selection.q)].to_numpy()
     if len(drawn) < 2 or np.isnan(seconds).all():  # noqa: PLR2004 - one group is no comparison
         return ""
-    worst = int(np.nanargmax(seconds))
+    worst, best = int(np.nanargmax(seconds)), int(np.nanargmin(seconds))
+    if duration(seconds[worst]) == duration(seconds[best]):
+        return " The groups drawn wait alike."
+    name = name_of(selection.q)
+    overlap = drawn[f"{name}_low"].iloc[worst] <= drawn[f"{name}_high"].iloc[best]
+    unsure = " The intervals overlap: no difference is shown." if overlap else ""
     reached = f"within {duration(seconds[worst])}" if np.isfinite(seconds[worst]) else "not yet"
-    return f" {_whose(selection, groups, drawn.index[worst])} wait longest of those drawn: {_part(selection)} start {reached}."
+    return f" {_whose(selection, groups, drawn.index[worst])} wait longest of those drawn: {_part(selection)} start {reached}.{unsure}"
 
 
 def _group_of(selection: Selection, summary: pd.DataFrame, key: Any) -> str:
