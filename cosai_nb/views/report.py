@@ -572,6 +572,7 @@ def thin_map(answers: Answers) -> dict[str, Any]:
     return {
         "size": [width, height], "box": box, "time": _thin_clock(answers), "zone": answers.tz,
         "offsets": offsets(answers.tz, *_thin_clock(answers)), "snap": 3_600_000, "help": _HELP, "font": 10,
+        "named": True,  # what a value is of: the words of each point do without it
     }  # fmt: skip
 
 

@@ -127,6 +127,8 @@ function search(text) {
     row.hidden = !words.every((word) => said.includes(word));
     shown += !row.hidden;
   });
+  // a table, or a section, in which nothing matches would only be in the way
+  each("section.tables, .listed", (part) => { part.hidden = words.length > 0 && !part.querySelector("tbody tr:not([hidden])"); });
   byId("search-told").textContent = words.length ? `${shown} of ${rows.length} rows match` : "";
 }
 
@@ -163,6 +165,12 @@ function restore() {
   if (text !== undefined && box) {
     box.value = decoded(text);
     search(box.value);
+  }
+  const section = byId(parts[0]);
+  if (section?.hidden && section.matches(".tables")) { // a link to what the search hides ends the search
+    box.value = "";
+    search("");
+    section.scrollIntoView();
   }
   const place = parts.find((part) => part.startsWith("scroll="))?.slice(7);
   if (place !== undefined) {
