@@ -35,6 +35,8 @@ from cosai_nb.views.selection import VIEWS, View
 from cosai_nb.views.sentences import NO_INTERVAL, Line, group_name, headlines, interval
 from cosai_nb.views.tables import Column, Table
 from cosai_nb.views.wording import (
+    NO_FAILURE,
+    NO_WAITING,
     about,
     count,
     duration,
@@ -252,18 +254,17 @@ def _changed(answers: Answers, previous: Any, keep: Path | None) -> Changed | No
 
 def _sections(answers: Answers, markers: Markers, changed: Changed | None) -> list[Section]:
     of, told = Section.of, changed.tables if changed else ()
-    no_errors = "No job has failed, so there are no errors to list."
     no_waits = "No job has a known wait, so none can be called slow."
     summary = f"Summary{by_text(answers.by) or ' of all jobs'}"
     starts = tables.expected_starts(answers)
     found = [
         of("changes", "What changed", *told),
         of("queues", "Queues", tables.queues(answers)),
-        of("starts", "When will waiting jobs start?", starts, otherwise="No job is waiting."),
+        of("starts", "When will waiting jobs start?", starts, otherwise=NO_WAITING),
         of("summary", summary, *tables.summaries(answers)),
-        of("errors", "Errors", tables.errors(answers), otherwise=no_errors),
+        of("errors", "Errors", tables.errors(answers), otherwise=NO_FAILURE),
         of("slowest", "Slowest jobs", tables.slowest(answers), otherwise=no_waits),
-        of("failed", "Failed jobs", tables.failed(answers), otherwise="No job has failed."),
+        of("failed", "Failed jobs", tables.failed(answers), otherwise=NO_FAILURE),
         of("markers", "Markers", _markers(markers)),
     ]
     return [section for section in found if section.tables or section.sentence]

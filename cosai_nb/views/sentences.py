@@ -22,17 +22,20 @@ from cosai_nb.views.plots.axes import MOST_GROUPS
 from cosai_nb.views.plots.load import bin_ends
 from cosai_nb.views.plots.text import plain
 from cosai_nb.views.wording import (
+    NO_FAILURE,
     NO_JOBS,
+    NO_RATE,
     NO_TIMES,
+    NO_WAITING,
     between,
     count,
     duration,
+    error_name,
     facts,
     in_zone,
     is_projected,
     jobs_in_words,
     label,
-    printable,
     sentence,
     share,
     share_range,
@@ -121,12 +124,6 @@ def failure_rate(row: Any) -> str:
 
 def _interval(row: Any) -> str:
     return f"95 % interval {share_range(row['low'], row['high'])}"
-
-
-def error_name(row: Any) -> str:
-    """Return code and message of an error as one name."""
-    parts = [row[part] for part in ("code", "message") if not pd.isna(row[part]) and row[part].strip()]
-    return " – ".join(printable(part.rstrip("."), longest=80) for part in parts) or "an error without a code"
 
 
 # --- the lines that a report begins with ---
@@ -459,12 +456,12 @@ def _failures(selection: Selection, summary: pd.DataFrame) -> str:
     if known.empty:
         if summary["ended"].any():
             return "There is no failure rate yet: jobs that have not ended decide it."
-        return "No job here has ended in success or failure, so there is no rate."
+        return NO_RATE
     row = known.iloc[int(np.argmax(known["rate"]))]
     parts = [_group_of(selection, summary, row[selection.by]) if selection.by else "All jobs"]
     if summary.attrs.get("width_s"):
         if not row["failed"]:
-            return "No job here has failed."
+            return NO_FAILURE
         parts.append(f"created {_window(selection, summary, row)} ({selection.tz})")
     highest = "highest failure rate" if len(known) > 1 else "failure rate"
     return f"{', '.join(parts)}: {highest} {failure_rate(row)}, {_failed_of_ended(row)}."
@@ -472,7 +469,7 @@ def _failures(selection: Selection, summary: pd.DataFrame) -> str:
 
 def _eta(selection: Selection, summary: pd.DataFrame) -> str:
     if summary.empty:
-        return "No job is waiting, so there is no start to expect."
+        return NO_WAITING
     known = summary[summary["start_expected"].notna()]
     if known.empty:
         return f"{jobs_in_words(len(summary))} waiting, with no known start: {in_zone(summary['note'].iloc[0], selection.tz)}."
@@ -510,7 +507,7 @@ def _load(selection: Selection, summary: pd.DataFrame) -> str:
 
 def _errors(_: Selection, summary: pd.DataFrame) -> str:
     if summary.empty:
-        return "No job failed."
+        return NO_FAILURE
     row = summary.iloc[0]
     return f"{label(row['code'])}: {share(row['share'])} of the failures, {jobs_in_words(row['jobs'])}."
 

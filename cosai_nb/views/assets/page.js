@@ -189,9 +189,9 @@ chooser?.addEventListener("change", () => {
   show(group);
   remember();
 });
-if (chooser?.list) chooser.addEventListener("focus", () => { chooser.value = ""; }); // else it lists only what matches
-if (chooser?.list) chooser.addEventListener("input", () => chooser.setCustomValidity(""));
 if (chooser?.list) {
+  chooser.addEventListener("focus", () => { chooser.value = ""; }); // else it lists only what matches
+  chooser.addEventListener("input", () => chooser.setCustomValidity(""));
   chooser.addEventListener("blur", () => {
     chooser.setCustomValidity("");
     chooser.value = chosen.dataset.name;
