@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from pathlib import Path
 
-    from cosai_nb.stats.measures import Floats, Ints
 
 TITLE = "Queue latency and failures of AI jobs"
 SIZE_IN, WIDE_IN = (6.0, 3.9), (12.0, 5.0)
@@ -534,13 +533,12 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
     if by == QUEUE:
         load = answers.load
         measures.insert(0, ("Most waiting", load["waiting_max"], load["arrivals"], True, count))
-    clock = _thin_clock(answers)
     most = max(_THIN_POINTS // (groups * len(measures)), _FEWEST_POINTS)
     found: dict[Any, list[Shown]] = {}
     for title, values, jobs, exact, in_words in measures:
         columns = {"value": values.astype(float), "jobs": jobs, "exact": exact}
-        course = pd.DataFrame(columns).dropna().reset_index()
-        for key, part in by_group(course[course["time"].notna()], names):
+        every = pd.DataFrame(columns).dropna().reset_index()
+        for key, part in by_group(every[every["time"].notna()], names):
             stretch = np.arange(len(part)) * most // max(len(part), most)
             kept = part.loc[part.groupby(stretch)["value"].idxmax()]  # of each stretch the largest
             told = [
@@ -551,28 +549,19 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
                 f"{window(at, width)}: {value}, {jobs_in_words(number)}"
                 for at, value, number in zip(kept["time"].dt.tz_convert(tz), told, kept["jobs"], strict=True)
             ]
-            drawn = thin_picture(
-                milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
-                title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
-            )  # fmt: skip
+            course = kept.assign(middle=milliseconds(kept["time"] + width / 2), words=words)
+            top = f"max {told[int(kept['value'].to_numpy().argmax())]}"
+            drawn = _thin_picture(course, title, top, answers, markers)
             found.setdefault(key, []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
     return found
-
-
-def _thin_clock(answers: Answers) -> tuple[int, int]:
-    """Return from when to when the thin lines of all groups reach [ms]: whole windows of creation."""
-    windows = Windows.of(answers.window, answers.tz)
-    times = pd.Series([answers.times.first, max(answers.times.last, answers.as_of)])
-    first, last = windows.start(milliseconds(times)).tolist()
-    return first, last + windows.width
 
 
 def thin_map(answers: Answers) -> dict[str, Any]:
     """Return what the maps of all thin figures have in common."""
     width, height, *box = _THIN
     return {
-        "size": [width, height], "box": box, "time": _thin_clock(answers), "zone": answers.tz,
-        "offsets": offsets(answers.tz, *_thin_clock(answers)), "snap": 3_600_000, "help": _HELP, "font": 10,
+        "size": [width, height], "box": box, "time": answers.clock, "zone": answers.tz,
+        "offsets": offsets(answers.tz, *answers.clock), "snap": 3_600_000, "help": _HELP, "font": 10,
         "named": True,  # what a value is of: the words of each point do without it
     }  # fmt: skip
 
@@ -582,7 +571,7 @@ def thin_dates(answers: Answers) -> Markup:
     _, height, x0, _, x1, _ = _THIN
     begin, end = (
         f"{pd.Timestamp(moment, unit='ms', tz='UTC').tz_convert(answers.tz):%Y-%m-%d}"
-        for moment in _thin_clock(answers)
+        for moment in answers.clock
     )
     # the page's style does not reach what is used elsewhere
     text = f'<text font-size="10" fill="currentColor" y="{height - 4:g}"'
@@ -591,28 +580,19 @@ def thin_dates(answers: Answers) -> Markup:
     return Markup(svg)  # noqa: S704 - nothing of a user is in it
 
 
-def thin_picture(
-    at: Ints,
-    values: Floats,
-    words: Sequence[str],
-    *,
-    title: str,
-    top: str,
-    clock: tuple[int, int],
-    tz: str,
-    markers: Markers,
-) -> Picture:
+def _thin_picture(course: pd.DataFrame, title: str, top: str, answers: Answers, markers: Markers) -> Picture:
     """Return one line over time in a kilobyte: axes of matplotlib cost ten times as much, in time and size."""
-    width, height, x0, y0, x1, y1 = _THIN
+    (width, height, x0, y0, x1, y1), (begin, end) = _THIN, answers.clock
 
     def across(time_ms: Any) -> Any:
-        return x0 + (time_ms - clock[0]) * (x1 - x0) / (clock[1] - clock[0])
+        return x0 + (time_ms - begin) * (x1 - x0) / (end - begin)
 
-    down = y1 - (y1 - y0) * values / max(values.max(), 1e-9)
-    points = np.column_stack([across(at), down]).clip((x0, y0), (x1, y1)).round(1).tolist()
-    series: list[dict[str, Any]] = [{"name": title, "color": BLUE, "at": points, "words": words}]
+    down = y1 - (y1 - y0) * course["value"] / max(course["value"].max(), 1e-9)
+    points = np.column_stack([across(course["middle"]), down]).clip((x0, y0), (x1, y1)).round(1).tolist()
+    series: list[dict[str, Any]] = [{"name": title, "color": BLUE, "at": points, "words": [*course["words"]]}]
     told = [
-        (across(time.timestamp() * 1000), f"{when(time, tz)}: {printable(text)}") for time, text in markers
+        (across(time.timestamp() * 1000), f"{when(time, answers.tz)}: {printable(text)}")
+        for time, text in markers
     ]
     told = [(round(place, 1), text) for place, text in told if x0 <= place <= x1]
     if told:
