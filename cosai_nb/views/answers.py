@@ -16,7 +16,7 @@ from cosai_nb.stats.failures import FAULT, error_pareto, failed_jobs, failure_ra
 from cosai_nb.stats.growth import queue_alarms
 from cosai_nb.stats.latency import QUANTILES, Behind, latency_of, queues_behind, run_time
 from cosai_nb.stats.load import Times, load_of, numbers, times_of
-from cosai_nb.stats.measures import Windows, check_jobs, group_columns
+from cosai_nb.stats.measures import Windows, check_jobs, group_columns, milliseconds
 from cosai_nb.stats.queues import eta
 from cosai_nb.views.plots.text import plain, queue_names
 from cosai_nb.views.wording import in_zone, label, short_id
@@ -139,6 +139,14 @@ class Answers:
         """Windows of creation time that are wide enough to hold failures and narrow enough to see when."""
         hours = (self.times.last - self.times.first) / pd.Timedelta("1h")
         return next((width for width, most in _WINDOWS.items() if not hours > most), "7D")
+
+    @cached_property
+    def clock(self) -> tuple[int, int]:
+        """From when to when what is drawn over time reaches [ms]: whole windows of creation."""
+        windows = Windows.of(self.window, self.tz)
+        times = pd.Series([self.times.first, max(self.times.last, self.as_of)])
+        first, last = windows.start(milliseconds(times)).tolist()
+        return first, last + windows.width
 
     @property
     def windowed(self) -> Any:

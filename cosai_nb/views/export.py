@@ -7,6 +7,8 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import escape
+
 from cosai_nb import __version__, arguments
 from cosai_nb.errors import FileError, NotebookError, SettingsError
 from cosai_nb.views.page import ASSETS, asset, write_page
@@ -285,8 +287,6 @@ def alt_text(text: str) -> str:
     >>> alt_text("<Figure size 640x480 with 1 Axes>"), alt_text('p95 "12 s"')
     ('Figure; its numbers are in the text around it', 'p95 &#34;12 s&#34;')
     """
-    from markupsafe import escape  # noqa: PLC0415 - comes with jinja2
-
     if re.fullmatch(r"<[\w.]+ .*>", text.strip(), re.DOTALL) or not text.strip():
         return "Figure; its numbers are in the text around it"
     return str(escape(printable(text, longest=500)))

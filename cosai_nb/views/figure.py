@@ -184,7 +184,7 @@ def picture(ax: Axes, *, name: str, title: str) -> Picture:
     if marked is None:
         return Picture(inline_svg(cast("Figure", ax.figure), name=name, title=title), {})
     with _named(ax) as data:
-        root = _parsed(cast("Figure", ax.figure))
+        root = _drawn(cast("Figure", ax.figure))
     found = _map(ax, marked, title)
     held = {one: _held_at(artist, ax) for one, artist in data.items()}
     _enclose_data(root, held, found["box"], found["size"][1])
@@ -388,11 +388,7 @@ def inline_svg(figure: Figure, *, name: str, title: str) -> Markup:
     markupsafe.Markup
         ``<svg role="img" …>`` without style attributes, scripts, links or metadata.
     """
-    return _finished(_parsed(figure), name=name, title=title)
-
-
-def _parsed(figure: Figure) -> ET.Element:
-    return ET.fromstring(_drawn(figure))  # noqa: S314 - matplotlib writes it here
+    return _finished(_drawn(figure), name=name, title=title)
 
 
 def _finished(root: ET.Element, *, name: str, title: str) -> Markup:
@@ -411,7 +407,7 @@ def _finished(root: ET.Element, *, name: str, title: str) -> Markup:
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escaped every text in it
 
 
-def _drawn(figure: Figure) -> str:
+def _drawn(figure: Figure) -> ET.Element:
     figure.set_dpi(_POINTS)
     written = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cosai_nb"}):
@@ -420,7 +416,7 @@ def _drawn(figure: Figure) -> str:
         _Canvas(figure).renderer = renderer
         figure.draw(renderer)
         renderer.finalize()
-    return written.getvalue()
+    return ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib has written it
 
 
 class _Canvas(FigureCanvasBase):

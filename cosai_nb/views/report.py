@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,9 +30,11 @@ from cosai_nb.views.plots.latency import latency_curves
 from cosai_nb.views.plots.load import load_steps
 from cosai_nb.views.plots.text import by_group, describe, plain
 from cosai_nb.views.selection import VIEWS, View
-from cosai_nb.views.sentences import Line, group_name, headlines, interval
+from cosai_nb.views.sentences import NO_INTERVAL, Line, group_name, headlines, interval
 from cosai_nb.views.tables import Column, Table
 from cosai_nb.views.wording import (
+    NO_FAILURE,
+    NO_WAITING,
     about,
     count,
     duration,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from pathlib import Path
 
-    from cosai_nb.stats.measures import Floats, Ints
 
 TITLE = "Queue latency and failures of AI jobs"
 SIZE_IN, WIDE_IN = (6.0, 3.9), (12.0, 5.0)
@@ -171,18 +170,6 @@ def write_report(
     return written
 
 
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep the garbage until the page is there: figures are full of cycles, and each search for them takes longer."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _renewal(every_s: float, tz: str) -> dict[str, Any]:
     """Return when a page was made, in words and [ms since the epoch], and how often it is, in words and [ms]."""
     now = pd.Timestamp.now(tz="UTC")
@@ -190,7 +177,6 @@ def _renewal(every_s: float, tz: str) -> dict[str, Any]:
     return made | {"every": whole_duration(every_s), "every_ms": int(1000 * every_s)}
 
 
-@_no_collector()
 @without_tex
 def _said(
     jobs: Any,
@@ -252,18 +238,17 @@ def _changed(answers: Answers, previous: Any, keep: Path | None) -> Changed | No
 
 def _sections(answers: Answers, markers: Markers, changed: Changed | None) -> list[Section]:
     of, told = Section.of, changed.tables if changed else ()
-    no_errors = "No job has failed, so there are no errors to list."
     no_waits = "No job has a known wait, so none can be called slow."
     summary = f"Summary{by_text(answers.by) or ' of all jobs'}"
     starts = tables.expected_starts(answers)
     found = [
         of("changes", "What changed", *told),
         of("queues", "Queues", tables.queues(answers)),
-        of("starts", "When will waiting jobs start?", starts, otherwise="No job is waiting."),
+        of("starts", "When will waiting jobs start?", starts, otherwise=NO_WAITING),
         of("summary", summary, *tables.summaries(answers)),
-        of("errors", "Errors", tables.errors(answers), otherwise=no_errors),
+        of("errors", "Errors", tables.errors(answers), otherwise=NO_FAILURE),
         of("slowest", "Slowest jobs", tables.slowest(answers), otherwise=no_waits),
-        of("failed", "Failed jobs", tables.failed(answers), otherwise="No job has failed."),
+        of("failed", "Failed jobs", tables.failed(answers), otherwise=NO_FAILURE),
         of("markers", "Markers", _markers(markers)),
     ]
     return [section for section in found if section.tables or section.sentence]
@@ -319,7 +304,7 @@ def _cards(answers: Answers) -> list[Card]:
 def _quantile_card(heading: str, row: Any, name: str) -> Card:
     beyond = np.isinf(row[name])
     value = f"> {duration(row[f'{name}_lower_bound'])}" if beyond else duration(row[name])
-    return Card(heading, value, interval(row, name))
+    return Card(heading, value, interval(row, name, NO_INTERVAL))
 
 
 _NO_JOB = {
@@ -538,13 +523,12 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
     if by == QUEUE:
         load = answers.load_of_queues
         measures.insert(0, ("Most waiting", load["waiting_max"], load["arrivals"], True, count))
-    clock = _thin_clock(answers)
     most = max(_THIN_POINTS // (groups * len(measures)), _FEWEST_POINTS)
     found: dict[Any, list[Shown]] = {}
     for title, values, jobs, exact, in_words in measures:
         columns = {"value": values.astype(float), "jobs": jobs, "exact": exact}
-        course = pd.DataFrame(columns).dropna().reset_index()
-        for key, part in by_group(course[course["time"].notna()], names):
+        every = pd.DataFrame(columns).dropna().reset_index()
+        for key, part in by_group(every[every["time"].notna()], names):
             stretch = np.arange(len(part)) * most // max(len(part), most)
             kept = part.loc[part.groupby(stretch)["value"].idxmax()]  # of each stretch the largest
             told = [
@@ -555,28 +539,20 @@ def _thin(answers: Answers, by: tuple[str, ...], groups: int, markers: Markers) 
                 f"{window(at, width)}: {value}, {jobs_in_words(number)}"
                 for at, value, number in zip(kept["time"].dt.tz_convert(tz), told, kept["jobs"], strict=True)
             ]
-            drawn = thin_picture(
-                milliseconds(kept["time"] + width / 2), kept["value"].to_numpy(), words,
-                title=title, top=f"max {told[int(kept['value'].to_numpy().argmax())]}", clock=clock, tz=tz, markers=markers,
-            )  # fmt: skip
+            course = kept.assign(middle=milliseconds(kept["time"] + width / 2), words=words)
+            top = f"max {told[int(kept['value'].to_numpy().argmax())]}"
+            drawn = _thin_picture(course, title, top, answers, markers)
             found.setdefault(key, []).append(Shown("", title, drawn.svg, drawn.map, look="thin"))
     return found
-
-
-def _thin_clock(answers: Answers) -> tuple[int, int]:
-    """Return from when to when the thin lines of all groups reach [ms]: whole windows of creation."""
-    windows = Windows.of(answers.window, answers.tz)
-    times = pd.Series([answers.times.first, max(answers.times.last, answers.as_of)])
-    first, last = windows.start(milliseconds(times)).tolist()
-    return first, last + windows.width
 
 
 def thin_map(answers: Answers) -> dict[str, Any]:
     """Return what the maps of all thin figures have in common."""
     width, height, *box = _THIN
     return {
-        "size": [width, height], "box": box, "time": _thin_clock(answers), "zone": answers.tz,
-        "offsets": offsets(answers.tz, *_thin_clock(answers)), "snap": 3_600_000, "help": _HELP, "font": 10,
+        "size": [width, height], "box": box, "time": answers.clock, "zone": answers.tz,
+        "offsets": offsets(answers.tz, *answers.clock), "snap": 3_600_000, "help": _HELP, "font": 10,
+        "named": True,  # what a value is of: the words of each point do without it
     }  # fmt: skip
 
 
@@ -585,7 +561,7 @@ def thin_dates(answers: Answers) -> Markup:
     _, height, x0, _, x1, _ = _THIN
     begin, end = (
         f"{pd.Timestamp(moment, unit='ms', tz='UTC').tz_convert(answers.tz):%Y-%m-%d}"
-        for moment in _thin_clock(answers)
+        for moment in answers.clock
     )
     # the page's style does not reach what is used elsewhere
     text = f'<text font-size="10" fill="currentColor" y="{height - 4:g}"'
@@ -594,28 +570,19 @@ def thin_dates(answers: Answers) -> Markup:
     return Markup(svg)  # noqa: S704 - nothing of a user is in it
 
 
-def thin_picture(
-    at: Ints,
-    values: Floats,
-    words: Sequence[str],
-    *,
-    title: str,
-    top: str,
-    clock: tuple[int, int],
-    tz: str,
-    markers: Markers,
-) -> Picture:
+def _thin_picture(course: pd.DataFrame, title: str, top: str, answers: Answers, markers: Markers) -> Picture:
     """Return one line over time in a kilobyte: axes of matplotlib cost ten times as much, in time and size."""
-    width, height, x0, y0, x1, y1 = _THIN
+    (width, height, x0, y0, x1, y1), (begin, end) = _THIN, answers.clock
 
     def across(time_ms: Any) -> Any:
-        return x0 + (time_ms - clock[0]) * (x1 - x0) / (clock[1] - clock[0])
+        return x0 + (time_ms - begin) * (x1 - x0) / (end - begin)
 
-    down = y1 - (y1 - y0) * values / max(values.max(), 1e-9)
-    points = np.column_stack([across(at), down]).clip((x0, y0), (x1, y1)).round(1).tolist()
-    series: list[dict[str, Any]] = [{"name": title, "color": BLUE, "at": points, "words": words}]
+    down = y1 - (y1 - y0) * course["value"] / max(course["value"].max(), 1e-9)
+    points = np.column_stack([across(course["middle"]), down]).clip((x0, y0), (x1, y1)).round(1).tolist()
+    series: list[dict[str, Any]] = [{"name": title, "color": BLUE, "at": points, "words": [*course["words"]]}]
     told = [
-        (across(time.timestamp() * 1000), f"{when(time, tz)}: {printable(text)}") for time, text in markers
+        (across(time.timestamp() * 1000), f"{when(time, answers.tz)}: {printable(text)}")
+        for time, text in markers
     ]
     told = [(round(place, 1), text) for place, text in told if x0 <= place <= x1]
     if told:

@@ -22,17 +22,20 @@ from cosai_nb.views.plots.axes import MOST_GROUPS
 from cosai_nb.views.plots.load import bin_ends
 from cosai_nb.views.plots.text import plain
 from cosai_nb.views.wording import (
+    NO_FAILURE,
     NO_JOBS,
+    NO_RATE,
     NO_TIMES,
+    NO_WAITING,
     between,
     count,
     duration,
+    error_name,
     facts,
     in_zone,
     is_projected,
     jobs_in_words,
     label,
-    printable,
     sentence,
     share,
     share_range,
@@ -80,16 +83,25 @@ def group_name(by: str | Sequence[str] | None, name: str) -> str:
 # --- a quantile ---
 
 
-def interval(row: Any, name: str) -> str:
-    """Return what is known of a quantile beside its value: its interval, or its lower bound where it has none."""
+NO_INTERVAL = "no interval"
+
+
+def interval(row: Any, name: str, unknown: str = "") -> str:
+    """Return what is known of a quantile beside its value: its interval, or its lower bound where it has none.
+
+    ``unknown`` is said where it has neither.
+    """
     value, bound = row[name], row[f"{name}_lower_bound"]
     if math.isnan(value):
         return ""
     if math.isinf(value):
         return "too few started"
-    text = between(row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan))
+    low, high = (row.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
+    text = between(low, high)
     if not text and bound < value:
         text = f"at least {duration(bound)}"
+    elif math.isnan(low) and math.isnan(high):
+        text = unknown
     return f"projected, {text}".removesuffix(", ") if "method" in row and is_projected(row, name) else text
 
 
@@ -98,7 +110,7 @@ def quantile(row: Any, name: str) -> str:
     value, bound = row[name], row[f"{name}_lower_bound"]
     if math.isnan(value):
         return "not known"
-    beside = interval(row, name)
+    beside = interval(row, name, NO_INTERVAL)
     text = f"more than {duration(bound)}" if math.isinf(value) else duration(value)
     return f"{text} ({beside})" if beside else text
 
@@ -112,12 +124,6 @@ def failure_rate(row: Any) -> str:
 
 def _interval(row: Any) -> str:
     return f"95 % interval {share_range(row['low'], row['high'])}"
-
-
-def error_name(row: Any) -> str:
-    """Return code and message of an error as one name."""
-    parts = [row[part] for part in ("code", "message") if not pd.isna(row[part]) and row[part].strip()]
-    return " – ".join(printable(part.rstrip("."), longest=80) for part in parts) or "an error without a code"
 
 
 # --- the lines that a report begins with ---
@@ -392,9 +398,14 @@ def _worst_group(selection: Selection, groups: pd.DataFrame) -> str:
     seconds = drawn[name_of(selection.q)].to_numpy()
     if len(drawn) < 2 or np.isnan(seconds).all():  # noqa: PLR2004 - one group is no comparison
         return ""
-    worst = int(np.nanargmax(seconds))
+    worst, best = int(np.nanargmax(seconds)), int(np.nanargmin(seconds))
+    if duration(seconds[worst]) == duration(seconds[best]):
+        return " The groups drawn wait alike."
+    name = name_of(selection.q)
+    overlap = drawn[f"{name}_low"].iloc[worst] <= drawn[f"{name}_high"].iloc[best]
+    unsure = " The intervals overlap: no difference is shown." if overlap else ""
     reached = f"within {duration(seconds[worst])}" if np.isfinite(seconds[worst]) else "not yet"
-    return f" {_whose(selection, groups, drawn.index[worst])} wait longest of those drawn: {_part(selection)} start {reached}."
+    return f" {_whose(selection, groups, drawn.index[worst])} wait longest of those drawn: {_part(selection)} start {reached}.{unsure}"
 
 
 def _group_of(selection: Selection, summary: pd.DataFrame, key: Any) -> str:
@@ -445,12 +456,12 @@ def _failures(selection: Selection, summary: pd.DataFrame) -> str:
     if known.empty:
         if summary["ended"].any():
             return "There is no failure rate yet: jobs that have not ended decide it."
-        return "No job here has ended in success or failure, so there is no rate."
+        return NO_RATE
     row = known.iloc[int(np.argmax(known["rate"]))]
     parts = [_group_of(selection, summary, row[selection.by]) if selection.by else "All jobs"]
     if summary.attrs.get("width_s"):
         if not row["failed"]:
-            return "No job here has failed."
+            return NO_FAILURE
         parts.append(f"created {_window(selection, summary, row)} ({selection.tz})")
     highest = "highest failure rate" if len(known) > 1 else "failure rate"
     return f"{', '.join(parts)}: {highest} {failure_rate(row)}, {_failed_of_ended(row)}."
@@ -458,7 +469,7 @@ def _failures(selection: Selection, summary: pd.DataFrame) -> str:
 
 def _eta(selection: Selection, summary: pd.DataFrame) -> str:
     if summary.empty:
-        return "No job is waiting, so there is no start to expect."
+        return NO_WAITING
     known = summary[summary["start_expected"].notna()]
     if known.empty:
         return f"{jobs_in_words(len(summary))} waiting, with no known start: {in_zone(summary['note'].iloc[0], selection.tz)}."
@@ -496,7 +507,7 @@ def _load(selection: Selection, summary: pd.DataFrame) -> str:
 
 def _errors(_: Selection, summary: pd.DataFrame) -> str:
     if summary.empty:
-        return "No job failed."
+        return NO_FAILURE
     row = summary.iloc[0]
     return f"{label(row['code'])}: {share(row['share'])} of the failures, {jobs_in_words(row['jobs'])}."
 

@@ -114,6 +114,7 @@ class Sources:
         self.columns = (*keys, *self._own)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._select)
         self._slowest = lru_cache(maxsize=_REMEMBERED)(self._find_slowest)
+        self._failed = lru_cache(maxsize=_REMEMBERED)(self._find_failed)
 
     # --- columns ---
 
@@ -272,14 +273,10 @@ class Sources:
     def _expected(self) -> pd.DataFrame:
         return eta(self._with(frozenset())[0])
 
-    @cached_property
-    def _failed(self) -> Any:
+    def _find_failed(self, own: frozenset[str]) -> pd.DataFrame:
+        """Return the failed jobs with what can be filtered by, and with these columns of one's own."""
         labels = [name for name in self.columns if name not in (*_SHOWN, *self._own)]
-
-        def find(own: frozenset[str]) -> pd.DataFrame:
-            return failed_jobs(self.jobs, (*_SHOWN, *labels, *own, *NEEDED))
-
-        return lru_cache(maxsize=_REMEMBERED)(find)
+        return failed_jobs(self.jobs, (*_SHOWN, *labels, *own, *NEEDED))
 
     def _find_slowest(self, selection: Selection) -> pd.DataFrame:
         """Return the selected jobs that took longest, the longest first, with every column that is known of them."""

@@ -19,6 +19,7 @@ from cosai_nb.stats.failures import failed_jobs, faults_by
 from cosai_nb.stats.latency import QUANTILES, name_of
 from cosai_nb.stats.load import longest_jobs, queue_load
 from cosai_nb.views.answers import QUEUE
+from cosai_nb.views.plots.latency import MEASURES
 from cosai_nb.views.plots.text import plain
 from cosai_nb.views.sentences import COLUMN_NAMES, interval
 from cosai_nb.views.wording import (
@@ -246,7 +247,7 @@ def summaries(answers: Answers) -> list[Table]:
     """Return the tables by group: what matters, the durations, and the throughput over time."""
     return [
         _summary(answers),
-        *(_durations(answers, measure) for measure in _DURATIONS),
+        *(_durations(answers, measure) for measure in MEASURES),
         _throughput(answers),
     ]
 
@@ -323,15 +324,8 @@ def _notes(answers: Answers) -> list[str]:
     return told
 
 
-_DURATIONS = {
-    "queue_latency": ("Queue latency", "started", "waiting"),
-    "run_time": ("Run time", "ended", "running"),
-    "total_time": ("Total time, creation to end", "ended", "unfinished"),
-}
-
-
 def _durations(answers: Answers, measure: str) -> Table:
-    what, of, open_ = _DURATIONS[measure]
+    _, what, of, open_ = MEASURES[measure]
     grouped, whole = answers.grouped, answers.whole
     spread = rows = _rows(answers, grouped.spread(measure), whole.spread(measure))
     if measure == "queue_latency":
@@ -494,7 +488,9 @@ def _origin(answers: Answers, jobs: pd.DataFrame) -> dict[str, Column]:
     """Return what single jobs are and where they come from."""
     named = answers.queue_names
     return {
-        "queue": Column("id", [named.get(key, key) for key in jobs["queue_id"].astype(object)]),
+        "queue": Column(
+            "text" if named else "id", [named.get(key, key) for key in jobs["queue_id"].astype(object)]
+        ),
         "tag": Column("text", jobs["tag"]),
         "created": Column("time", jobs["creation_time"]),
         "object": Column("long", jobs["input_object"]),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 NO_TIMES = "No job here has usable times, so nothing is known of its durations."
 NO_JOBS = "No jobs to show: the table is empty, or the filters leave nothing."
+NO_RATE = "No job here has ended in success or failure, so there is no failure rate."
+NO_FAILURE = "No job has failed."
+NO_WAITING = "No job is waiting, so there is no start to expect."
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UNKNOWN = "–"
@@ -336,6 +339,12 @@ def label(value: Any) -> str:
     if isinstance(value, tuple):
         return " · ".join(label(part) for part in value)
     return NO_LABEL if pd.isna(value) else blank(str(value)) or printable(value, longest=60)
+
+
+def error_name(row: Any, joint: str = " – ") -> str:
+    """Return code and message of an error as one name."""
+    parts = [row[part] for part in ("code", "message") if not pd.isna(row[part]) and row[part].strip()]
+    return joint.join(printable(part.rstrip("."), longest=80) for part in parts) or "an error without a code"
 
 
 def blank(text: str) -> str:

@@ -247,6 +247,13 @@ def test_the_search_is_over_all_tables_and_in_the_address(reports, watched):
     assert page.url.endswith("#search=speech%20q1")
     page.reload()
     assert page.locator(".tables tbody tr:not([hidden])").count() == found
+    listed = page.locator(".tables table:visible")  # a table in which nothing is found is not in the way
+    assert 0 < listed.count() < page.locator(".tables table").count()
+    assert all(one.locator("tbody tr:visible").count() for one in listed.all())
+    assert not page.locator("#errors").is_visible()
+    page.locator("nav").get_by_text("Errors").click()
+    assert page.locator("#errors").is_visible()
+    assert page.get_by_label("Search all tables:").input_value() == ""
     page.goto(f"{page.url.partition('#')[0]}#queue=q1&search=%E9%9")  # half an escape
     page.reload()
     assert shown(page) == ["queue=q1"]
@@ -402,6 +409,11 @@ def test_nothing_overlaps_or_is_cut(reports, browser, name, width, scheme):
         })"""
     )
     assert cut == []
+    over = page.evaluate(
+        """() => [...document.querySelectorAll('.tables td, .tables th')]
+          .filter(cell => cell.offsetParent !== null && cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent)"""
+    )
+    assert over == [], "texts that reach into the next cell"
     one.page.close()
 
 
@@ -484,6 +496,10 @@ def test_a_job_id_stands_in_one_line(reports, browser, tmp_path):
     cell = page.locator("#errors-table tbody td.ids").first
     line = cell.evaluate("cell => parseFloat(getComputedStyle(cell).fontSize)")
     assert cell.locator("button").count() == 3
+    name = page.locator("#slowest-table tbody th button").first
+    assert name.evaluate("name => getComputedStyle(name, '::after').content") == "none", (
+        "only heads of columns sort"
+    )
     assert cell.evaluate("cell => cell.getBoundingClientRect().height") < 3 * 2 * line
     one.page.close()
 
@@ -498,6 +514,8 @@ def test_it_prints_with_everything_open_and_no_controls(reports, watched, name, 
         assert not page.locator("#search").is_visible()
         assert not page.locator("select").is_visible()
         assert all(group.is_visible() for group in page.locator(".group").all())
+        page.set_viewport_size({"width": 703, "height": 1000})  # of A4 without its margins
+        assert page.evaluate("document.documentElement.scrollWidth") <= 703
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert len(shown(page)) == 1
 

@@ -333,6 +333,11 @@ def test_a_grouped_latency_names_the_group_that_waits_longest(explorer):
     )
 
 
+def test_groups_that_wait_alike_are_not_ranked(explorer):
+    explorer.select(tag=["SpeechRecognition"], by="input_lang", q=0.5)  # every one of them waited 10 s
+    assert "start within 10 s. The groups drawn wait alike. (" in explorer.sentence
+
+
 def test_a_group_is_named_with_its_column(explorer):
     explorer.select(by="input_lang")
     show(explorer, "over_time")

@@ -204,6 +204,24 @@ def test_a_load_too_short_to_be_seen_says_so():
     assert any("15 min apart" in text.get_text() for text in ax.texts)
 
 
+def test_a_load_by_group_draws_only_groups_in_which_jobs_waited():
+    jobs = make_jobs(30, tags=["A", "B", "C"], waiting=0)
+    jobs.loc[jobs["tag"] != "B", "start_time"] = jobs["creation_time"]
+    ax = plots.queue_load(jobs, by="tag", ax=axes.offscreen_axes())
+    assert [text.get_text()[0] for text in ax.get_legend().get_texts()] == ["B"]
+    assert "none waited in 2 of 3 groups" in ax.get_title(loc="right")
+    calm = plots.queue_load(jobs[jobs["tag"] != "B"], by="tag", ax=axes.offscreen_axes())
+    assert calm.texts[0].get_text() == "No job waited for any time."
+
+
+def test_no_data_pass_through_the_names_of_markers():
+    jobs = make_jobs()
+    at = jobs["creation_time"].iloc[150]
+    ax = plots.queue_load(jobs, servers=90, markers={at: "deploy"}, ax=axes.offscreen_axes(*PHONE))
+    (name,) = ax.texts
+    assert ax.transData.transform((0, 90))[1] < name.get_window_extent().y0
+
+
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 1)])
 def test_axes_too_small_for_anything_is_still_drawn(size):

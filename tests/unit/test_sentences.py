@@ -7,7 +7,7 @@ import pytest
 import cosai_nb as cn
 from cosai_nb.views.answers import ask
 from cosai_nb.views.selection import Selection
-from cosai_nb.views.sentences import MOST_LINES, finding, headlines
+from cosai_nb.views.sentences import MOST_LINES, finding, headlines, quantile
 from tests.simulate import side_by_side
 
 START = pd.Timestamp("2026-11-01T00:00:00Z")
@@ -225,6 +225,13 @@ def test_the_group_with_the_longest_latency_is_named_with_its_number():
         "Queue latency p95 11.7 min; 1,200 jobs, 0 waiting. Tag Fast: 5 s; all jobs 11.7 min"
     )
     assert line.anchor == "tag=Slow"
+
+
+def test_a_quantile_without_an_interval_says_so():
+    known = pd.Series({"p95": 60.0, "p95_lower_bound": 60.0, "p95_low": 60.0, "p95_high": 60.0})
+    assert quantile(known, "p95") == "60 s"  # both ends read as the value does
+    unknown = known.replace(60.0, np.nan).fillna({"p95": 60.0, "p95_lower_bound": 60.0})
+    assert quantile(unknown, "p95") == "60 s (no interval)"
 
 
 def test_groups_that_wait_alike_are_not_ranked():

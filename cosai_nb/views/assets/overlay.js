@@ -175,7 +175,7 @@ const cosaiOverlay = (() => {
       const shared = told.every(({ words }) => words.startsWith(`${head}: `));
       const rows = told.map(({ one, words }) => {
         const rest = shared ? words.slice(head.length + 2) : words;
-        return [one.color, told.length > 1 && !words.includes(one.name) ? `${one.name}: ${rest}` : rest];
+        return [one.color, (told.length > 1 || map.named) && !words.includes(one.name) ? `${one.name}: ${rest}` : rest];
       });
       return tell(shared ? head : "", rows, client);
     }

@@ -127,6 +127,8 @@ function search(text) {
     row.hidden = !words.every((word) => said.includes(word));
     shown += !row.hidden;
   });
+  // a table, or a section, in which nothing matches would only be in the way
+  each("section.tables, .listed", (part) => { part.hidden = words.length > 0 && !part.querySelector("tbody tr:not([hidden])"); });
   byId("search-told").textContent = words.length ? `${shown} of ${rows.length} rows match` : "";
 }
 
@@ -164,6 +166,12 @@ function restore() {
     box.value = decoded(text);
     search(box.value);
   }
+  const section = byId(parts[0]);
+  if (section?.hidden && section.matches(".tables")) { // a link to what the search hides ends the search
+    box.value = "";
+    search("");
+    section.scrollIntoView();
+  }
   const place = parts.find((part) => part.startsWith("scroll="))?.slice(7);
   if (place !== undefined) {
     scrollTo(0, Number(place));
@@ -181,9 +189,9 @@ chooser?.addEventListener("change", () => {
   show(group);
   remember();
 });
-if (chooser?.list) chooser.addEventListener("focus", () => { chooser.value = ""; }); // else it lists only what matches
-if (chooser?.list) chooser.addEventListener("input", () => chooser.setCustomValidity(""));
 if (chooser?.list) {
+  chooser.addEventListener("focus", () => { chooser.value = ""; }); // else it lists only what matches
+  chooser.addEventListener("input", () => chooser.setCustomValidity(""));
   chooser.addEventListener("blur", () => {
     chooser.setCustomValidity("");
     chooser.value = chosen.dataset.name;

@@ -550,6 +550,7 @@ def draw_markers(ax: Axes, markers: Any, tz: str) -> list[Entry]:
     if not known:
         return []
     low, high = ax.get_xlim()
+    _make_headroom(ax)
     em = (high - low) / max(_room(ax) - _AXIS, _LEAST)
     times, texts = zip(*known, strict=True)
     places = day_numbers(pd.to_datetime(list(times), utc=True))
@@ -572,6 +573,14 @@ def draw_markers(ax: Axes, markers: Any, tz: str) -> list[Entry]:
     top = np.full(len(inside), ax.get_ylim()[1])
     series = Series("markers", ink(), words, places[inside], top, single=True)
     return [Entry(Line2D([], [], color=ink(), lw=0.8, ls=":"), "markers", f"{len(inside)}{out}", series)]
+
+
+def _make_headroom(ax: Axes) -> None:
+    """Raise the upper end of the vertical axis by a line of text, so that no data pass through what is written there."""
+    scale = ax.yaxis.get_transform()
+    low, high = scale.transform(np.array(ax.get_ylim()))
+    lines = 72 * ax.bbox.height / ax.figure.dpi / (_LINE * _points(text_size(ax)))
+    ax.set_ylim(top=float(scale.inverted().transform(np.array([high + (high - low) / (lines - 1)]))[0]))
 
 
 def text_size(ax: Axes) -> str:

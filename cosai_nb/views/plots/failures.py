@@ -12,11 +12,12 @@ from cosai_nb.stats.failures import error_pareto as pareto_summary
 from cosai_nb.stats.failures import failure_rates as rate_summary
 from cosai_nb.stats.load import count_with_numbers
 from cosai_nb.stats.measures import Windows, group_columns
+from cosai_nb.views import wording
 from cosai_nb.views.figure import Series
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import Entry
 from cosai_nb.views.plots.text import Groups, by_group, describe, flat, keep_largest, keys_of, label
-from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about, facts, jobs_in_words, printable, share, when
+from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about, error_name, facts, jobs_in_words, share, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,12 +29,10 @@ if TYPE_CHECKING:
     from cosai_nb.views.wording import About
 
 _MOST_ROWS = 20
-_NO_RATE = "No job here has ended in success or failure, so there is no failure rate."
 _FEW_WINDOWS = 60
 _MOST_ERRORS = 12
 _ERROR_COLUMNS, _CODE_COLUMNS = 52, 28
 _ERROR = ["code", "message", "jobs", "share", "cumulated_share", "first_seen", "last_seen"]
-_NO_FAILURE = "No job here has failed."
 _RATES = "failure rate (95 % interval)"
 
 
@@ -153,7 +152,7 @@ def failure_rates(
     if not about_it["about"].jobs:
         return axes.show_message(ax, NO_JOBS)
     if not data["ended"].any():
-        return axes.show_message(ax, _NO_RATE)
+        return axes.show_message(ax, wording.NO_RATE)
     if over_time and data["time"].isna().all():
         return axes.show_message(ax, NO_TIMES)
     if over_time:
@@ -323,7 +322,7 @@ def error_pareto(
     (data, about_it), zone = axes.split_data(data, "error_pareto"), axes.zone_name(tz)
     ax = axes.new_axes(ax, figsize, (9.6, 1.7 + 0.36 * max(len(data), 3)))
     if data.empty:
-        return axes.show_message(ax, _NO_FAILURE if about_it["about"].jobs else NO_JOBS)
+        return axes.show_message(ax, wording.NO_FAILURE if about_it["about"].jobs else NO_JOBS)
     every, failed, place = about_it["errors"], about_it["failed"], np.arange(len(data))
     names = [_error_name(code, message) for code, message in zip(data["code"], data["message"], strict=True)]
     notes = [
@@ -339,8 +338,8 @@ def error_pareto(
     ax.grid(axis="x", alpha=0.25)
     rest = f", the {len(data)} most frequent of {every:,} errors" if every > len(data) else ""
     words = [
-        f"{_error_words(row)}: {note} of the failures{_seen(row, zone)}"
-        for row, note in zip(data.itertuples(index=False), notes, strict=True)
+        f"{error_name(row, ': ')}: {note} of the failures{_seen(row, zone)}"
+        for row, note in zip(data.to_dict("records"), notes, strict=True)
     ]
     picks = [(("code", code),) for (code,) in keys_of(data, ["code"])]
     boxes = axes.row_boxes(np.zeros(len(data)), data["share"])
@@ -357,12 +356,7 @@ def _error_name(code: Any, message: Any) -> str:
     return f"{short}: {label(message, longest=_ERROR_COLUMNS - len(short))}"
 
 
-def _error_words(row: Any) -> str:
-    known = [printable(part, longest=300) for part in (row.code, row.message) if not pd.isna(part)]
-    return ": ".join(known) or label(None)
-
-
 def _seen(row: Any, zone: str) -> str:
-    if pd.isna(row.first_seen):
+    if pd.isna(row["first_seen"]):
         return ""
-    return f", from {when(row.first_seen, zone)} to {when(row.last_seen, zone)}"
+    return f", from {when(row['first_seen'], zone)} to {when(row['last_seen'], zone)}"

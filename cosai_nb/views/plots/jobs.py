@@ -12,6 +12,7 @@ from cosai_nb.schema import UNFINISHED, Outcome
 from cosai_nb.stats.counts import Counted
 from cosai_nb.stats.load import longest_jobs
 from cosai_nb.stats.queues import eta as expected_starts
+from cosai_nb.views import wording
 from cosai_nb.views.figure import Series
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import Entry
@@ -33,7 +34,6 @@ _ID_COLUMNS, _MOST_JOBS = 22, 20
 _ROW_INCHES = 0.27
 _ORDERS = {"total_time": "total time", "queue_latency": "queue latency", "run_time": "run time"}
 _LONGEST_IN_S, _LONGEST_IN_MIN = 100, 6000
-_NOBODY = "No job waits, so there is no start to expect."
 
 
 def timeline_data(jobs: Any, *, most: int = _MOST_JOBS, slowest: Measure = "total_time") -> pd.DataFrame:
@@ -193,11 +193,11 @@ def _pointed_at(jobs: pd.DataFrame, waited: Floats, ran: Floats, zone: str) -> l
 
 def _notes(jobs: pd.DataFrame, zone: str) -> list[str]:
     """Say of each job when it was created, what it was and how it ended."""
-    created = jobs["creation_time"].dt.tz_convert(zone).dt.strftime("%b %d %H:%M")
     notes = []
-    for time, row in zip(created, jobs.itertuples(index=False), strict=True):
+    row: Any
+    for row in jobs.itertuples(index=False):
         failed = f" {label(row.code, longest=22)}" if _has_code(row) else ""
-        notes.append(f"{time}, {label(row.tag, longest=18)}, {row.outcome}{failed}")
+        notes.append(f"{when(row.creation_time, zone)}, {label(row.tag, longest=18)}, {row.outcome}{failed}")
     return notes
 
 
@@ -310,7 +310,7 @@ def eta(
     known = data[data["start_expected"].notna()]
     if known.empty:
         if data.empty:
-            return axes.show_message(ax, _NOBODY)
+            return axes.show_message(ax, wording.NO_WAITING)
         return axes.show_message(
             ax, f"{jobs_in_words(len(data))} waiting: {in_zone(data['note'].iloc[0], zone)}."
         )

@@ -48,9 +48,10 @@ class _Measure(NamedTuple):
     open: str
 
 
-_MEASURES = {
+MEASURES = {
     "queue_latency": _Measure("queue_latency", "Queue latency", "started", "waiting"),
     "run_time": _Measure("run_time", "Run time", "ended", "running"),
+    "total_time": _Measure("total_time", "Total time, creation to end", "ended", "unfinished"),
 }
 
 
@@ -151,7 +152,7 @@ def latency_curves(
 
     ``names`` are those of the queues, by ID.
     """
-    by, done = group_columns(by), _MEASURES[measure].done
+    by, done = group_columns(by), MEASURES[measure].done
     curves = flat(survival_curves(counted, by, measure=measure), by)
     told = numbers(counted, by)
     curves, cut = keep_largest(curves, by, flat(told, by), most=axes.MOST_GROUPS)
@@ -227,7 +228,7 @@ def queue_latency(
     'queue latency (log scale)'
     """
     data = queue_latency_data(jobs, by=by, q=q) if data is None else data
-    return _draw(*axes.split_data(data, "queue_latency"), _MEASURES["queue_latency"], ax, figsize)
+    return _draw(*axes.split_data(data, "queue_latency"), MEASURES["queue_latency"], ax, figsize)
 
 
 def run_time(
@@ -266,7 +267,7 @@ def run_time(
     'Run time'
     """
     data = run_time_data(jobs, by=by, q=q) if data is None else data
-    return _draw(*axes.split_data(data, "run_time"), _MEASURES["run_time"], ax, figsize)
+    return _draw(*axes.split_data(data, "run_time"), MEASURES["run_time"], ax, figsize)
 
 
 def _draw(

@@ -16,7 +16,7 @@ from cosai_nb.views.figure import Series
 from cosai_nb.views.plots import axes
 from cosai_nb.views.plots.axes import Entry
 from cosai_nb.views.plots.text import Groups, by_group, describe, flat, keep_largest, queue_names
-from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about_row, count, moment, whole_duration
+from cosai_nb.views.wording import NO_JOBS, NO_TIMES, about_row, count, facts, moment, whole_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _WIDTHS = ("1min", "5min", "15min", "1h", "6h", "1D")
 _MOST_BINS, _FEW, _HARDLY = 750, 100, 0.05
-_NO_LOAD = "No job waited or ran for any time."
-_NO_LOAD_SEEN = "No job waited or ran on the hours looked at. What happened in between needs the jobs frame."
+_NO_LOAD = "No job {} for any time."
+_NO_LOAD_SEEN = "No job {} on the hours looked at. What happened in between needs the jobs frame."
 _TOO_SHORT = "No job waited or ran at any of the moments looked at, {} apart."
 _STATES = [f"{name}{kind}" for kind in ("", "_mean", "_max") for name in ("waiting", "running")]
 _DRAWN = ["time", "arrivals", *_STATES, "servers", "servers_from"]
@@ -111,7 +111,9 @@ def load_steps(
     summary = flat(table, names)
     for level in ("waiting", "running"):
         summary[f"{level}_max"] = summary[f"{level}_max"].fillna(summary[level])
-    summary, cut = keep_largest(summary, names, summary, of="waiting", most=axes.MOST_GROUPS)
+    # where the most are as many, the number at an end decides
+    by_end = summary.sort_values("waiting", ascending=False, kind="stable")
+    summary, cut = keep_largest(summary, names, by_end, of="waiting_max", most=axes.MOST_GROUPS)
     named = summary[[*names, *_DRAWN]]
     more = {"exact": exact, "given": servers is not None, "width_s": pd.Timedelta(width).total_seconds()}
     known = describe(counted, names, cut, about_row(told), as_of=table.attrs["as_of"], tz=zone)
@@ -160,7 +162,7 @@ def queue_load(
     -------
     matplotlib.axes.Axes
         Time against numbers of jobs at the ends of the bins, joined by lines; of bins above 15 minutes the mean, and lightly
-        on top of it the most that waited, or with ``by`` this alone. ``at most`` in the legend is the largest number at any
+        on top of it the most that waited, or with ``by`` this alone, of the groups in which any did. ``at most`` in the legend is the largest number at any
         moment, from a histogram the largest at the ends of the bins.
 
     Raises
@@ -186,9 +188,15 @@ def queue_load(
         return axes.show_message(ax, NO_JOBS)
     if steps.empty:
         return axes.show_message(ax, NO_TIMES)
+    steps["moment"], said = bin_ends(data), ""
+    if names:
+        steps = steps[steps.groupby(names, dropna=False)["waiting_max"].transform("max") > 0]
+        groups, waited = about_it["drawn"]["groups"], len(steps[names].drop_duplicates())
+        if waited < about_it["drawn"]["shown"]:
+            said = f"{facts(about_it['about'])}, none waited in {groups - waited:,} of {groups:,} groups"
     if not steps[["waiting_max", "running_max"]].to_numpy().any():
-        return axes.show_message(ax, _NO_LOAD if about_it["exact"] else _NO_LOAD_SEEN)
-    steps["moment"] = bin_ends(data)
+        nothing = _NO_LOAD if about_it["exact"] else _NO_LOAD_SEEN
+        return axes.show_message(ax, nothing.format("waited" if names else "waited or ran"))
     width = whole_duration(about_it["width_s"])
     about_it["wide"] = wide = about_it["exact"] and about_it["width_s"] > _MOMENTS_S
     draw = _draw_lines if names else _draw_means if wide else _draw_stack
@@ -210,7 +218,7 @@ def queue_load(
         + (f" ({'most in' if names else 'mean of'} {width})" if wide else ""),
     )
     title = "Waiting jobs" if names else "Load"
-    return axes.finish(ax, title, about_it, entries, zone=zone, markers=markers)
+    return axes.finish(ax, title, about_it, entries, said=said, zone=zone, markers=markers)
 
 
 def _at_most(steps: pd.DataFrame, level: str, about_it: dict[str, Any]) -> str:

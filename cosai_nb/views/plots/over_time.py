@@ -394,7 +394,8 @@ def heatmap(
     mesh = ax.pcolormesh(known, norm=norm, cmap="cividis", edgecolor=ax.get_facecolor())
     ax.patch.set(edgecolor=axes.GREY, hatch="////", linewidth=0)
     places = np.flatnonzero(np.isinf(data[name]))
-    _draw_open_ends(ax, places, norm(values))
+    if len(places):
+        _draw_open_ends(ax, places, norm(values))
     _label_cells(ax, zone)
     what = f"queue latency {name}"
     _add_colorbar(ax, mesh, "jobs" if q is None else what)
@@ -414,11 +415,8 @@ def _shown_values(cells: pd.DataFrame, name: str) -> Floats:
 
 def _draw_open_ends(ax: Axes, places: np.ndarray, shades: Any) -> None:
     size = min(72 * ax.bbox.width / ax.figure.dpi / _HOURS * 0.45, 9)
-    light = shades[places] > 0.5  # noqa: PLR2004 - the lighter half of the colours
-    for some, ink in ((places[light], "#111111"), (places[~light], "#eeeeee")):
-        if len(some):
-            x, y = some % _HOURS + 0.5, some // _HOURS + 0.5
-            ax.plot(x, y, marker=r"$\geq$", ls="none", color=ink, ms=size, mew=0.3)
+    ink = np.where(shades[places] > 0.5, "#111111", "#eeeeee").tolist()  # noqa: PLR2004 - the lighter half of the colours
+    ax.scatter(places % _HOURS + 0.5, places // _HOURS + 0.5, size**2, ink, marker=r"$\geq$", linewidths=0.3)
 
 
 def _label_cells(ax: Axes, tz: str) -> None:
