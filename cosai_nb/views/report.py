@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -170,6 +172,18 @@ def write_report(
     return written
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage until the page is there: figures are full of cycles, and each search for them takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _renewal(every_s: float, tz: str) -> dict[str, Any]:
     """Return when a page was made, in words and [ms since the epoch], and how often it is, in words and [ms]."""
     now = pd.Timestamp.now(tz="UTC")
@@ -177,6 +191,7 @@ def _renewal(every_s: float, tz: str) -> dict[str, Any]:
     return made | {"every": whole_duration(every_s), "every_ms": int(1000 * every_s)}
 
 
+@_no_collector()
 @without_tex
 def _said(
     jobs: Any,

@@ -1,5 +1,6 @@
 """``write_report``: one file, whole or not at all, that says something true for every frame, and in which nothing runs."""
 
+import gc
 import json
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
@@ -253,6 +254,14 @@ def test_figures_of_many_groups_are_thinned_and_keep_their_maximum():
         assert min(y for _, y in thinned.map["series"][0]["at"]) == min(
             y for _, y in fine.map["series"][0]["at"]
         )
+
+
+def test_the_garbage_collector_is_as_it_was_after_the_figures(monkeypatch):
+    answers = ask(jobs_of(texts(4)), by=None, tz="UTC")
+    monkeypatch.setattr(report, "_whole", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report.panels(answers, [])
+    assert gc.isenabled()
 
 
 def test_markers_stand_in_every_figure_over_time_and_in_a_table(tmp_path):
