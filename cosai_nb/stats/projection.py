@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 STOPPED = "nothing has started since"
 """How the note about a queue that stands still begins."""
+_GOLDEN = (5**0.5 - 1) / 2  # the fractions of its multiples are spread evenly, however many are taken
 _LUMPY = 3.0  # times the scatter of the run times
 _FEWER = 0.8
 _FEW_UNKNOWN = 0.1  # of the jobs ahead, so many may be of a tag of which none has ended
@@ -220,9 +222,8 @@ def _projected(
     waited = used[jobs.moved[used] > jobs.created[used]]
     each, rate = runs.expected[ahead], float(runs.expected[waited].mean()) * starts / pace.span
     if whole:
-        each = _first_to_end(jobs, runs, now, ahead)
         rate, error = _with_little(pace, rate, error, runs, ahead)
-    work = np.cumsum(each) / rate
+    work = (_work_until(jobs, runs, now, ahead) if whole else np.cumsum(each)) / rate
     if split and (error > _UNSURE**2 or work[-1] > _FARTHEST * (now - oldest)):
         return {"note": _OTHERS_FIRST, "stuck": True}
     if error > _UNSURE**2:
@@ -295,11 +296,20 @@ def _runs_of(jobs: Jobs) -> _Runs:
     return _Runs(expected[group][tag], group[tag], (number == 0)[tag] & (number.sum() > 0), ended, scatter)
 
 
-def _first_to_end(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:
-    """Return the run times of those whose end makes room for each of these: who runs ends before who is ahead."""
+def _work_until(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:
+    """Return the run time worked off until each of these starts: by servers on which each job runs as long as is expected.
+
+    Of those that run more take long than of those that start; of each group as many are at every stage of their run.
+    """
+    each = runs.expected[ahead]
     going = np.flatnonzero(jobs.begun & (jobs.moved <= now) & ~(jobs.ended <= now))
-    going = going[np.argsort(jobs.moved[going], kind="stable")]
-    return runs.expected[np.concatenate((going, ahead))[: len(ahead)]]
+    if np.ptp(runs.expected[np.append(going, ahead)]) == 0 or not len(going):
+        return np.cumsum(each)
+    ends = (np.sort(runs.expected[going]) * (np.arange(1, len(going) + 1) * _GOLDEN % 1)).tolist()
+    heapify(ends)
+    # the server that is free first takes the next one
+    starts = [heapreplace(ends, ends[0] + seconds) for seconds in each.tolist()]
+    return np.array(starts) * len(going)
 
 
 def _with_little(pace: Pace, rate: float, error: float, runs: _Runs, ahead: Ints) -> tuple[float, float]:
