@@ -29,7 +29,7 @@ from cosai_nb.stats.measures import (
     moments,
     width_ms,
 )
-from cosai_nb.stats.order import Jobs
+from cosai_nb.stats.order import FEWEST, Jobs
 from cosai_nb.stats.projection import project
 from cosai_nb.stats.rate import steady_since
 from cosai_nb.stats.short_table import read_first
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cosai_nb.stats.counts import Counted
     from cosai_nb.stats.measures import Floats, Ints
 
+_BINS = 20  # a batch comes within one of these parts of the time that rates are taken from
 _OUT_OF_QUEUE = "paused: it stands in no queue"
 _STALE = "stale: not observed for 30 minutes while others were"
 _OVERDUE = "expected to start before the newest record: query again"
@@ -153,7 +154,7 @@ def backlog(
         Columns to group by.
     recent : str or timedelta
         The time before the as-of time that rates are taken from; no longer than the jobs go back, and only since the
-        arrivals last changed.
+        arrivals last changed, or since the batch in which most of them came.
 
     Returns
     -------
@@ -247,11 +248,7 @@ def _recent_rates(counted: Counted, groups: Groups, span: int) -> tuple[Floats, 
     until_start = jobs.seen + plan.ahead
     for one in range(groups.number):
         mine = np.flatnonzero(group == one)
-        came = np.sort(jobs.created[mine[arrived[mine]]]) - since
-        cut, zero, _ = steady_since(came, -since, 1.0)
-        if zero >= -since:  # what comes in the newest second alone has no rate: that of the whole span holds
-            cut, zero = 0, 0.0
-        arrival[one] = (len(came) - cut) / (-since - zero)
+        arrival[one] = _arrival_rate(np.sort(jobs.created[mine[arrived[mine]]]) - since, -since)
         notes[one] += plan.notes_of(mine)
         mine = mine[plan.place[mine] > 0]
         if plan.stuck[mine].any():
@@ -261,3 +258,15 @@ def _recent_rates(counted: Counted, groups: Groups, span: int) -> tuple[Floats, 
             last[one] = max(until_start[mine].max(), 0.0)
             notes[one] += [_OVERDUE] if until_start[mine].max() < 0 else []
     return rates, outside, notes
+
+
+def _arrival_rate(came: Floats, now: float) -> float:
+    """Return the rate of arrivals since they last changed; where most came within one batch, since then."""
+    begin, width = 0.0, now / _BINS
+    each = np.bincount((came / width).astype(np.int64).clip(max=_BINS - 1), minlength=_BINS)
+    if len(came) >= FEWEST and each[:-1].max() > len(came) / 2:
+        begin = width * (int(each.argmax()) + 1)
+    came, span = came[came > begin] - begin, now - begin
+    cut, zero, _ = steady_since(came, span, 1.0)
+    # what comes in the newest second alone has no rate: that of the whole span holds
+    return (len(came) - cut) / (span - zero) if zero < span else len(came) / span
