@@ -447,7 +447,7 @@ def _by_message(jobs: Any) -> pd.DataFrame:
     fault = pd.DataFrame({"code": failed["code"].astype(object), "message": cleaned})
     groups = Groups.of(fault, ("code", "message"))
     seen = milliseconds(failed["end_time"].fillna(failed["creation_time"]))
-    table = pd.DataFrame({"fault": groups.of_row, "seen": seen, "job_id": failed["job_id"].astype(str)})
+    table = pd.DataFrame({"fault": groups.of_row, "seen": seen, "job_id": failed["job_id"].astype(str).array})
     table = table.sort_values(["fault", "seen", "job_id"], ascending=[True, False, True])
     rows = []
     for (_, mine), labels in zip(table.groupby("fault", sort=True), groups.plain_labels, strict=False):

@@ -98,7 +98,7 @@ class Projection(NamedTuple):
         """Return the same for some of the rows."""
         return Projection(self.fifo, *(column[rows] for column in self[1:]))
 
-    def wait_on(self, z: float = 0.0, place: Ints | None = None) -> Ints:
+    def wait_on(self, z: float = 0.0, place: Ints | Floats | None = None) -> Ints:
         """Return the same so many standard errors of the projection later, or for other places in the same queues."""
         work = self.work * np.exp(z * self.spread)
         if place is not None:

@@ -65,9 +65,9 @@ def eta(jobs: Any, *, level: float = 0.8) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per waiting job, the next to start of each queue first: ``job_id``, ``queue_id``; ``place`` in its queue (of jobs
-        created in one second the first of theirs), 0 where it is in none; ``start_expected``, ``start_low``, ``start_high``;
-        ``end_expected``, ``end_low``, ``end_high``: the start and a quantile of the run times of its tag; NaT where it cannot
-        be known; ``note``: why.
+        created in one second the first of theirs), 0 where it is in none; ``start_expected`` (for these the middle),
+        ``start_low``, ``start_high``; ``end_expected``, ``end_low``, ``end_high``: the start and a quantile of the run times of
+        its tag; NaT where it cannot be known; ``note``: why.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def eta(jobs: Any, *, level: float = 0.8) -> pd.DataFrame:
     wanted = np.flatnonzero(recent["kind"] == UNFINISHED)
     recent, plan = recent.iloc[wanted], plan.of_rows(wanted)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    ways = plan.wait_on(), plan.wait_on(-z, plan.first), plan.wait_on(z, plan.last)
+    middle = (plan.first + plan.last) / 2  # in which order those of one second start is not known
+    ways = plan.wait_on(0.0, middle), plan.wait_on(-z, plan.first), plan.wait_on(z, plan.last)
     begins = [milliseconds(recent["observed_at"]) + 1000 * way for way in ways]
     run = _run_times(counted, recent, (0.5, (1 - level) / 2, (1 + level) / 2))
     ends = [start + 1000 * seconds for start, seconds in zip(begins, run.T, strict=True)]
