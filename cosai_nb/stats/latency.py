@@ -497,7 +497,7 @@ def _notes(
     """Return what is known of the jobs that wait in each group."""
     notes: list[list[str]] = [[] for _ in range(groups.number)]
     low, high = (test(found["_estimate"], found["_projection"]) for test in (np.less, np.greater))
-    rows = np.flatnonzero((plan.place > 0) | plan.outside)
+    rows = np.flatnonzero((plan.place > 0) | plan.outside | plan.cut)
     for group in np.unique(place[rows]).tolist():
         if projected[group] and low[group].any():  # of some jobs the order is unknown: then not all of it is
             which = f" of {', '.join(np.array(names)[low[group]])}" if high[group].any() else ""

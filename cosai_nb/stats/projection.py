@@ -44,6 +44,8 @@ _UNKNOWN = "the waits to come cannot be known"
 _OTHERS_FIRST = f"jobs of other classes go first: {_UNKNOWN}"
 _SHARED = "the queues seem to share servers: a wait may be longer or shorter as jobs of the others come"
 _SAMPLE = "the number running changes: if this is a sample of the queue, it must be a random one"
+CUT = "no job is unfinished, though jobs have just started: if only those that have ended were passed, waits are too short"
+_BY_CHANCE = 0.01  # that no job is unfinished
 _NO_ORDER = {
     None: f"too few starts to tell the order of the queue: {_UNKNOWN}",
     False: f"the queue is not served in order: {_UNKNOWN}, and may be longer than the estimate",
@@ -55,7 +57,7 @@ class Projection(NamedTuple):
 
     ``fifo`` is True where a queue is served in order, as a whole or within its classes, None where that is unknown. Of each
     row: ``stale`` and ``paused``, which stand in no queue; ``stuck``, which waits where nothing starts or others go first;
-    ``place``, 0 for one that waits in no queue; ``first`` and ``last``, the places of the jobs of its second; ``work``,
+    ``cut``, where the queue has no unfinished job and should have; ``place``, 0 for one that waits in no queue; ``first`` and ``last``, the places of the jobs of its second; ``work``,
     place ÷ start rate [s], NaN where the start cannot be known, and ``spread``, its standard error on a logarithmic scale;
     ``leaving``, θ [1/s]; ``moment``, when the queue was put together [s after its observation]; ``rate``, the part of the start
     rate [1/s] of its queue that a start stands for, NaN where there is none; ``note``, what there is to say about it.
@@ -65,6 +67,7 @@ class Projection(NamedTuple):
     stale: Flags
     paused: Flags
     stuck: Flags
+    cut: Flags
     place: Ints
     first: Ints
     last: Ints
@@ -80,8 +83,8 @@ class Projection(NamedTuple):
         """Return what is known where no job waits."""
         number = len(stale)
         zeros, unknown = np.zeros((3, number)), np.full((2, number), np.nan)
-        stuck, note = np.zeros(number, dtype=bool), np.full(number, "", dtype=object)
-        columns: list[Any] = [stale, paused, stuck, *zeros.astype(np.int64), *zeros, *unknown, note]
+        (stuck, cut), note = np.zeros((2, number), dtype=bool), np.full(number, "", dtype=object)
+        columns: list[Any] = [stale, paused, stuck, cut, *zeros.astype(np.int64), *zeros, *unknown, note]
         return cls({}, *columns)
 
     @property
@@ -118,6 +121,7 @@ class Projection(NamedTuple):
             for note, mine in by_label(waiting)
             if note
         ]
+        told += [CUT] if self.cut[rows].any() else []
         told += [f"{paused:,} paused jobs are in no queue"] if paused else []
         told += [f"{stale:,} stale records (30 min older than the newest) are in no queue"] if stale else []
         return told
@@ -143,12 +147,24 @@ def project(recent: pd.DataFrame) -> Projection:
     for queue, rows in by_label(recent["queue_id"]):
         alive = np.isnan(jobs.ended[rows]) & ~jobs.gave_up[rows] & (jobs.seen[rows] >= -STALE_S)
         now = float(jobs.seen[rows[alive]].min(initial=0.0))
+        if not (alive.any() or jobs.waiting[rows].any()):
+            plan.cut[rows] = np.exp(-_should_run(jobs.take(rows))) < _BY_CHANCE
         mine = rows[jobs.in_queue[rows]]
         whole = jobs.take(mine)
         plan.fifo[queue], parts, within = parts_in_order(whole, mine, of_class, now)
         for part in parts if whole.waiting.any() else ():
             _project_part(plan, mine[part], jobs, whole, now, plan.fifo[queue], within)
     return plan
+
+
+def _should_run(jobs: Jobs) -> float:
+    """Return how many jobs would run after the newest record, by the run times of their tags."""
+    number, begun = 0.0, np.flatnonzero(jobs.begun & ~np.isnan(jobs.ran))
+    for _, mine in by_label(jobs.tag[begun]):
+        part = jobs.take(begun[mine])
+        longer = np.searchsorted(np.sort(part.ran), jobs.seen.max() - part.moved, side="right")
+        number += float((1 - longer / len(mine)).sum())
+    return number
 
 
 def _project_part(

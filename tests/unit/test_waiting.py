@@ -277,6 +277,19 @@ def test_nothing_has_started_for_long():
     assert queue_alarms(jobs).loc["q1", "state"] == "stopped"
 
 
+def test_unfinished_jobs_that_were_left_out_are_missed():
+    """Half of the jobs run for 4 minutes: of the 20 others of the last 4 minutes three in eight should run on, 7.5 in all."""
+    rows = [("success", 6 * n, 6 * n + 1, 6 * n + (7, 241)[n % 2]) for n in range(100)]
+    over = [row for row in rows if row[3] <= 600]
+    going = [("running", *row[1:3], None) for row in rows if row[3] > 600]
+    told = "no job is unfinished, though jobs have just started"
+    for jobs, cut in ((over, True), (over + going, False), (rows, False)):
+        frame = hand_made(*jobs, at=600 if jobs is not rows else 900)
+        both = notes(frame), cn.check_slo(frame, threshold_s=60, target=0.9).loc["all", "note"]
+        assert [told in note for note in both] == [cut, cut]
+    assert told in cn.backlog(hand_made(*over, at=600)).loc["all", "note"]
+
+
 @pytest.mark.parametrize(("starts", "told"), [(9, "too few starts to tell the order"), (12, "rate unknown")])
 def test_too_few_starts(starts, told):
     calm = [("success", 60 * n, 60 * n, 60 * n + 5) for n in range(starts)]
