@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from cosai_nb.stats.counts import RECENT_MS
 from cosai_nb.stats.measures import moments
-from cosai_nb.stats.order import FEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes_of, parts_in_order
+from cosai_nb.stats.order import FEWEST, NEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes_of, parts_in_order
 from cosai_nb.stats.rate import Pace, alike, pace_of, scatter_of, variance_of_starts
 
 if TYPE_CHECKING:
@@ -144,7 +145,11 @@ def project(recent: pd.DataFrame) -> Projection:
         return Projection.of_none(nobody := np.zeros(0, dtype=bool), nobody)
     jobs = Jobs.of(recent)
     plan, of_class = Projection.of_none(jobs.stale, jobs.paused), classes_of(recent)
-    for queue, rows in by_label(recent["queue_id"]):
+    for queue, counted in by_label(recent["queue_id"]):
+        # one queue has one projection, however far back a caller counts
+        moved = jobs.moved[counted]
+        newest = np.sort(moved[np.isfinite(moved)])[-NEWEST:]
+        rows = counted[moved >= min([-RECENT_MS / 1000, *newest[:1]])]
         alive = np.isnan(jobs.ended[rows]) & ~jobs.gave_up[rows] & (jobs.seen[rows] >= -STALE_S)
         now = float(jobs.seen[rows[alive]].min(initial=0.0))
         if not (alive.any() or jobs.waiting[rows].any()):

@@ -148,6 +148,17 @@ def test_a_place_counts_as_long_as_its_tag_runs(batches):
     assert abs(np.mean(errors)) < 0.1, errors
 
 
+def test_a_queue_has_one_projection_however_far_back_is_counted():
+    """Three hours ago the runs became ten times as short: the burn rates of check_slo look further back."""
+    slow = [("success", 600 * n, 600 * n + 60, 600 * n + 660) for n in range(20)]
+    fast = [("success", 11000 + 60 * n, 12060 + 60 * n, 12120 + 60 * n) for n in range(150)]
+    jobs = hand_made(*slow, *fast, *[("waiting", 21000 + 10 * n, None, None) for n in range(60)], at=21600)
+    for q in (0.8, 0.9, 0.95):
+        wait = cn.queue_latency(jobs, q=q).loc["all", f"p{100 * q:g}"]
+        told = [cn.check_slo(jobs, threshold_s=wait + off, target=q).loc["all", "share"] for off in (0, -1)]
+        assert told[1] < q <= told[0]
+
+
 def test_slow_jobs_run_more_than_they_start():
     """Of the 20 that run most are slow, of those that wait few: work is done at the rate of what starts."""
     errors = []
