@@ -239,41 +239,26 @@ class _Rates:
             self._timeless(None) - timeless + self._of_run(run.over & ~run.failed & (run.kind == UNUSABLE))
         )
         share = share_that_ends(self.sample, this, (timeless, others), intervals=intervals)
+        ended = sum_up(of_all.jobs, of_all.over)
+        failed = sum_up(of_all.jobs, failing)
+        known = (ended > 0) & (share.undecided <= MOST_UNDECIDED)
         found = {
             "jobs": sum_up(of_all.jobs),
-            "ended": sum_up(of_all.jobs, of_all.over),
-            "failed": sum_up(of_all.jobs, failing),
+            "ended": ended,
+            "failed": failed,
             "cancelled": sum_up(of_all.jobs, of_all.cancelled),
             "unfinished": sum_up(of_all.jobs, of_all.alive),
-        }
-        waiting = sum_up(of_all.jobs, of_all.alive & (of_all.kind == UNFINISHED))
-        ended = found["ended"]
-        known = (ended > 0) & (share.undecided <= MOST_UNDECIDED)
-        rate = np.where(known, share.rate, np.nan)
-        return {
-            **found,
-            "rate": rate,
+            "rate": np.where(known, share.rate, np.nan),
             "low": share.low,
             "high": share.high,
-            "rate_ended": np.divide(found["failed"], ended, out=np.full(len(ended), np.nan), where=ended > 0),
+            "rate_ended": np.divide(failed, ended, out=np.full(len(ended), np.nan), where=ended > 0),
             "undecided": share.undecided,
             "blocks": self.sample.busy,
-            "note": pd.array(
-                _notes(
-                    ended,
-                    rate,
-                    share.undecided,
-                    timeless + others,
-                    self.sample.busy,
-                    found["unfinished"],
-                    waiting,
-                    before,
-                ),
-                dtype="str",
-            ),
-            "waiting": waiting,
+            "note": None,
+            "waiting": sum_up(of_all.jobs, of_all.alive & (of_all.kind == UNFINISHED)),
             "failed_before_start": before,
         }
+        return found | {"note": pd.array(_notes(found, timeless + others), dtype="str")}
 
     def _of_run(self, rows: Flags) -> Floats:
         """Add up the jobs of each group over some rows of run times."""
@@ -318,17 +303,10 @@ class _Rates:
         return pd.concat(parts, ignore_index=True).iloc[order].set_axis(index)
 
 
-def _notes(
-    ended: Ints,
-    rate: Floats,
-    undecided: Floats,
-    timeless: Floats,
-    hours: Ints,
-    unfinished: Ints,
-    waiting: Ints,
-    before: Ints,
-) -> list[str]:
+def _notes(told: dict[str, Any], timeless: Floats) -> list[str]:
     """Say of each group what makes its rate less sure; few have anything to say but the last."""
+    ended, rate, undecided, hours = (told[name] for name in ("ended", "rate", "undecided", "blocks"))
+    unfinished, waiting, before = (told[name] for name in ("unfinished", "waiting", "failed_before_start"))
     found: list[list[str]] = [[] for _ in ended]
     for group in np.flatnonzero(ended == 0).tolist():
         found[group].append("no rate: nothing has ended")

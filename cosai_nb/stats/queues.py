@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import FrameError, SettingsError
-from cosai_nb.stats.counts import NO_HOUR, RECENT_MS, Groups, class_codes, count_all, hours_of, unusable_of
+from cosai_nb.stats.counts import NO_HOUR, RECENT_MS, Groups, count_all, hours_of, unusable_of
+from cosai_nb.stats.durations import curves_of
 from cosai_nb.stats.growth import QUEUE_KEYS, until
 from cosai_nb.stats.measures import (
-    ENDED,
     HOUR_MS,
     MISSING,
     UNFINISHED,
@@ -33,7 +33,7 @@ from cosai_nb.stats.order import FEWEST, Jobs
 from cosai_nb.stats.projection import project
 from cosai_nb.stats.rate import steady_since
 from cosai_nb.stats.short_table import read_first
-from cosai_nb.stats.survival import Curves, quantiles
+from cosai_nb.stats.survival import quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,11 +128,7 @@ def _run_times(counted: Counted, rows: pd.DataFrame, shares: tuple[float, ...]) 
     """Return quantiles of the run times of each row's tag, NaN where no job of that tag has ended."""
     table = counted.table
     groups = Groups.of(table, ("tag",))
-    kinds = class_codes(table)
-    of_row = np.flatnonzero(kinds <= UNFINISHED)
-    seconds, jobs = (table[name].to_numpy()[of_row] for name in ("seconds", "jobs"))
-    curves, _ = Curves.of(groups.number, groups.of_row[of_row], seconds, kinds[of_row] == ENDED, jobs)
-    found = quantiles(curves, shares)
+    found = quantiles(curves_of(table, groups.of_row, groups.number), shares)
     return np.vstack((found, np.full((1, len(shares)), np.nan)))[groups.place(rows)]
 
 
