@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 STOPPED = "nothing has started since"
 """How the note about a queue that stands still begins."""
-_GOLDEN = (5**0.5 - 1) / 2  # the fractions of its multiples are spread evenly, however many are taken
 _LUMPY = 3.0  # times the scatter of the run times
 _FEWER = 0.8
 _FEW_UNKNOWN = 0.1  # of the jobs ahead, so many may be of a tag of which none has ended
@@ -172,6 +171,12 @@ def _should_run(jobs: Jobs) -> float:
     return number
 
 
+def _spread_evenly(number: int) -> Floats:
+    """Return so many fractions, of which those that follow each other are spread evenly from 0 to 1, as every second of them is."""
+    found: Floats = np.arange(1, number + 1) * ((5**0.5 - 1) / 2) % 1
+    return found
+
+
 def _project_part(
     plan: Projection, mine: Ints, jobs: Jobs, queue: Jobs, now: float, fifo: Any, within: str
 ) -> None:
@@ -181,7 +186,8 @@ def _project_part(
     ahead = np.flatnonzero(part.moved > now)
     if not len(ahead):
         return
-    ahead = ahead[np.argsort(part.created[ahead], kind="stable")]
+    # of one second none is known to be first: tags that stand below each other in the frame are mixed
+    ahead = ahead[np.lexsort((_spread_evenly(len(ahead)), part.created[ahead]))]
     created = part.created[ahead]
     first, last = (np.searchsorted(created, created, side=side) for side in ("left", "right"))
     found = _projected(part, queue, jobs, now, ahead, split=bool(within))
@@ -196,6 +202,8 @@ def _project_part(
         found["note"] = "; ".join(
             filter(None, (f"the queue is in order within each {within}", found["note"]))
         )
+    if "spread" in found:
+        found["spread"] = found["spread"][(first + last) // 2]
     found |= {"place": np.arange(1, len(ahead) + 1), "first": first + 1, "last": last}
     found["moment"] = now - part.seen[ahead]
     waits = part.waiting[ahead]
@@ -326,7 +334,7 @@ def _work_until(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:
     going = np.flatnonzero(jobs.begun & (jobs.moved <= now) & ~(jobs.ended <= now))
     if np.ptp(runs.expected[np.append(going, ahead)]) == 0 or not len(going):
         return np.cumsum(each)
-    ends = (np.sort(runs.expected[going]) * (np.arange(1, len(going) + 1) * _GOLDEN % 1)).tolist()
+    ends = (np.sort(runs.expected[going]) * _spread_evenly(len(going))).tolist()
     heapify(ends)
     # the server that is free first takes the next one
     starts = [heapreplace(ends, ends[0] + seconds) for seconds in each.tolist()]

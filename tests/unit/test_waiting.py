@@ -86,6 +86,16 @@ def test_jobs_of_one_second_may_start_in_any_order_and_overtake_nobody():
     assert sorted(waits(jobs)) == pytest.approx([1200 + 60, 1200 + 120, 1200 + 180], abs=6)
 
 
+@pytest.mark.parametrize("tags", ["AB", "BA"])
+def test_whose_rows_come_first_is_not_served_first(tags):
+    """Of a batch of one second 20 started, one a minute, and 40 wait: the last two of each tag are among the last six."""
+    started = [("success", 100, 100 + 60 * n, 160 + 60 * n) for n in range(20)]
+    waiting = [("waiting", 100, None, None)] * 40
+    tag = [*"AB" * 10, *tags[0] * 20, *tags[1] * 20]
+    told = cn.queue_latency(hand_made(*started, *waiting, at=1300, tag=tag), by="tag", q=0.95)
+    assert told["p95"].between(1200 + 60 * 35, 1200 + 60 * 40).all()
+
+
 def test_jobs_that_give_up_make_the_queue_shorter():
     left = [("cancelled", 60 * n + 30, None, 60 * n + 330) for n in range(40)]
     without = hand_made(*ONE_A_MINUTE, *WAITING * 10, at=3000)
