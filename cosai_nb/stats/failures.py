@@ -276,31 +276,18 @@ class _Rates:
 
     def by_code(self, names: tuple[str, ...]) -> pd.DataFrame:
         """Return the columns for each group and code that its jobs failed with; one row, without a code, where none did."""
-        of_all = self.all
-        texts = np.append(of_all.code.cat.categories.to_numpy(dtype=object), np.nan)
-        codes, missing = of_all.code.cat.codes.to_numpy() % len(texts), len(texts) - 1
+        of_all, parts = self.all, []
         healthy = self.groups.sum(of_all.jobs, of_all.failed) == 0
-        parts, of_group, of_code = [], [], []
-        for code in np.unique(np.append(codes[of_all.failed], missing)).tolist():
-            table = pd.DataFrame(self.of(texts[code]))
-            kept = np.flatnonzero((table["failed"] > 0) | (healthy & (code == missing)))
-            parts.append(table.iloc[kept])
-            of_group.append(kept)
-            of_code.append(np.full(len(kept), code))
-        group, code_of = np.concatenate(of_group), np.concatenate(of_code)
-        order = np.lexsort((code_of, group))
-        labels = {
-            name: of_one[group[order]]
-            for name, of_one in zip(self.groups.names, self.groups.labels, strict=True)
-        }
-        labels["code"] = pd.Index(texts[code_of[order]], dtype=object)
-        levels = [labels[name] for name in names]
-        index = (
-            pd.MultiIndex.from_arrays(levels, names=list(names))
-            if len(names) > 1
-            else levels[0].rename(names[0])
-        )
-        return pd.concat(parts, ignore_index=True).iloc[order].set_axis(index)
+        for code in [*of_all.code[of_all.failed].cat.remove_unused_categories().cat.categories, np.nan]:
+            table = pd.DataFrame(self.of(code))  # a row a group
+            table["code"] = pd.Series(code, table.index, dtype=object)
+            parts.append(table[(table["failed"] > 0) | (healthy & pd.isna(code))])
+        found = pd.concat(parts).sort_index(kind="stable")
+        labels = dict(zip(self.groups.names, self.groups.labels, strict=True))
+        labels = {name: of_one[found.index] for name, of_one in labels.items()}
+        labels["code"] = pd.Index(found.pop("code"), dtype=object)
+        levels = [labels[name].rename(name) for name in names]
+        return found.set_axis(levels[0] if len(names) == 1 else pd.MultiIndex.from_arrays(levels))
 
 
 def _notes(told: dict[str, Any], timeless: Floats) -> list[str]:

@@ -57,10 +57,11 @@ class Projection(NamedTuple):
 
     ``fifo`` is True where a queue is served in order, as a whole or within its classes, None where that is unknown. Of each
     row: ``stale`` and ``paused``, which stand in no queue; ``stuck``, which waits where nothing starts or others go first;
-    ``cut``, where the queue has no unfinished job and should have; ``place``, 0 for one that waits in no queue; ``first`` and ``last``, the places of the jobs of its second; ``work``,
-    place ÷ start rate [s], NaN where the start cannot be known, and ``spread``, its standard error on a logarithmic scale;
-    ``leaving``, θ [1/s]; ``moment``, when the queue was put together [s after its observation]; ``rate``, the part of the start
-    rate [1/s] of its queue that a start stands for, NaN where there is none; ``note``, what there is to say about it.
+    ``cut``, where the queue has no unfinished job and should have; ``place``, 0 for one that waits in no queue; ``first`` and
+    ``last``, the places of the jobs of its second; ``work``, place ÷ start rate [s], NaN where the start cannot be known, and
+    ``spread``, its standard error on a logarithmic scale; ``leaving``, θ [1/s]; ``moment``, when the queue was put together
+    [s after its observation]; ``rate``, the part of the start rate [1/s] of its queue that a start stands for, NaN where there
+    is none; ``note``, what there is to say about it.
     """
 
     fifo: dict[str | None, bool | None]
