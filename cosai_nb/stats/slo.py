@@ -222,12 +222,11 @@ def check_slo(
     notes = [
         lost,
         np.where(cut > 0, CUT, ""),
-        np.where(
-            owed & ~known & waits,
-            "no share, only bounds: too many jobs have waited less than the threshold so far",
-            "",
+        np.select(
+            [~owed | known, waits],
+            ["", "no share, only bounds: too many jobs have waited less than the threshold so far"],
+            "no share, only bounds: too many times are unusable",
         ),
-        np.where(owed & ~known & ~waits, "no share, only bounds: too many times are unusable", ""),
         *_notes(kept, not_read, goal, verdict, within),
         [
             FEW_HOURS[busy] if one and busy < MIN_HOURS else ""
