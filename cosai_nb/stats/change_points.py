@@ -12,6 +12,7 @@ import pandas as pd
 
 from cosai_nb.errors import SettingsError
 from cosai_nb.stats.counts import NO_HOUR, Groups, class_codes, count, hours_of
+from cosai_nb.stats.durations import curves_of
 from cosai_nb.stats.intervals import errors, student
 from cosai_nb.stats.latency import name_of, one_share
 from cosai_nb.stats.measures import ENDED, GAVE_UP, HOUR_MS, group_columns, moments
@@ -204,12 +205,10 @@ def _largest_cusum(series: Floats, hours: Ints) -> list[int]:
 def _levels_between(table: pd.DataFrame, changes: Ints, share: float) -> tuple[Floats, Ints]:
     """Measure each stretch up to, between and after the changes on all of its jobs, as queue_latency would."""
     hour = hours_of(table)
-    stretch = np.where(hour == NO_HOUR, -1, np.searchsorted(changes, hour, side="right"))  # in no stretch
-    usable = np.flatnonzero((class_codes(table) <= GAVE_UP) & (stretch >= 0))
-    number, seconds = table["jobs"].to_numpy(), table["seconds"].to_numpy()
-    ended = class_codes(table)[usable] == ENDED
-    curves, _ = Curves.of(len(changes) + 1, stretch[usable], seconds[usable], ended, number[usable])
-    jobs = np.bincount(stretch[stretch >= 0], number[stretch >= 0], len(changes) + 1).astype(np.int64)
+    known = hour != NO_HOUR
+    inside, stretch = table[known], np.searchsorted(changes, hour[known], side="right")
+    curves = curves_of(inside, stretch, len(changes) + 1)
+    jobs = np.bincount(stretch, inside["jobs"], len(changes) + 1).astype(np.int64)
     return quantiles(curves, (share,))[:, 0], jobs
 
 

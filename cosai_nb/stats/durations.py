@@ -112,7 +112,7 @@ def survival_curves(
     names = group_columns(by)
     table = counted_by(jobs, names, measure).tables[measure]
     groups = Groups.of(table, names)
-    curves = _curves_of(table, groups.of_row, groups.number)
+    curves = curves_of(table, groups.of_row, groups.number)
     columns = {
         "seconds": curves.seconds,
         "survival": curves.survival,
@@ -122,7 +122,8 @@ def survival_curves(
     return pd.DataFrame(columns, index=groups.rows[curves.group])
 
 
-def _curves_of(table: pd.DataFrame, group: Ints, groups: int) -> Curves:
+def curves_of(table: pd.DataFrame, group: Ints, groups: int) -> Curves:
+    """Return the curves of so many groups of a table of durations, by the group of each row; unusable times are in none."""
     kinds = class_codes(table)
     rows = np.flatnonzero(kinds <= GAVE_UP)
     seconds, jobs = (table[name].to_numpy()[rows] for name in ("seconds", "jobs"))
@@ -131,7 +132,7 @@ def _curves_of(table: pd.DataFrame, group: Ints, groups: int) -> Curves:
 
 def _distribution(table: pd.DataFrame, group: Ints, groups: int, q: Sequence[float]) -> dict[str, Any]:
     """Return the columns of :func:`durations`."""
-    curves = _curves_of(table, group, groups)
+    curves = curves_of(table, group, groups)
     of_point = curves.group
     seconds, done = curves.seconds, curves.ended > 0
     ended = curves.sum(curves.ended)

@@ -239,41 +239,26 @@ class _Rates:
             self._timeless(None) - timeless + self._of_run(run.over & ~run.failed & (run.kind == UNUSABLE))
         )
         share = share_that_ends(self.sample, this, (timeless, others), intervals=intervals)
+        ended = sum_up(of_all.jobs, of_all.over)
+        failed = sum_up(of_all.jobs, failing)
+        known = (ended > 0) & (share.undecided <= MOST_UNDECIDED)
         found = {
             "jobs": sum_up(of_all.jobs),
-            "ended": sum_up(of_all.jobs, of_all.over),
-            "failed": sum_up(of_all.jobs, failing),
+            "ended": ended,
+            "failed": failed,
             "cancelled": sum_up(of_all.jobs, of_all.cancelled),
             "unfinished": sum_up(of_all.jobs, of_all.alive),
-        }
-        waiting = sum_up(of_all.jobs, of_all.alive & (of_all.kind == UNFINISHED))
-        ended = found["ended"]
-        known = (ended > 0) & (share.undecided <= MOST_UNDECIDED)
-        rate = np.where(known, share.rate, np.nan)
-        return {
-            **found,
-            "rate": rate,
+            "rate": np.where(known, share.rate, np.nan),
             "low": share.low,
             "high": share.high,
-            "rate_ended": np.divide(found["failed"], ended, out=np.full(len(ended), np.nan), where=ended > 0),
+            "rate_ended": np.divide(failed, ended, out=np.full(len(ended), np.nan), where=ended > 0),
             "undecided": share.undecided,
             "blocks": self.sample.busy,
-            "note": pd.array(
-                _notes(
-                    ended,
-                    rate,
-                    share.undecided,
-                    timeless + others,
-                    self.sample.busy,
-                    found["unfinished"],
-                    waiting,
-                    before,
-                ),
-                dtype="str",
-            ),
-            "waiting": waiting,
+            "note": None,
+            "waiting": sum_up(of_all.jobs, of_all.alive & (of_all.kind == UNFINISHED)),
             "failed_before_start": before,
         }
+        return found | {"note": pd.array(_notes(found, timeless + others), dtype="str")}
 
     def _of_run(self, rows: Flags) -> Floats:
         """Add up the jobs of each group over some rows of run times."""
@@ -291,44 +276,24 @@ class _Rates:
 
     def by_code(self, names: tuple[str, ...]) -> pd.DataFrame:
         """Return the columns for each group and code that its jobs failed with; one row, without a code, where none did."""
-        of_all = self.all
-        texts = np.append(of_all.code.cat.categories.to_numpy(dtype=object), np.nan)
-        codes, missing = of_all.code.cat.codes.to_numpy() % len(texts), len(texts) - 1
+        of_all, parts = self.all, []
         healthy = self.groups.sum(of_all.jobs, of_all.failed) == 0
-        parts, of_group, of_code = [], [], []
-        for code in np.unique(np.append(codes[of_all.failed], missing)).tolist():
-            table = pd.DataFrame(self.of(texts[code]))
-            kept = np.flatnonzero((table["failed"] > 0) | (healthy & (code == missing)))
-            parts.append(table.iloc[kept])
-            of_group.append(kept)
-            of_code.append(np.full(len(kept), code))
-        group, code_of = np.concatenate(of_group), np.concatenate(of_code)
-        order = np.lexsort((code_of, group))
-        labels = {
-            name: of_one[group[order]]
-            for name, of_one in zip(self.groups.names, self.groups.labels, strict=True)
-        }
-        labels["code"] = pd.Index(texts[code_of[order]], dtype=object)
-        levels = [labels[name] for name in names]
-        index = (
-            pd.MultiIndex.from_arrays(levels, names=list(names))
-            if len(names) > 1
-            else levels[0].rename(names[0])
-        )
-        return pd.concat(parts, ignore_index=True).iloc[order].set_axis(index)
+        for code in [*of_all.code[of_all.failed].cat.remove_unused_categories().cat.categories, np.nan]:
+            table = pd.DataFrame(self.of(code))  # a row a group
+            table["code"] = pd.Series(code, table.index, dtype=object)
+            parts.append(table[(table["failed"] > 0) | (healthy & pd.isna(code))])
+        found = pd.concat(parts).sort_index(kind="stable")
+        labels = dict(zip(self.groups.names, self.groups.labels, strict=True))
+        labels = {name: of_one[found.index] for name, of_one in labels.items()}
+        labels["code"] = pd.Index(found.pop("code"), dtype=object)
+        levels = [labels[name].rename(name) for name in names]
+        return found.set_axis(levels[0] if len(names) == 1 else pd.MultiIndex.from_arrays(levels))
 
 
-def _notes(
-    ended: Ints,
-    rate: Floats,
-    undecided: Floats,
-    timeless: Floats,
-    hours: Ints,
-    unfinished: Ints,
-    waiting: Ints,
-    before: Ints,
-) -> list[str]:
+def _notes(told: dict[str, Any], timeless: Floats) -> list[str]:
     """Say of each group what makes its rate less sure; few have anything to say but the last."""
+    ended, rate, undecided, hours = (told[name] for name in ("ended", "rate", "undecided", "blocks"))
+    unfinished, waiting, before = (told[name] for name in ("unfinished", "waiting", "failed_before_start"))
     found: list[list[str]] = [[] for _ in ended]
     for group in np.flatnonzero(ended == 0).tolist():
         found[group].append("no rate: nothing has ended")
@@ -449,7 +414,7 @@ def _by_message(jobs: Any) -> pd.DataFrame:
     fault = pd.DataFrame({"code": failed["code"].astype(object), "message": cleaned})
     groups = Groups.of(fault, ("code", "message"))
     seen = milliseconds(failed["end_time"].fillna(failed["creation_time"]))
-    table = pd.DataFrame({"fault": groups.of_row, "seen": seen, "job_id": failed["job_id"].astype(str)})
+    table = pd.DataFrame({"fault": groups.of_row, "seen": seen, "job_id": failed["job_id"].astype(str).array})
     table = table.sort_values(["fault", "seen", "job_id"], ascending=[True, False, True])
     rows = []
     for (_, mine), labels in zip(table.groupby("fault", sort=True), groups.plain_labels, strict=False):

@@ -295,10 +295,9 @@ def queue_alarms(jobs: Any) -> pd.DataFrame:
         plan, rows = project(counted.recent), dict(by_label(counted.recent["queue_id"]))
     table: list[tuple[Any, ...]] = []
     groups, states = Groups.of(counted.tables["jobs"], ("queue_id",)), queue_states(counted)
-    names = [name for (name,) in groups.plain_labels]
-    lost = dict(zip(names, unusable_of(groups, counted.tables["jobs"])[1], strict=True))
-    for queue, one in states.items():
-        state, stale, notes = one.state, 0, list(filter(None, [lost[queue]]))
+    lost = unusable_of(groups, counted.tables["jobs"])[1]
+    for (queue, one), told in zip(states.items(), lost, strict=True):
+        state, stale, notes = one.state, 0, [told] if told else []
         if plan is not None and queue in rows:
             stale = int(plan.stale[rows[queue]].sum())
             notes += plan.notes_of(rows[queue])
@@ -310,9 +309,7 @@ def queue_alarms(jobs: Any) -> pd.DataFrame:
         "state": "str", "arrivals_per_hour": "float64", "starts_per_hour": "float64", "waiting": "int64", "oldest_s": "float64",
         "p_value": "float64", "since": "int64", "stale": "int64", "as_of": "datetime64[ms, UTC]", "note": "str",
     }  # fmt: skip
-    labels = [np.nan if queue is None else queue for queue in states]
-    index = pd.Index(labels, dtype=object, name="queue_id")
-    frame = pd.DataFrame(table, index=index, columns=list(columns)).astype(columns)
+    frame = pd.DataFrame(table, index=groups.rows, columns=list(columns)).astype(columns)
     frame["since"] = moments(frame["since"].to_numpy())
     frame.attrs["left_out"] = counted.left_out
     return read_first(frame)

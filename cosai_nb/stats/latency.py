@@ -345,11 +345,8 @@ def _table(
     for number, share in enumerate(shares):
         table |= {f"{name_of(share)}{suffix}": column[:, number] for suffix, column in columns.items()}
     some = sample.busy > 0
-    cells = np.append(sample.hour, 0)
-    first, last = (
-        np.where(some, cells[np.where(some, place, 0)], 0)
-        for place in (sample.first[:-1], sample.first[1:] - 1)
-    )
+    hours = np.append(sample.hour, 0)  # also for a group without any
+    first, last = hours[sample.first[:-1]], hours[sample.first[1:] - 1]
     lacking: Any = np.isnan(columns["_low"]).all(axis=1)
     reasons = (
         found.errors.reasons(sample, names.tolist(), columns["_low"]) if found.errors else [""] * len(notes)
@@ -497,7 +494,7 @@ def _notes(
     """Return what is known of the jobs that wait in each group."""
     notes: list[list[str]] = [[] for _ in range(groups.number)]
     low, high = (test(found["_estimate"], found["_projection"]) for test in (np.less, np.greater))
-    rows = np.flatnonzero((plan.place > 0) | plan.outside)
+    rows = np.flatnonzero((plan.place > 0) | plan.outside | plan.cut)
     for group in np.unique(place[rows]).tolist():
         if projected[group] and low[group].any():  # of some jobs the order is unknown: then not all of it is
             which = f" of {', '.join(np.array(names)[low[group]])}" if high[group].any() else ""

@@ -17,12 +17,14 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from cosai_nb.stats.counts import RECENT_MS
 from cosai_nb.stats.measures import moments
-from cosai_nb.stats.order import FEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes_of, parts_in_order
+from cosai_nb.stats.order import FEWEST, NEWEST, STALE_S, WINDOW_S, Jobs, by_label, classes_of, parts_in_order
 from cosai_nb.stats.rate import Pace, alike, pace_of, scatter_of, variance_of_starts
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ _UNKNOWN = "the waits to come cannot be known"
 _OTHERS_FIRST = f"jobs of other classes go first: {_UNKNOWN}"
 _SHARED = "the queues seem to share servers: a wait may be longer or shorter as jobs of the others come"
 _SAMPLE = "the number running changes: if this is a sample of the queue, it must be a random one"
+CUT = "no job is unfinished, though jobs have just started: if only those that have ended were passed, waits are too short"
+_BY_CHANCE = 0.01  # that no job is unfinished
 _NO_ORDER = {
     None: f"too few starts to tell the order of the queue: {_UNKNOWN}",
     False: f"the queue is not served in order: {_UNKNOWN}, and may be longer than the estimate",
@@ -53,16 +57,18 @@ class Projection(NamedTuple):
 
     ``fifo`` is True where a queue is served in order, as a whole or within its classes, None where that is unknown. Of each
     row: ``stale`` and ``paused``, which stand in no queue; ``stuck``, which waits where nothing starts or others go first;
-    ``place``, 0 for one that waits in no queue; ``first`` and ``last``, the places of the jobs of its second; ``work``,
-    place ÷ start rate [s], NaN where the start cannot be known, and ``spread``, its standard error on a logarithmic scale;
-    ``leaving``, θ [1/s]; ``moment``, when the queue was put together [s after its observation]; ``rate``, the part of the start
-    rate [1/s] of its queue that a start stands for, NaN where there is none; ``note``, what there is to say about it.
+    ``cut``, where the queue has no unfinished job and should have; ``place``, 0 for one that waits in no queue; ``first`` and
+    ``last``, the places of the jobs of its second; ``work``, place ÷ start rate [s], NaN where the start cannot be known, and
+    ``spread``, its standard error on a logarithmic scale; ``leaving``, θ [1/s]; ``moment``, when the queue was put together
+    [s after its observation]; ``rate``, the part of the start rate [1/s] of its queue that a start stands for, NaN where there
+    is none; ``note``, what there is to say about it.
     """
 
     fifo: dict[str | None, bool | None]
     stale: Flags
     paused: Flags
     stuck: Flags
+    cut: Flags
     place: Ints
     first: Ints
     last: Ints
@@ -78,8 +84,8 @@ class Projection(NamedTuple):
         """Return what is known where no job waits."""
         number = len(stale)
         zeros, unknown = np.zeros((3, number)), np.full((2, number), np.nan)
-        stuck, note = np.zeros(number, dtype=bool), np.full(number, "", dtype=object)
-        columns: list[Any] = [stale, paused, stuck, *zeros.astype(np.int64), *zeros, *unknown, note]
+        (stuck, cut), note = np.zeros((2, number), dtype=bool), np.full(number, "", dtype=object)
+        columns: list[Any] = [stale, paused, stuck, cut, *zeros.astype(np.int64), *zeros, *unknown, note]
         return cls({}, *columns)
 
     @property
@@ -96,7 +102,7 @@ class Projection(NamedTuple):
         """Return the same for some of the rows."""
         return Projection(self.fifo, *(column[rows] for column in self[1:]))
 
-    def wait_on(self, z: float = 0.0, place: Ints | None = None) -> Ints:
+    def wait_on(self, z: float = 0.0, place: Ints | Floats | None = None) -> Ints:
         """Return the same so many standard errors of the projection later, or for other places in the same queues."""
         work = self.work * np.exp(z * self.spread)
         if place is not None:
@@ -116,6 +122,7 @@ class Projection(NamedTuple):
             for note, mine in by_label(waiting)
             if note
         ]
+        told += [CUT] if self.cut[rows].any() else []
         told += [f"{paused:,} paused jobs are in no queue"] if paused else []
         told += [f"{stale:,} stale records (30 min older than the newest) are in no queue"] if stale else []
         return told
@@ -138,15 +145,37 @@ def project(recent: pd.DataFrame) -> Projection:
         return Projection.of_none(nobody := np.zeros(0, dtype=bool), nobody)
     jobs = Jobs.of(recent)
     plan, of_class = Projection.of_none(jobs.stale, jobs.paused), classes_of(recent)
-    for queue, rows in by_label(recent["queue_id"]):
+    for queue, counted in by_label(recent["queue_id"]):
+        # one queue has one projection, however far back a caller counts
+        moved = jobs.moved[counted]
+        newest = np.sort(moved[np.isfinite(moved)])[-NEWEST:]
+        rows = counted[moved >= min([-RECENT_MS / 1000, *newest[:1]])]
         alive = np.isnan(jobs.ended[rows]) & ~jobs.gave_up[rows] & (jobs.seen[rows] >= -STALE_S)
         now = float(jobs.seen[rows[alive]].min(initial=0.0))
+        if not (alive.any() or jobs.waiting[rows].any()):
+            plan.cut[rows] = np.exp(-_should_run(jobs.take(rows))) < _BY_CHANCE
         mine = rows[jobs.in_queue[rows]]
         whole = jobs.take(mine)
         plan.fifo[queue], parts, within = parts_in_order(whole, mine, of_class, now)
         for part in parts if whole.waiting.any() else ():
             _project_part(plan, mine[part], jobs, whole, now, plan.fifo[queue], within)
     return plan
+
+
+def _should_run(jobs: Jobs) -> float:
+    """Return how many jobs would run after the newest record, by the run times of their tags."""
+    number, begun = 0.0, np.flatnonzero(jobs.begun & ~np.isnan(jobs.ran))
+    for _, mine in by_label(jobs.tag[begun]):
+        part = jobs.take(begun[mine])
+        longer = np.searchsorted(np.sort(part.ran), jobs.seen.max() - part.moved, side="right")
+        number += float((1 - longer / len(mine)).sum())
+    return number
+
+
+def _spread_evenly(number: int) -> Floats:
+    """Return so many fractions, of which those that follow each other are spread evenly from 0 to 1, as every second of them is."""
+    found: Floats = np.arange(1, number + 1) * ((5**0.5 - 1) / 2) % 1
+    return found
 
 
 def _project_part(
@@ -158,7 +187,8 @@ def _project_part(
     ahead = np.flatnonzero(part.moved > now)
     if not len(ahead):
         return
-    ahead = ahead[np.argsort(part.created[ahead], kind="stable")]
+    # of one second none is known to be first: tags that stand below each other in the frame are mixed
+    ahead = ahead[np.lexsort((_spread_evenly(len(ahead)), part.created[ahead]))]
     created = part.created[ahead]
     first, last = (np.searchsorted(created, created, side=side) for side in ("left", "right"))
     found = _projected(part, queue, jobs, now, ahead, split=bool(within))
@@ -173,6 +203,8 @@ def _project_part(
         found["note"] = "; ".join(
             filter(None, (f"the queue is in order within each {within}", found["note"]))
         )
+    if "spread" in found:
+        found["spread"] = found["spread"][(first + last) // 2]
     found |= {"place": np.arange(1, len(ahead) + 1), "first": first + 1, "last": last}
     found["moment"] = now - part.seen[ahead]
     waits = part.waiting[ahead]
@@ -220,9 +252,8 @@ def _projected(
     waited = used[jobs.moved[used] > jobs.created[used]]
     each, rate = runs.expected[ahead], float(runs.expected[waited].mean()) * starts / pace.span
     if whole:
-        each = _first_to_end(jobs, runs, now, ahead)
         rate, error = _with_little(pace, rate, error, runs, ahead)
-    work = np.cumsum(each) / rate
+    work = (_work_until(jobs, runs, now, ahead) if whole else np.cumsum(each)) / rate
     if split and (error > _UNSURE**2 or work[-1] > _FARTHEST * (now - oldest)):
         return {"note": _OTHERS_FIRST, "stuck": True}
     if error > _UNSURE**2:
@@ -295,11 +326,20 @@ def _runs_of(jobs: Jobs) -> _Runs:
     return _Runs(expected[group][tag], group[tag], (number == 0)[tag] & (number.sum() > 0), ended, scatter)
 
 
-def _first_to_end(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:
-    """Return the run times of those whose end makes room for each of these: who runs ends before who is ahead."""
+def _work_until(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:
+    """Return the run time worked off until each of these starts: by servers on which each job runs as long as is expected.
+
+    Of those that run more take long than of those that start; of each group as many are at every stage of their run.
+    """
+    each = runs.expected[ahead]
     going = np.flatnonzero(jobs.begun & (jobs.moved <= now) & ~(jobs.ended <= now))
-    going = going[np.argsort(jobs.moved[going], kind="stable")]
-    return runs.expected[np.concatenate((going, ahead))[: len(ahead)]]
+    if np.ptp(runs.expected[np.append(going, ahead)]) == 0 or not len(going):
+        return np.cumsum(each)
+    ends = (np.sort(runs.expected[going]) * _spread_evenly(len(going))).tolist()
+    heapify(ends)
+    # the server that is free first takes the next one
+    starts = [heapreplace(ends, ends[0] + seconds) for seconds in each.tolist()]
+    return np.array(starts) * len(going)
 
 
 def _with_little(pace: Pace, rate: float, error: float, runs: _Runs, ahead: Ints) -> tuple[float, float]:

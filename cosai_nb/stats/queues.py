@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from cosai_nb.errors import FrameError, SettingsError
-from cosai_nb.stats.counts import NO_HOUR, RECENT_MS, Groups, class_codes, count_all, hours_of, unusable_of
+from cosai_nb.stats.counts import NO_HOUR, RECENT_MS, Groups, count_all, hours_of, unusable_of
+from cosai_nb.stats.durations import curves_of
 from cosai_nb.stats.growth import QUEUE_KEYS, until
 from cosai_nb.stats.measures import (
-    ENDED,
     HOUR_MS,
     MISSING,
     UNFINISHED,
@@ -29,11 +29,11 @@ from cosai_nb.stats.measures import (
     moments,
     width_ms,
 )
-from cosai_nb.stats.order import Jobs
+from cosai_nb.stats.order import FEWEST, Jobs
 from cosai_nb.stats.projection import project
 from cosai_nb.stats.rate import steady_since
 from cosai_nb.stats.short_table import read_first
-from cosai_nb.stats.survival import Curves, quantiles
+from cosai_nb.stats.survival import quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cosai_nb.stats.counts import Counted
     from cosai_nb.stats.measures import Floats, Ints
 
+_BINS = 20  # a batch comes within one of these parts of the time that rates are taken from
 _OUT_OF_QUEUE = "paused: it stands in no queue"
 _STALE = "stale: not observed for 30 minutes while others were"
 _OVERDUE = "expected to start before the newest record: query again"
@@ -64,9 +65,9 @@ def eta(jobs: Any, *, level: float = 0.8) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per waiting job, the next to start of each queue first: ``job_id``, ``queue_id``; ``place`` in its queue (of jobs
-        created in one second the first of theirs), 0 where it is in none; ``start_expected``, ``start_low``, ``start_high``;
-        ``end_expected``, ``end_low``, ``end_high``: the start and a quantile of the run times of its tag; NaT where it cannot
-        be known; ``note``: why.
+        created in one second the first of theirs), 0 where it is in none; ``start_expected`` (for these the middle),
+        ``start_low``, ``start_high``; ``end_expected``, ``end_low``, ``end_high``: the start and a quantile of the run times of
+        its tag; NaT where it cannot be known; ``note``: why.
 
     Raises
     ------
@@ -101,7 +102,8 @@ def eta(jobs: Any, *, level: float = 0.8) -> pd.DataFrame:
     wanted = np.flatnonzero(recent["kind"] == UNFINISHED)
     recent, plan = recent.iloc[wanted], plan.of_rows(wanted)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    ways = plan.wait_on(), plan.wait_on(-z, plan.first), plan.wait_on(z, plan.last)
+    middle = (plan.first + plan.last) / 2  # in which order those of one second start is not known
+    ways = plan.wait_on(0.0, middle), plan.wait_on(-z, plan.first), plan.wait_on(z, plan.last)
     begins = [milliseconds(recent["observed_at"]) + 1000 * way for way in ways]
     run = _run_times(counted, recent, (0.5, (1 - level) / 2, (1 + level) / 2))
     ends = [start + 1000 * seconds for start, seconds in zip(begins, run.T, strict=True)]
@@ -126,11 +128,7 @@ def _run_times(counted: Counted, rows: pd.DataFrame, shares: tuple[float, ...]) 
     """Return quantiles of the run times of each row's tag, NaN where no job of that tag has ended."""
     table = counted.table
     groups = Groups.of(table, ("tag",))
-    kinds = class_codes(table)
-    of_row = np.flatnonzero(kinds <= UNFINISHED)
-    seconds, jobs = (table[name].to_numpy()[of_row] for name in ("seconds", "jobs"))
-    curves, _ = Curves.of(groups.number, groups.of_row[of_row], seconds, kinds[of_row] == ENDED, jobs)
-    found = quantiles(curves, shares)
+    found = quantiles(curves_of(table, groups.of_row, groups.number), shares)
     return np.vstack((found, np.full((1, len(shares)), np.nan)))[groups.place(rows)]
 
 
@@ -153,7 +151,7 @@ def backlog(
         Columns to group by.
     recent : str or timedelta
         The time before the as-of time that rates are taken from; no longer than the jobs go back, and only since the
-        arrivals last changed.
+        arrivals last changed, or since the batch in which most of them came.
 
     Returns
     -------
@@ -247,11 +245,7 @@ def _recent_rates(counted: Counted, groups: Groups, span: int) -> tuple[Floats, 
     until_start = jobs.seen + plan.ahead
     for one in range(groups.number):
         mine = np.flatnonzero(group == one)
-        came = np.sort(jobs.created[mine[arrived[mine]]]) - since
-        cut, zero, _ = steady_since(came, -since, 1.0)
-        if zero >= -since:  # what comes in the newest second alone has no rate: that of the whole span holds
-            cut, zero = 0, 0.0
-        arrival[one] = (len(came) - cut) / (-since - zero)
+        arrival[one] = _arrival_rate(np.sort(jobs.created[mine[arrived[mine]]]) - since, -since)
         notes[one] += plan.notes_of(mine)
         mine = mine[plan.place[mine] > 0]
         if plan.stuck[mine].any():
@@ -261,3 +255,15 @@ def _recent_rates(counted: Counted, groups: Groups, span: int) -> tuple[Floats, 
             last[one] = max(until_start[mine].max(), 0.0)
             notes[one] += [_OVERDUE] if until_start[mine].max() < 0 else []
     return rates, outside, notes
+
+
+def _arrival_rate(came: Floats, now: float) -> float:
+    """Return the rate of arrivals since they last changed; where most came within one batch, since then."""
+    begin, width = 0.0, now / _BINS
+    each = np.bincount((came / width).astype(np.int64).clip(max=_BINS - 1), minlength=_BINS)
+    if len(came) >= FEWEST and each[:-1].max() > len(came) / 2:
+        begin = width * (int(each.argmax()) + 1)
+    came, span = came[came > begin] - begin, now - begin
+    cut, zero, _ = steady_since(came, span, 1.0)
+    # what comes in the newest second alone has no rate: that of the whole span holds
+    return (len(came) - cut) / (span - zero) if zero < span else len(came) / span

@@ -25,7 +25,7 @@ from cosai_nb.stats.measures import (
     group_columns,
     milliseconds,
 )
-from cosai_nb.stats.projection import project
+from cosai_nb.stats.projection import CUT, project
 from cosai_nb.stats.short_table import read_first
 from cosai_nb.stats.survival import ROUNDING
 
@@ -188,9 +188,14 @@ def check_slo(
     known = np.flatnonzero(rows.on_time | rows.late | rows.open)
     group, hour, second = groups.of_row[known], hours_of(table)[known], seconds[known]
     ended, of_jobs = ~rows.open[known], number[known]
-    told_open = np.zeros(groups.number, dtype=np.int64)
+    told_open, cut = np.zeros((2, groups.number), dtype=np.int64)
     if counted.recent is not None and len(counted.recent) and recent is not None:
-        single, waits_on = _projected_open(counted.recent, recent, longest)
+        plan = project(counted.recent).of_rows(counted.recent.index.get_indexer(recent.index))
+        cut = np.bincount(groups.place(recent)[plan.cut], minlength=groups.number)
+        # open jobs whose queue is served in order, and the seconds that each will wait on
+        may = (recent["kind"].to_numpy() == UNFINISHED) & (recent["seconds"].to_numpy() <= longest)
+        projected = np.flatnonzero(may & (plan.ahead >= 0))
+        single, waits_on = recent.iloc[projected], plan.ahead[projected]
         of_single, one = groups.place(single), np.ones(len(single), dtype=np.int64)
         told_open = np.bincount(of_single, minlength=groups.number)
         age, at = single["seconds"].to_numpy(), hours_of(single)
@@ -216,12 +221,12 @@ def check_slo(
     waits = kept.open - told_open > kept.unusable
     notes = [
         lost,
-        np.where(
-            owed & ~known & waits,
-            "no share, only bounds: too many jobs have waited less than the threshold so far",
-            "",
+        np.where(cut > 0, CUT, ""),
+        np.select(
+            [~owed | known, waits],
+            ["", "no share, only bounds: too many jobs have waited less than the threshold so far"],
+            "no share, only bounds: too many times are unusable",
         ),
-        np.where(owed & ~known & ~waits, "no share, only bounds: too many times are unusable", ""),
         *_notes(kept, not_read, goal, verdict, within),
         [
             FEW_HOURS[busy] if one and busy < MIN_HOURS else ""
@@ -255,19 +260,6 @@ def check_slo(
     )
     frame.attrs["left_out"] = counted.left_out
     return frame if detail else read_first(frame, _READ_FIRST)
-
-
-def _projected_open(
-    all_recent: pd.DataFrame, recent: pd.DataFrame, longest: float
-) -> tuple[pd.DataFrame, Ints]:
-    """Return the open jobs whose queue is served in order, and the seconds that each will wait on."""
-    waits_on = pd.Series(project(all_recent).ahead, index=all_recent.index)[recent.index].to_numpy()
-    known = (
-        (recent["kind"].to_numpy() == UNFINISHED)
-        & (recent["seconds"].to_numpy() <= longest)
-        & (waits_on >= 0)
-    )
-    return recent[known], waits_on[known]
 
 
 def _bounds(number: _Kept, not_read: int) -> tuple[Floats, Floats]:

@@ -46,6 +46,8 @@ def test_jobs_of_one_second_share_their_places():
     batch = [("success", 100, 100 + 60 * n, 160 + 60 * n) for n in range(20)]
     told = cn.eta(with_ids(hand_made(*batch, *[("waiting", 100, None, None)] * 9, at=1300)))
     assert told["place"].tolist() == [1] * 9
+    assert len(told["start_expected"].unique()) == 1  # whatever the order of the rows
+    assert abs(told["start_expected"][0] - at(1300 + 5 * 60)) < pd.Timedelta("30s")
     assert told["start_low"].max() <= at(1360)
     assert told["start_high"].min() >= at(1300 + 9 * 60)
 

@@ -282,6 +282,7 @@ def test_a_fault_is_one_line_whatever_ids_its_messages_hold():
     ]  # fmt: skip
     jobs.loc[3, "code"] = None
     pareto = error_pareto(jobs)
+    pd.testing.assert_frame_equal(pareto, error_pareto(jobs.set_index("job_id", drop=False)))
     assert pareto["jobs"].tolist() == [3, 1, 1]
     assert pareto["message"].tolist()[:2] == ["cannot read <url> of job <id>", "timeout after <number> s"]
     assert pd.isna(pareto["message"][2])

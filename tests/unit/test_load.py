@@ -210,6 +210,18 @@ def test_the_backlog_clears_when_starts_outrun_arrivals():
     assert now["note"] == ""
 
 
+def test_a_batch_is_not_what_arrives_later():
+    batch = [("Success", min(n, 1), 12 * n, 12 * n + 12) for n in range(41)]
+    # one each 30 s
+    later = [("Success", 30 * n, 12 * (40 + n), 12 * (41 + n)) for n in range(1, 10)]
+    waiting = [("Submitted", 30 * n, None, None) for n in range(10, 20)]
+    now = backlog(table(*batch, *later, *waiting, observed=600)).loc["all"]
+    assert now["waiting"] == 10
+    assert now["arrival_rate"] == pytest.approx(18 / 570)  # those from 60 s on, in the time after the batch
+    assert now["start_rate"] == pytest.approx(1 / 12, rel=0.02)
+    assert now["note"] == ""
+
+
 def test_a_backlog_where_nothing_starts_is_not_clearing():
     rows = [("Success", 6 * n, 6 * n + 60, 6 * n + 61) for n in range(40)]
     now = backlog(table(*rows, ("Submitted", 239, None, None), observed=500)).loc["all"]

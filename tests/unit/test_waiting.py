@@ -86,6 +86,16 @@ def test_jobs_of_one_second_may_start_in_any_order_and_overtake_nobody():
     assert sorted(waits(jobs)) == pytest.approx([1200 + 60, 1200 + 120, 1200 + 180], abs=6)
 
 
+@pytest.mark.parametrize("tags", ["AB", "BA"])
+def test_whose_rows_come_first_is_not_served_first(tags):
+    """Of a batch of one second 20 started, one a minute, and 40 wait: the last two of each tag are among the last six."""
+    started = [("success", 100, 100 + 60 * n, 160 + 60 * n) for n in range(20)]
+    waiting = [("waiting", 100, None, None)] * 40
+    tag = [*"AB" * 10, *tags[0] * 20, *tags[1] * 20]
+    told = cn.queue_latency(hand_made(*started, *waiting, at=1300, tag=tag), by="tag", q=0.95)
+    assert told["p95"].between(1200 + 60 * 35, 1200 + 60 * 40).all()
+
+
 def test_jobs_that_give_up_make_the_queue_shorter():
     left = [("cancelled", 60 * n + 30, None, 60 * n + 330) for n in range(40)]
     without = hand_made(*ONE_A_MINUTE, *WAITING * 10, at=3000)
@@ -146,6 +156,26 @@ def test_a_place_counts_as_long_as_its_tag_runs(batches):
         told, truth = last_start(*mixed(seed, *batches))
         errors.append(told / truth - 1)
     assert abs(np.mean(errors)) < 0.1, errors
+
+
+def test_a_queue_has_one_projection_however_far_back_is_counted():
+    """Three hours ago the runs became ten times as short: the burn rates of check_slo look further back."""
+    slow = [("success", 600 * n, 600 * n + 60, 600 * n + 660) for n in range(20)]
+    fast = [("success", 11000 + 60 * n, 12060 + 60 * n, 12120 + 60 * n) for n in range(150)]
+    jobs = hand_made(*slow, *fast, *[("waiting", 21000 + 10 * n, None, None) for n in range(60)], at=21600)
+    for q in (0.8, 0.9, 0.95):
+        wait = cn.queue_latency(jobs, q=q).loc["all", f"p{100 * q:g}"]
+        told = [cn.check_slo(jobs, threshold_s=wait + off, target=q).loc["all", "share"] for off in (0, -1)]
+        assert told[1] < q <= told[0]
+
+
+def test_slow_jobs_run_more_than_they_start():
+    """Of the 20 that run most are slow, of those that wait few: work is done at the rate of what starts."""
+    errors = []
+    for seed in range(4):
+        told, truth = last_start(*mixed(seed, (5, 970, "fast"), (5, 30, "slow"), slow=0.03, runs=(30, 3000)))
+        errors.append(told / truth - 1)
+    assert abs(np.mean(errors)) < 0.2, errors  # 30 slow jobs alone tell the work to 18 %
 
 
 def test_behind_a_tag_of_which_none_has_ended_nothing_is_known():
@@ -266,6 +296,19 @@ def test_nothing_has_started_for_long():
         in row["note"]
     )
     assert queue_alarms(jobs).loc["q1", "state"] == "stopped"
+
+
+def test_unfinished_jobs_that_were_left_out_are_missed():
+    """Half of the jobs run for 4 minutes: of the 20 others of the last 4 minutes three in eight should run on, 7.5 in all."""
+    rows = [("success", 6 * n, 6 * n + 1, 6 * n + (7, 241)[n % 2]) for n in range(100)]
+    over = [row for row in rows if row[3] <= 600]
+    going = [("running", *row[1:3], None) for row in rows if row[3] > 600]
+    told = "no job is unfinished, though jobs have just started"
+    for jobs, cut in ((over, True), (over + going, False), (rows, False)):
+        frame = hand_made(*jobs, at=600 if jobs is not rows else 900)
+        both = notes(frame), cn.check_slo(frame, threshold_s=60, target=0.9).loc["all", "note"]
+        assert [told in note for note in both] == [cut, cut]
+    assert told in cn.backlog(hand_made(*over, at=600)).loc["all", "note"]
 
 
 @pytest.mark.parametrize(("starts", "told"), [(9, "too few starts to tell the order"), (12, "rate unknown")])
