@@ -329,13 +329,14 @@ def _runs_of(jobs: Jobs) -> _Runs:
 def _work_until(jobs: Jobs, runs: _Runs, now: float, ahead: Ints) -> Floats:
     """Return the run time worked off until each of these starts: by servers on which each job runs as long as is expected.
 
-    Of those that run more take long than of those that start; of each group as many are at every stage of their run.
+    Of those that run more take long than of those that start. How much longer they run is spread as where it does not depend
+    on how long they have: as many end now as where all take equally long, and after a batch of slow ones none ends too early.
     """
     each = runs.expected[ahead]
     going = np.flatnonzero(jobs.begun & (jobs.moved <= now) & ~(jobs.ended <= now))
     if np.ptp(runs.expected[np.append(going, ahead)]) == 0 or not len(going):
         return np.cumsum(each)
-    ends = (np.sort(runs.expected[going]) * _spread_evenly(len(going))).tolist()
+    ends = (-np.sort(runs.expected[going]) * np.log1p(-_spread_evenly(len(going)))).tolist()
     heapify(ends)
     # the server that is free first takes the next one
     starts = [heapreplace(ends, ends[0] + seconds) for seconds in each.tolist()]
