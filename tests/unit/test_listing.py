@@ -607,11 +607,12 @@ def test_a_listing_again_does_not_store_ended_jobs_again(wire, tmp_path):
     assert sorted(pd.read_parquet(tmp_path)["job_id"]) == ["a1", "a2", "a2"]
 
 
-def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp_path, monkeypatch):
-    def refuse(_store, _jobs):
+@pytest.mark.parametrize("step", ["add", "name_queues"])
+def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp_path, monkeypatch, step):
+    def refuse(_store, *_what):
         raise FileError("no room")
 
-    monkeypatch.setattr(JobStore, "add", refuse)
+    monkeypatch.setattr(JobStore, step, refuse)
     with pytest.raises(FileError, match="no room") as caught:
         list_jobs(
             tag="Translation",
