@@ -496,14 +496,10 @@ class _Memory:
 def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bool) -> pd.DataFrame:
     """Return the jobs of the window in order, from the store where it can be read, and let it remember what was listed whole."""
     listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
-
-    def stored(_: JobStore) -> pd.DataFrame | None:
-        if memory and whole:
-            memory.remember(plan)
-        return memory.jobs(listed) if memory else None
-
-    if (jobs := intake.with_store(stored)) is not None:
-        return jobs.reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True)
+    if memory and (stored := intake.with_store(lambda _: memory.jobs(listed))) is not None:
+        if whole:
+            intake.with_store(lambda _: memory.remember(plan))
+        return stored.reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True)
     jobs = frame.frame_of([*listed.values()], [*intake.columns], intake.bucket)
     return jobs.sort_values(["creation_time", "job_id"], ignore_index=True)
 

@@ -624,6 +624,19 @@ def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp
     assert len(caught.value.jobs) > 100
 
 
+def test_a_store_that_is_full_still_tells_what_it_knows_of_the_window(wire, tmp_path, monkeypatch):
+    queue = Queue(wire, spread(30), **LATER)
+    list_days(queue, tmp_path, days=(22, 23))
+
+    def refuse(*_what):
+        raise FileError("no room")
+
+    monkeypatch.setattr("cosai_nb.query.list.mark_listed", refuse)
+    with pytest.raises(FileError, match="no room") as caught:
+        list_days(queue, tmp_path)
+    assert len(caught.value.jobs) == 30
+
+
 def test_a_list_without_end_ends_with_a_sentence():
     """Every page is empty and names a next one: a thousand requests a second for ever, once."""
     scenario = Scenario(jobs=50)
