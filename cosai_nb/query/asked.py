@@ -168,7 +168,8 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     job_ids = ids_of(job_ids)
     if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
         raise errors.SettingsError(
-            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
+            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id] "
+            "or read_ids('IDS.csv')."
         )
     admitted: dict[object, str | Record] = {}
     for position, job_id in enumerate(job_ids):
