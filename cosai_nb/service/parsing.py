@@ -450,7 +450,8 @@ def _plain(text: str) -> str:
 
 def _refuse_doctype(*_declaration: object) -> None:
     raise MalformedError(
-        "The answer has a DOCTYPE, as a web page has and no answer of the service; it was refused unread."
+        "The answer has a DOCTYPE, as a web page has and no answer of the service; it was refused unread. "
+        "Check the endpoint, and log in where a portal or proxy between asks for it."
     )
 
 

@@ -78,10 +78,15 @@ def _meaning(status: int, code: str) -> tuple[type[errors.CosaiError], str, str]
         # NoSuchKey, NoSuchBucket …: an object store means its own things
         return denied, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
     if status == HTTPStatus.NOT_FOUND:
-        return errors.RefusedError, "{endpoint} does not know what was asked for", ""
+        return (
+            errors.RefusedError,
+            "{endpoint} does not know what was asked for",
+            "Check bucket, region and endpoint.",
+        )
     if status in _ERRORS:
         return errors.RefusedError, refused, ""
-    return errors.MalformedError, "The service answered with an HTTP status that is none of its own", ""
+    strange = "The service answered with an HTTP status that is none of its own"
+    return errors.MalformedError, strange, "Check the endpoint and any proxy between."
 
 
 def retry_after(header: str | None, now: float) -> float | None:
