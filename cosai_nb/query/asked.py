@@ -161,18 +161,8 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     >>> [record.error for record in admit(["a1", "a1", "..", None])[1:]]
     ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
     """
-    if hasattr(job_ids, "columns"):
-        raise errors.SettingsError(
-            "job_ids is a table: pass the column that holds the IDs, such as jobs['job_id']."
-        )
-    job_ids = ids_of(job_ids)
-    if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
-        raise errors.SettingsError(
-            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id] "
-            "or read_ids('IDS.csv')."
-        )
     admitted: dict[object, str | Record] = {}
-    for position, job_id in enumerate(job_ids):
+    for position, job_id in enumerate(ids_of(job_ids)):
         if type(job_id) is str and _ALLOWED.fullmatch(job_id):  # nearly all
             admitted[job_id] = job_id
             continue

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zlib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -72,19 +73,34 @@ def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[
     return ids
 
 
-def ids_of(job_ids: Any) -> Any:
-    """Return an Arrow column (of pyarrow, polars or whatever has Arrow's C interface) as a list; all else as it is.
+def ids_of(job_ids: Any, name: str = "job_ids", *, or_else: str = "") -> Any:
+    """Return an Arrow column (of pyarrow, polars or whatever has Arrow's C interface) as a list; other iterables as they are.
+
+    Raises
+    ------
+    SettingsError
+        It is a table, one text or no iterable. ``name`` is the argument's; ``or_else`` says what else may be passed, a list of
+        mappings, of which a single one is none.
 
     Examples
     --------
     >>> ids_of(pa.array(["a1", None])), ids_of(("a1",))
     (['a1', None], ('a1',))
     """
-    if hasattr(job_ids, "columns") or type(job_ids).__module__.partition(".")[0] == "pandas":
-        return job_ids  # tables are refused later, and what pandas holds is iterated as it is
-    if hasattr(job_ids, "__arrow_c_stream__"):
-        return pa.chunked_array(job_ids).to_pylist()
-    return pa.array(job_ids).to_pylist() if hasattr(job_ids, "__arrow_c_array__") else job_ids
+    if hasattr(job_ids, "columns"):
+        raise SettingsError(
+            f"{name} is a table: pass the column that holds the IDs, such as jobs['job_id']{or_else}."
+        )
+    if type(job_ids).__module__.partition(".")[0] != "pandas":  # whose columns are iterated as they are
+        for has, read in (("__arrow_c_stream__", pa.chunked_array), ("__arrow_c_array__", pa.array)):
+            if hasattr(job_ids, has):
+                return read(job_ids).to_pylist()
+    is_one = isinstance(job_ids, str | bytes | bytearray) or (or_else and isinstance(job_ids, Mapping))
+    if is_one or not isinstance(job_ids, Iterable):
+        raise SettingsError(
+            f"{name} is {type(job_ids).__name__}: pass a list of IDs, such as [job_id] or read_ids('IDS.csv'){or_else}."
+        )
+    return job_ids
 
 
 def _content_of(source: Any) -> tuple[str, bytes]:

@@ -152,6 +152,17 @@ def test_arrow_columns_are_lists_of_strings(column):
     assert ids_of(column) == IDS
 
 
-@pytest.mark.parametrize("other", [IDS, (*IDS,), pd.Series(IDS), pd.Index(IDS), JOBS, "a1", None, {"a1"}])
+@pytest.mark.parametrize("other", [IDS, (*IDS,), pd.Series(IDS), pd.Index(IDS), {"a1"}])
 def test_what_is_no_arrow_column_stays_what_it_is(other):
     assert ids_of(other) is other
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [(JOBS, "a table"), ("a1", "str"), (None, "NoneType"), (pd.NaT, "NaTType")],
+)
+def test_what_is_no_column_of_ids_is_refused_by_every_call(tmp_path, other, said):
+    for call in (ids_of, cn.JobStore(tmp_path).jobs, cn.JobStore(tmp_path).ended_ids, cn.watch_jobs):
+        if other is not None or call is ids_of or call is cn.watch_jobs:  # of a store it means all
+            with pytest.raises(SettingsError, match=f"job_ids is {said}: pass "):
+                call(other)
