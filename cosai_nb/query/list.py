@@ -144,8 +144,7 @@ def list_jobs(
     )
     tags = {one: _tags(one, _texts(tag)) for one in clients}
     wanted = frozenset(map(State, states or ()))
-    kept = as_store(store)
-    intake = Intake(None, progress, kept, extra, turns=len(clients))
+    intake = Intake(None, progress, as_store(store), extra, turns=len(clients))
     intake.left_s, intake.workers = deadline_s(deadline), workers
     frames: list[pd.DataFrame] = []
     missing: list[tuple[Client, Scope, Window]] = []
@@ -184,7 +183,7 @@ def list_jobs(
 def _list_bucket(
     client: Client, scopes: list[Scope], window: Window, intake: Intake, states: frozenset[State]
 ) -> tuple[pd.DataFrame, list[tuple[Scope, Window]]]:
-    """Return the jobs of one bucket, and what of the window was not listed."""
+    """Return the jobs of one bucket in order, from the store where it can be read, and what of the window was not listed."""
     memory = intake.with_store(lambda store: _Memory(store, client, scopes, window, [*intake.columns]))
     to_read = [(of, gap) for of in scopes for gap in gaps(window, memory.known(of) if memory else [])]
     plan = Windows(client.path, to_read, states=states, fields=Fields([*intake.columns.values()]))
@@ -198,7 +197,13 @@ def _list_bucket(
         for of, part in to_read
         for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
     ]
-    return _jobs_of(memory, plan, intake, whole=not states), missing
+    listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
+    if memory and (stored := intake.with_store(lambda _: memory.jobs(listed))) is not None:
+        if not states:
+            intake.with_store(lambda _: memory.remember(plan))
+        return stored.reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True), missing
+    jobs = frame.frame_of([*listed.values()], [*intake.columns], intake.bucket)
+    return jobs.sort_values(["creation_time", "job_id"], ignore_index=True), missing
 
 
 def _told(
@@ -491,17 +496,6 @@ class _Memory:
 
     def _of(self, scope: Scope) -> pd.DataFrame:
         return self._seen[(self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)]
-
-
-def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bool) -> pd.DataFrame:
-    """Return the jobs of the window in order, from the store where it can be read, and let it remember what was listed whole."""
-    listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
-    if memory and (stored := intake.with_store(lambda _: memory.jobs(listed))) is not None:
-        if whole:
-            intake.with_store(lambda _: memory.remember(plan))
-        return stored.reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True)
-    jobs = frame.frame_of([*listed.values()], [*intake.columns], intake.bucket)
-    return jobs.sort_values(["creation_time", "job_id"], ignore_index=True)
 
 
 def gaps(window: tuple[int, int], known: Iterable[tuple[int, int]]) -> list[Window]:
