@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-_LOOKS_LIKE_AN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MAX_ID_LENGTH = 128
+AN_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
 _SEPARATORS = "\t;,"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SHOWN = 60
@@ -66,7 +67,7 @@ def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[
         raise FileError(
             f"{name} holds no job IDs that can be read: {str(error).rstrip('.')}. {_ADVICE}"
         ) from error
-    if not any(map(_LOOKS_LIKE_AN_ID.fullmatch, ids)):
+    if not any(map(AN_ID.fullmatch, ids)):
         seen = content.replace(b"\0", b"")[:_SHOWN].decode("ascii", "replace").strip()
         what = f"it begins with {seen!a}" if content.strip() else "it is empty"
         raise FileError(f"{name} holds no job IDs: {what}. {_ADVICE}")
