@@ -134,7 +134,6 @@ def list_jobs(
     """
     check(tag=tag, queue_id=queue_id, states=states, workers=workers, progress=progress)
     check(deadline=deadline, columns=columns)
-    extra = dict(columns or {})
     clients = clients_of(client)
     # what cannot be right is told before anything is asked
     given = {"start": start} if end is None else {"start": start, "end": end}
@@ -144,7 +143,7 @@ def list_jobs(
     )
     tags = {one: _tags(one, _texts(tag)) for one in clients}
     wanted = frozenset(map(State, states or ()))
-    intake = Intake(None, progress, as_store(store), extra, turns=len(clients))
+    intake = Intake(None, progress, as_store(store), dict(columns or {}), turns=len(clients))
     intake.left_s, intake.workers = deadline_s(deadline), workers
     frames: list[pd.DataFrame] = []
     missing: list[tuple[Client, Scope, Window]] = []
