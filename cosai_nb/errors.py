@@ -207,7 +207,7 @@ class MalformedError(AnswerError):
     >>> with Emulator(scenario=Scenario(jobs=1), faults=[Fault(kind="doctype")]) as emulator:
     ...     cn.describe_job(emulator.job_ids[0], client=emulator.client())
     Traceback (most recent call last):
-    cosai_nb.errors.MalformedError: The answer has a DOCTYPE, as a web page has and no answer of the service; it was refused unread.
+    cosai_nb.errors.MalformedError: The answer has a DOCTYPE, as a web page has and no answer of the service; it was refused unread. Check the endpoint, and log in where a portal or proxy between asks for it.
     """
 
 

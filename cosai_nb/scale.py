@@ -48,6 +48,7 @@ from cosai_nb.service.credentials import Credentials
 from cosai_nb.stats.counts import Counted, Counter, count_all
 from cosai_nb.stats.histogram import DurationHistogram
 from cosai_nb.stats.measures import group_columns
+from cosai_nb.table.ids import ids_of
 from cosai_nb.table.scan import fragments
 from cosai_nb.table.store import JobStore
 
@@ -283,7 +284,7 @@ def fetch_partitioned(
     cluster = None if dask_client is None else _cluster(dask_client, "dask_client")
     settings = _settings(client_settings, travels=cluster is not None)
     store = folder if isinstance(folder, JobStore) else JobStore(folder)
-    entries = parts.entries_of(wanted)
+    entries = iter(ids_of(wanted, "wanted", or_else=", or windows such as [{'start': …, 'end': …}]"))
     try:
         slots, scope = 1, ("", "")
         if cluster is None:

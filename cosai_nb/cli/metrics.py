@@ -120,7 +120,13 @@ class Metrics:
         table = counted.tables["jobs"]
         failed = table[(table["outcome"] == str(Outcome.FAILED)).to_numpy()]
         texts = {name: self._texts(name, failed if name == "code" else table) for name in _KEYS}
-        self._tell_of_other(texts["queue"])
+        number = [*texts["queue"].values()].count(OTHER)
+        if number and not self._told_of_other:
+            self._told_of_other = True
+            cli.tell(
+                f"{number:,} of {len(texts['queue']):,} queues are counted together as queue={OTHER!r}: those with the fewest "
+                "jobs; --most N gives more of them their own label."
+            )
         families: list[Metric] = []
         if not pd.isna(counted.as_of):
             families = _numbers(_relabelled(counted, texts), self._last_s)
@@ -145,15 +151,6 @@ class Metrics:
             label: OTHER if not own[label] else text if times[text] == 1 else f"{text} ({label})"
             for label, text in texts.items()
         }
-
-    def _tell_of_other(self, texts: dict[Any, str]) -> None:
-        number = list(texts.values()).count(OTHER)
-        if number and not self._told_of_other:
-            self._told_of_other = True
-            cli.tell(
-                f"{number:,} of {len(texts):,} queues are counted together as queue={OTHER!r}: those with the fewest jobs; "
-                "--most N gives more of them their own label."
-            )
 
 
 def _relabelled(counted: Counted, texts: dict[str, dict[Any, str]]) -> Counted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,10 +14,7 @@ from cosai_nb.arguments import check
 from cosai_nb.schema import Record
 from cosai_nb.service.client import Client
 from cosai_nb.table.dtypes import as_frame, text_of
-from cosai_nb.table.ids import ids_of
-
-MAX_ID_LENGTH = 128
-_ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
+from cosai_nb.table.ids import AN_ID, MAX_ID_LENGTH, ids_of
 
 
 def clients_of(client: Client | Sequence[Client] | None) -> list[Client]:
@@ -97,7 +93,7 @@ def wanted_of(job_ids: Any, buckets: Sequence[str], *, strict: bool = False) -> 
         has_bucket = table["bucket"].notna()
         table = table[has_bucket | ~table["job_id"].isin(table.loc[has_bucket, "job_id"])].drop_duplicates()
         entries = [
-            job_id if job_id and _ALLOWED.fullmatch(job_id) else admit([job_id], strict=strict)[0]
+            job_id if job_id and AN_ID.fullmatch(job_id) else admit([job_id], strict=strict)[0]
             for job_id in table["job_id"]
         ]
         wanted = Wanted(entries, table["bucket"].tolist())
@@ -131,9 +127,9 @@ def why_invalid(job_id: object) -> str | None:
         return "is empty"
     if len(job_id) > MAX_ID_LENGTH:
         return f"has {len(job_id):,} characters; IDs have at most {MAX_ID_LENGTH}"
-    if _ALLOWED.fullmatch(job_id):
+    if AN_ID.fullmatch(job_id):
         return None
-    culprit = next(char for char in job_id if not _ALLOWED.fullmatch(char))
+    culprit = next(char for char in job_id if not AN_ID.fullmatch(char))
     return f"holds {culprit!a}; IDs are made of letters, digits, - and _"
 
 
@@ -161,18 +157,9 @@ def admit(job_ids: Iterable[Any], *, strict: bool = False) -> list[str | Record]
     >>> [record.error for record in admit(["a1", "a1", "..", None])[1:]]
     ["holds '.'; IDs are made of letters, digits, - and _", 'is NoneType, not a string']
     """
-    if hasattr(job_ids, "columns"):
-        raise errors.SettingsError(
-            "job_ids is a table: pass the column that holds the IDs, such as jobs['job_id']."
-        )
-    job_ids = ids_of(job_ids)
-    if isinstance(job_ids, str | bytes | bytearray) or not isinstance(job_ids, Iterable):
-        raise errors.SettingsError(
-            f"job_ids is {type(job_ids).__name__}: pass a list, Series or other iterable of IDs, such as [job_id]."
-        )
     admitted: dict[object, str | Record] = {}
-    for position, job_id in enumerate(job_ids):
-        if type(job_id) is str and _ALLOWED.fullmatch(job_id):  # nearly all
+    for position, job_id in enumerate(ids_of(job_ids)):
+        if type(job_id) is str and AN_ID.fullmatch(job_id):  # nearly all
             admitted[job_id] = job_id
             continue
         is_text = isinstance(job_id, str)

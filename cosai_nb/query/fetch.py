@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from cosai_nb.service.listing import Windows
     from cosai_nb.service.parsing import Answer
     from cosai_nb.table.store import JobStore
+
+T = TypeVar("T")
 
 BAR_DELAY_S = 1.0
 FLUSH_ROWS, FLUSH_S = 5_000, 10.0
@@ -211,7 +213,7 @@ def _search(
         ]
         frames.append(frame_of(records, [*intake.columns]))
         places.append(np.flatnonzero(left))
-        intake.store_at_last(frames[-1])
+        intake.with_store(lambda store: store.add(frames[-1]))
         intake.bar.update(len(records) - len(doubts))
     order = np.argsort(np.concatenate(places), kind="stable")
     jobs = stack(frames) if len(frames) > 1 else frames[0]
@@ -440,13 +442,14 @@ class Intake:
             return "; ".join(f"{place}: {end}" for place, end in early.items())
         return str(next(iter(early.values()), ""))
 
-    def store_at_last(self, jobs: pd.DataFrame) -> None:
-        """Store what only the whole call told."""
+    def with_store(self, use: Callable[[JobStore], T]) -> T | None:
+        """Return what the store is good for; None without one, and once it failed: that loses nothing of what was read."""
         if self.store is not None and not isinstance(self.failure, errors.FileError):
             try:
-                self.store.add(jobs)
+                return use(self.store)
             except errors.FileError as failure:
-                self.failure = failure
+                self.failure = self.failure or failure
+        return None
 
     def _is_final(self, record: Record) -> bool:
         return record.fate == "job" or record.job_id not in self.elsewhere

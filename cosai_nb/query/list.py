@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from cosai_nb.arguments import check, deadline_s, moment, nearest, wire_seconds
-from cosai_nb.errors import CosaiError, FileError, FrameError, IncompleteWarning, SettingsError
+from cosai_nb.errors import CosaiError, FrameError, IncompleteWarning, SettingsError
 from cosai_nb.query.asked import clients_of, place_of
 from cosai_nb.query.fetch import Intake
 from cosai_nb.schema import COLUMNS, ENDED, State
@@ -134,7 +134,6 @@ def list_jobs(
     """
     check(tag=tag, queue_id=queue_id, states=states, workers=workers, progress=progress)
     check(deadline=deadline, columns=columns)
-    extra = dict(columns or {})
     clients = clients_of(client)
     # what cannot be right is told before anything is asked
     given = {"start": start} if end is None else {"start": start, "end": end}
@@ -144,8 +143,7 @@ def list_jobs(
     )
     tags = {one: _tags(one, _texts(tag)) for one in clients}
     wanted = frozenset(map(State, states or ()))
-    kept = as_store(store)
-    intake = Intake(None, progress, kept, extra, turns=len(clients))
+    intake = Intake(None, progress, as_store(store), dict(columns or {}), turns=len(clients))
     intake.left_s, intake.workers = deadline_s(deadline), workers
     frames: list[pd.DataFrame] = []
     missing: list[tuple[Client, Scope, Window]] = []
@@ -158,23 +156,25 @@ def list_jobs(
         )
         intake.ends |= dead
         chosen = _chosen(asked, known, all_known=not dead)
-        for one, (names, now) in known.items():
+        for one, (_, now) in known.items():
             until = int(now) + 1 if end is None else moment(end, "end", now=now)
             window = Window(moment(start, "start", now=now), until)
             if window.end <= window.start:
-                raise SettingsError(f"end={end!s} is not after start={start!s}: the window holds no time.")
+                raise SettingsError(
+                    f"end={end or 'now'!s} is not after start={start!s}: the window holds no time."
+                )
             scopes = [Scope(*pair) for pair in product(chosen[one], tags[one])]
             jobs, gone = _list_bucket(one, scopes, window, intake, wanted)
             frames.append(jobs)
             missing += [(one, scope, gap) for scope, gap in gone]
-            if kept:
-                kept.name_queues(names)
         jobs = frames[0]
         if len(frames) > 1:
             jobs = stack(frames).sort_values(["creation_time", "job_id"], kind="stable", ignore_index=True)
         if wanted:
             jobs = frame.conform(jobs[jobs["state"].isin(wanted)].reset_index(drop=True))
-        jobs = named(jobs, dict(chain.from_iterable(names.items() for names, _ in known.values())))
+        every_name = dict(chain.from_iterable(names.items() for names, _ in known.values()))
+        jobs = named(jobs, every_name)
+        intake.with_store(lambda store: store.name_queues(every_name))
     intake.tell(jobs, *_told(len(jobs), missing, clients, known, intake))
     return jobs
 
@@ -182,9 +182,8 @@ def list_jobs(
 def _list_bucket(
     client: Client, scopes: list[Scope], window: Window, intake: Intake, states: frozenset[State]
 ) -> tuple[pd.DataFrame, list[tuple[Scope, Window]]]:
-    """Return the jobs of one bucket, and what of the window was not listed."""
-    kept, extra = intake.store, [*intake.columns]
-    memory = _Memory(kept, client, scopes, window, extra) if kept else None
+    """Return the jobs of one bucket in order, from the store where it can be read, and what of the window was not listed."""
+    memory = intake.with_store(lambda store: _Memory(store, client, scopes, window, [*intake.columns]))
     to_read = [(of, gap) for of in scopes for gap in gaps(window, memory.known(of) if memory else [])]
     plan = Windows(client.path, to_read, states=states, fields=Fields([*intake.columns.values()]))
     intake.bucket = client.bucket
@@ -197,7 +196,13 @@ def _list_bucket(
         for of, part in to_read
         for gap in gaps(part, [read for by, read, _ in plan.read if by == of])
     ]
-    return _jobs_of(memory, plan, intake, whole=not states), missing
+    listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
+    if memory and (stored := intake.with_store(lambda _: memory.jobs(listed))) is not None:
+        if not states:
+            intake.with_store(lambda _: memory.remember(plan))
+        return stored.reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True), missing
+    jobs = frame.frame_of([*listed.values()], [*intake.columns], intake.bucket)
+    return jobs.sort_values(["creation_time", "job_id"], ignore_index=True), missing
 
 
 def _told(
@@ -490,20 +495,6 @@ class _Memory:
 
     def _of(self, scope: Scope) -> pd.DataFrame:
         return self._seen[(self._seen["tag"] == scope.tag) & (self._seen["queue_id"] == scope.queue_id)]
-
-
-def _jobs_of(memory: _Memory | None, plan: Windows, intake: Intake, *, whole: bool) -> pd.DataFrame:
-    """Return the jobs of the window in order, from the store where it can be read, and let it remember what was listed whole."""
-    listed = {job_id: record for records in plan.records.values() for job_id, record in records.items()}
-    if memory and not isinstance(intake.failure, FileError):
-        try:
-            if whole:
-                memory.remember(plan)
-            return memory.jobs(listed).reindex(columns=[*COLUMNS, *intake.columns]).reset_index(drop=True)
-        except FileError as failure:
-            intake.failure = intake.failure or failure
-    jobs = frame.frame_of([*listed.values()], [*intake.columns], intake.bucket)
-    return jobs.sort_values(["creation_time", "job_id"], ignore_index=True)
 
 
 def gaps(window: tuple[int, int], known: Iterable[tuple[int, int]]) -> list[Window]:

@@ -40,7 +40,6 @@ from cosai_nb.service.listing import wire_time
 from cosai_nb.service.pace import Pace
 from cosai_nb.table.files import write_whole
 from cosai_nb.table.frame import conform, frame_of
-from cosai_nb.table.ids import ids_of
 from cosai_nb.table.store import write_part
 
 if TYPE_CHECKING:
@@ -108,20 +107,6 @@ class Asked(NamedTuple):
     unfinished: int = 0
     no_job: int = 0
     failure: CosaiError | None = None
-
-
-def entries_of(wanted: Any) -> Iterator[Any]:
-    """Return IDs or windows one by one; SettingsError where they are none."""
-    if hasattr(wanted, "columns"):
-        raise SettingsError(
-            "wanted is a table: pass the column that holds the IDs, such as jobs['job_id'], or windows."
-        )
-    wanted = ids_of(wanted)
-    if isinstance(wanted, str | bytes | Mapping) or not isinstance(wanted, Iterable):
-        raise SettingsError(
-            f"wanted is {type(wanted).__name__}: pass an iterable of IDs, or of windows such as [{{'start': …, 'end': …}}]."
-        )
-    return iter(wanted)
 
 
 def parts_of(entries: Iterator[Any], scope: tuple[str, str], size: int | str | None) -> Iterator[Part]:

@@ -110,7 +110,8 @@ def watch_jobs(
             view = View(len(open_ids), shown=progress is not False)
             watch.run(client, view, every=seconds, deadline=deadline_s(deadline), workers=workers)
         jobs = intake.assemble(admitted, Rows(records=watch.records.values(), bucket=bucket))
-        intake.store_at_last(jobs[jobs["job_id"].isin(watch.open)])  # on the way only changes were stored
+        # on the way only changes were stored
+        intake.with_store(lambda store: store.add(jobs[jobs["job_id"].isin(watch.open)]))
     gap = ""
     if watch.why is _INTERRUPTED:
         intake.end, watch.trouble = INTERRUPTED, ""

@@ -417,7 +417,7 @@ class Client:
 
     def _collect_the_last(self, scheduler: Scheduler, engine: Engine, noted: Interrupts, tick: _Tick) -> None:
         """Wait a moment for what is in flight when a call ends early, so that it is not lost; not at a second Ctrl-C."""
-        left = 0.0 if scheduler.end == Scheduler.DEADLINE_OVER else _LAST_ANSWERS_S
+        left = 0.0 if str(scheduler.end).startswith(Scheduler.DEADLINE_OVER) else _LAST_ANSWERS_S
         seen, until = noted.count, time.monotonic() + left
         while scheduler.in_flight and noted.count == seen and (left := until - time.monotonic()) > 0:
             self._take(scheduler, engine, min(left, _TICK_S))

@@ -111,9 +111,9 @@ class Failure(StrEnum):
         "endpoint and any proxy between."
     )
     CUT = "The answer was cut before its end."
-    LATE = "No whole answer within {:g} s."
+    LATE = "No whole answer within {:.3g} s."
     BROKEN = "The connection broke ({})."
-    NO_CONNECTION = "No connection to the service ({})."
+    NO_CONNECTION = "No connection to the service ({}): check the endpoint, the network and any proxy."
     NAME = "The service's host name could not be resolved: check bucket and region."
     CERTIFICATE = (
         "The TLS certificate of the service could not be verified ({}): check the endpoint, the clock and "

@@ -18,8 +18,6 @@ class Family(NamedTuple):
         Where jobs are queried by ID.
     queue_path : str
         Where its queues are listed.
-    letters : str
-        What its job IDs begin with.
     tags : tuple of str
         The kinds of job that are listed unless others are asked for.
     other_tags : tuple of str
@@ -30,7 +28,6 @@ class Family(NamedTuple):
 
     path: str
     queue_path: str
-    letters: str
     tags: tuple[str, ...]
     other_tags: tuple[str, ...] = ()
     listed: bool = True
@@ -70,13 +67,13 @@ _MEDIA = (
 
 FAMILIES = MappingProxyType(
     {
-        "ai": Family("/ai_jobs", "/ai_queue", "as", _AI, (*_VOICE, *_IMAGE)),
-        "media": Family("/jobs", "/queue", "jasc", _MEDIA, (*_AI, *_VOICE, *_IMAGE, "PicProcess")),
-        "asr": Family("/asr_jobs", "/asrqueue", "s", ("SpeechRecognition",), _VOICE),
-        "doc": Family("/doc_jobs", "/docqueue", "d", ("DocProcess",)),
-        "pic": Family("/pic_jobs", "/picqueue", "c", ("PicProcess",), _IMAGE),
+        "ai": Family("/ai_jobs", "/ai_queue", _AI, (*_VOICE, *_IMAGE)),
+        "media": Family("/jobs", "/queue", _MEDIA, (*_AI, *_VOICE, *_IMAGE, "PicProcess")),
+        "asr": Family("/asr_jobs", "/asrqueue", ("SpeechRecognition",), _VOICE),
+        "doc": Family("/doc_jobs", "/docqueue", ("DocProcess",)),
+        "pic": Family("/pic_jobs", "/picqueue", ("PicProcess",), _IMAGE),
         "file": Family(
-            "/file_jobs", "/file_queue", "f", ("FileHashCode", "FileUncompress", "FileCompress"), listed=False
+            "/file_jobs", "/file_queue", ("FileHashCode", "FileUncompress", "FileCompress"), listed=False
         ),
     }
 )

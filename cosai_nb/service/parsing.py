@@ -314,8 +314,8 @@ def parse_error(body: bytes) -> Fault:
     fields: dict[str, str] = {}
     try:
         root, _, _ = _well_formed(body)
-        if _local(root) == "Error":
-            fields = {_local(node): "".join(node.itertext()) for node in root}
+        said = root if _local(root) == "Error" else next(iter(_children(root, "Error")), ())
+        fields = {_local(node): "".join(node.itertext()) for node in said}
     except AnswerError:
         fields = _json_error(body)
     texts = {key.replace("_", "").lower(): text for key, text in fields.items()}
@@ -363,7 +363,7 @@ def _response(body: bytes) -> tuple[Element, bytes, str | None]:
     """Return the tree of a well-formed Response, its valid bytes, and which defect was repaired."""
     root, valid, repaired = _well_formed(body)
     name = _local(root)
-    if name == "Error":
+    if name == "Error" or _children(root, "Error"):  # the answer to nothing, not one without jobs
         fault = parse_error(valid)
         raise MalformedError(
             f"The answer came as a success but is an <Error>: {fault.code}: {fault.message}",
@@ -450,7 +450,8 @@ def _plain(text: str) -> str:
 
 def _refuse_doctype(*_declaration: object) -> None:
     raise MalformedError(
-        "The answer has a DOCTYPE, as a web page has and no answer of the service; it was refused unread."
+        "The answer has a DOCTYPE, as a web page has and no answer of the service; it was refused unread. "
+        "Check the endpoint, and log in where a portal or proxy between asks for it."
     )
 
 

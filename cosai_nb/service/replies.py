@@ -61,6 +61,7 @@ def error_of(reply: Reply, scrub: Callable[[str], str], *, now: float, endpoint:
 def _meaning(status: int, code: str) -> tuple[type[errors.CosaiError], str, str]:
     """Return the kind of error that HTTP status and Code stand for, what happened, and what to do."""
     denied, refused = errors.DeniedError, "The service refused the request"
+    place = "Check bucket, region and endpoint."
     if status in RETRYABLE:
         return errors.UnavailableError, "The service is not available now", "Ask again later."
     if status in _REDIRECTS:
@@ -74,14 +75,16 @@ def _meaning(status: int, code: str) -> tuple[type[errors.CosaiError], str, str]
         return denied, "The service denied the request", "Check the key, its permissions and the bucket."
     if code in _SETUP_CODES:
         return denied, refused, "Check bucket, region and whether CI is set up for it."
-    if status == HTTPStatus.NOT_FOUND and code.startswith("NoSuch") and "Job" not in code:
-        # NoSuchKey, NoSuchBucket …: an object store means its own things
-        return denied, "{endpoint} knows no jobs", "Check bucket, region and endpoint."
     if status == HTTPStatus.NOT_FOUND:
-        return errors.RefusedError, "{endpoint} does not know what was asked for", ""
+        if (
+            code.startswith("NoSuch") and "Job" not in code
+        ):  # …Key, …Bucket: an object store means its own things
+            return denied, "{endpoint} knows no jobs", place
+        return errors.RefusedError, "{endpoint} does not know what was asked for", place
     if status in _ERRORS:
         return errors.RefusedError, refused, ""
-    return errors.MalformedError, "The service answered with an HTTP status that is none of its own", ""
+    strange = "The service answered with an HTTP status that is none of its own"
+    return errors.MalformedError, strange, "Check the endpoint and any proxy between."
 
 
 def retry_after(header: str | None, now: float) -> float | None:

@@ -146,7 +146,8 @@ class Scheduler:
         self._upcoming: Get | None = None
         self._numbers = count()
         self._succeeded_at, self._failing_since = -math.inf, math.inf
-        self._streak = 0  # failures since the last success
+        self._streak = 0  # failures since the last success, and what the last of them said
+        self._trouble: errors.CosaiError | None = None
         self._hold, self._hold_until = 0, -math.inf  # number and end of the last hold
         self._probing = 0  # holds since anything came through
         self._from_before = 0  # in flight since before the last hold: no probe waits for these
@@ -154,7 +155,7 @@ class Scheduler:
     def due(self, now: float) -> Get | None:
         """Return a GET to send now, None where it is not the time for any; ask until it is None."""
         if now >= self.until:
-            self.stop(self.DEADLINE_OVER)
+            self.stop(self.DEADLINE_OVER + (f"; the last said: {self._trouble}" if self._trouble else ""))
         if self.end is not None or not self._has_room() or now < self._hold_until:
             return None
         rate = self._pace.rate
@@ -240,7 +241,7 @@ class Scheduler:
             self._from_before -= 1
 
     def _came_through(self, get: Get, now: float) -> None:
-        self._succeeded_at, self._failing_since, self._streak = now, math.inf, 0
+        self._succeeded_at, self._failing_since, self._streak, self._trouble = now, math.inf, 0, None
         if get.hold == self._hold:
             self._probing = 0
 
@@ -263,7 +264,7 @@ class Scheduler:
     def _note_failure(self, get: Get, error: errors.CosaiError, now: float, *, throttled: bool) -> bool:
         """Hold everything back where the service throttles or nothing comes through; return whether to give up."""
         self._failing_since = min(self._failing_since, now)
-        self._streak += 1
+        self._streak, self._trouble = self._streak + 1, error
         failing_s = now - self._failing_since
         if failing_s >= (self._patience if throttled else min(self._hopeless, self._patience)):
             if not self.over:  # where nothing else is left, it may be this request's own fault

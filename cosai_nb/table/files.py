@@ -256,6 +256,10 @@ def _format_of(path: Path, format: str | None = None) -> str:  # noqa: A002 - as
 def _pour(said: str, table: pa.Table, stream: Any) -> None:
     """Write to an open stream; a text stream that has bytes below it, such as sys.stdout, gets UTF-8 there."""
     if isinstance(stream, io.TextIOBase) and not hasattr(stream, "buffer"):
+        if said in {"parquet", "xlsx"}:
+            raise SettingsError(
+                f"A stream of text holds no {said}: open the file with mode 'wb', or use format=\"csv\"."
+            )
         content = io.BytesIO()
         _WRITE[said](table, content)
         stream.write(content.getvalue().decode())
@@ -379,7 +383,9 @@ def _write_xlsx(table: pa.Table, file: BinaryIO) -> None:
     for batch in table.to_batches(max_chunksize=_JSON_ROWS):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             sheet.append([cell(value) for value in row])
-    book.save(file)
+    content = io.BytesIO()  # openpyxl leaves tracebacks behind where a disk is full
+    book.save(content)
+    file.write(content.getbuffer())
 
 
 _READ: dict[str, Callable[[Any], pd.DataFrame]] = {

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zlib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-_LOOKS_LIKE_AN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MAX_ID_LENGTH = 128
+AN_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
 _SEPARATORS = "\t;,"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SHOWN = 60
+_ADVICE = "Give one ID a line, or a CSV, JSON or Parquet file with a column JobId."
 
 
 def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[str]:
@@ -61,27 +64,44 @@ def read_ids(path_or_buffer: str | os.PathLike[str] | bytes | BinaryIO) -> list[
             content = gzip.decompress(content)
         ids = _ids_of_parquet(content) if content.startswith(b"PAR1") else _ids_of_text(_text_of(content))
     except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException, csv.Error) as error:
-        raise FileError(f"{name} holds no job IDs that can be read: {error}") from error
-    if not any(map(_LOOKS_LIKE_AN_ID.fullmatch, ids)):
+        raise FileError(
+            f"{name} holds no job IDs that can be read: {str(error).rstrip('.')}. {_ADVICE}"
+        ) from error
+    if not any(map(AN_ID.fullmatch, ids)):
         seen = content.replace(b"\0", b"")[:_SHOWN].decode("ascii", "replace").strip()
         what = f"it begins with {seen!a}" if content.strip() else "it is empty"
-        raise FileError(f"{name} holds no job IDs: {what}. Give one ID a line, or a column JobId.")
+        raise FileError(f"{name} holds no job IDs: {what}. {_ADVICE}")
     return ids
 
 
-def ids_of(job_ids: Any) -> Any:
-    """Return an Arrow column (of pyarrow, polars or whatever has Arrow's C interface) as a list; all else as it is.
+def ids_of(job_ids: Any, name: str = "job_ids", *, or_else: str = "") -> Any:
+    """Return an Arrow column (of pyarrow, polars or whatever has Arrow's C interface) as a list; other iterables as they are.
+
+    Raises
+    ------
+    SettingsError
+        It is a table, one text or no iterable. ``name`` is the argument's; ``or_else`` says what else may be passed, a list of
+        mappings, of which a single one is none.
 
     Examples
     --------
     >>> ids_of(pa.array(["a1", None])), ids_of(("a1",))
     (['a1', None], ('a1',))
     """
-    if hasattr(job_ids, "columns") or type(job_ids).__module__.partition(".")[0] == "pandas":
-        return job_ids  # tables are refused later, and what pandas holds is iterated as it is
-    if hasattr(job_ids, "__arrow_c_stream__"):
-        return pa.chunked_array(job_ids).to_pylist()
-    return pa.array(job_ids).to_pylist() if hasattr(job_ids, "__arrow_c_array__") else job_ids
+    if hasattr(job_ids, "columns"):
+        raise SettingsError(
+            f"{name} is a table: pass the column that holds the IDs, such as jobs['job_id']{or_else}."
+        )
+    if type(job_ids).__module__.partition(".")[0] != "pandas":  # whose columns are iterated as they are
+        for has, read in (("__arrow_c_stream__", pa.chunked_array), ("__arrow_c_array__", pa.array)):
+            if hasattr(job_ids, has):
+                return read(job_ids).to_pylist()
+    is_one = isinstance(job_ids, str | bytes | bytearray) or (or_else and isinstance(job_ids, Mapping))
+    if is_one or not isinstance(job_ids, Iterable):
+        raise SettingsError(
+            f"{name} is {type(job_ids).__name__}: pass a list of IDs, such as [job_id] or read_ids('IDS.csv'){or_else}."
+        )
+    return job_ids
 
 
 def _content_of(source: Any) -> tuple[str, bytes]:
@@ -110,10 +130,11 @@ def _text_of(content: bytes) -> str:
 
 
 def _ids_of_parquet(content: bytes) -> list[str]:
-    table = pa.parquet.read_table(pa.BufferReader(content))
-    for column in filter(_names_ids, table.column_names):
-        return [str(job_id) for job_id in table[column].to_pylist() if job_id is not None]
-    raise ValueError(f"its columns are {', '.join(map(ascii, table.column_names[:9]))}; one must be JobId")
+    file = pa.parquet.ParquetFile(pa.BufferReader(content))
+    names = file.schema_arrow.names
+    if place := next(filter(_names_ids, names), None):  # some writers mark no text as text
+        return file.read([place])[place].cast(pa.string()).drop_null().to_pylist()  # type: ignore[no-any-return]  # pyarrow is not typed
+    raise ValueError(f"its columns are {', '.join(map(ascii, names[:9]))}; one must be JobId")
 
 
 def _ids_of_text(text: str) -> list[str]:
@@ -132,9 +153,13 @@ def _ids_of_text(text: str) -> list[str]:
     header = next(csv.reader(lines[:1], delimiter=separator))
     place = next((place for place, name in enumerate(header) if _names_ids(name)), None)
     if place is not None:
-        # whole, because a cell may hold line ends
+        # whole, because a cell may hold line ends; strictly, because a quote that is never closed swallows all that follows
         table = io.StringIO(f"\n{text}".partition(f"\n{lines[0]}\n")[2])
-        cells = [_bare(row[place]) for row in csv.reader(table, delimiter=separator) if len(row) > place]
+        cells = [
+            _bare(row[place])
+            for row in csv.reader(table, delimiter=separator, strict=True)
+            if len(row) > place
+        ]
         return [cell for cell in cells if cell and not cell.startswith("#")]
     split = [[bare for cell in re.split(f"[{_SEPARATORS}]", line) if (bare := _bare(cell))] for line in lines]
     if len(split) > 1 and any(len(cells) > 1 for cells in split):

@@ -46,10 +46,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cosai_nb import arguments
-from cosai_nb.errors import CosaiWarning, FileError, SettingsError
+from cosai_nb.errors import CosaiWarning, FileError
 from cosai_nb.schema import COLUMNS, ENDED, NOT_A_JOB, Outcome
 from cosai_nb.table.dtypes import ARROW_TYPES, TEXT, arrow_text, category_array, from_arrow, text_of
 from cosai_nb.table.frame import conform, keys_of_jobs, progress_of
+from cosai_nb.table.ids import ids_of
 from cosai_nb.table.notes import QUEUES, digest, note, notes, place
 
 if TYPE_CHECKING:
@@ -390,9 +391,7 @@ def _among(job_ids: Iterable[str] | None) -> _Among | None:
     """Return what chooses the observations of some jobs."""
     if job_ids is None:
         return None
-    if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
-        raise SettingsError(f"job_ids is {type(job_ids).__name__}: pass a list of IDs, such as [job_id].")
-    wanted = pa.array([str(job_id) for job_id in job_ids], pa.string())
+    wanted = pa.array([str(job_id) for job_id in ids_of(job_ids)], pa.string())
     return ("job_id",), lambda seen: pc.is_in(seen["job_id"], value_set=wanted)
 
 

@@ -71,6 +71,14 @@ def test_no_connection_is_asked_again(wire, good):
     assert len(client.fake.asked) == 4
 
 
+def test_a_deadline_in_an_outage_says_what_the_outage_was(wire):
+    client = wire.client_of(script(refused()))
+    with pytest.raises(
+        UnavailableError, match=r"deadline of the call was over; the last said: No connection"
+    ):
+        ask(client, deadline=5)
+
+
 @pytest.mark.parametrize("body", [b"", b"<Response><JobsDetail><JobId>j1</JobId>", b"<html>login</html>"])
 def test_malformed_is_asked_again_twice_at_most(wire, body):
     client = wire.client_of(lambda *_: wire.reply(200, body))

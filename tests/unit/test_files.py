@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gc
 import io
 import json
 import os
@@ -306,6 +307,8 @@ def test_a_stream_needs_a_format_that_there_is(jobs):
         write_jobs(jobs, io.BytesIO())
     with pytest.raises(SettingsError, match="'pickle' is none of parquet, csv, jsonl, xlsx"):
         write_jobs(jobs, io.BytesIO(), format="pickle")
+    with pytest.raises(SettingsError, match="stream of text holds no parquet: open the file with mode 'wb'"):
+        write_jobs(jobs, io.StringIO(), format="parquet")
 
 
 def test_what_a_stream_raises_comes_out_as_it_is(jobs):
@@ -346,6 +349,16 @@ def test_whole_numbers_of_ones_own_with_gaps_stay_whole(tmp_path, jobs):
     for suffix in (".parquet", ".csv"):
         write_jobs(mine, tmp_path / f"jobs{suffix}")
         assert read_jobs(tmp_path / f"jobs{suffix}")["ticket"].iloc[0] == 2**60 + 1
+
+
+def test_a_workbook_for_which_there_is_no_room_leaves_no_tracebacks_behind(jobs, monkeypatch):
+    pytest.importorskip("openpyxl")
+    left_behind = []
+    monkeypatch.setattr(sys, "unraisablehook", left_behind.append)
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("wb", buffering=0) as full:
+        write_jobs(jobs, full, format="xlsx")
+    gc.collect()
+    assert not left_behind
 
 
 def test_a_workbook_holds_text_as_text_and_times_as_times(tmp_path, jobs):

@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 import cosai_nb as cn
@@ -86,6 +87,8 @@ def test_order_and_repetition_stay_and_a_bad_id_among_good_ones_is_kept():
         (b"<html>\n</html>\n", "begins with '<html>"),
         (b"a1,Success\na2,Failed\n", r"several columns and none is called JobId.*'a1,Success'"),
         (b"JobId,State\n", "begins with 'JobId,State'"),
+        (b'JobId,Message\na1,"never closed\na2,x\n', "unexpected end of data. Give one ID a line"),
+        (b'JobId,Message\na1,"closed too late\na2,"x"\na3,y\n', "expected after"),
         (b"[1, 2", " that can be read: "),
         (b"[" * 100_000, " that can be read: "),
         (b'{"State": "Failed"}', "begins with"),
@@ -107,6 +110,13 @@ def test_a_parquet_file_without_the_column_names_its_columns():
     pd.DataFrame({"x": [1]}).to_parquet(stream)
     with pytest.raises(FileError, match="its columns are 'x'; one must be JobId"):
         cn.read_ids(stream.getvalue())
+
+
+def test_ids_that_a_writer_of_parquet_did_not_mark_as_text():
+    stream = io.BytesIO()
+    columns = {"JobId": pa.array([b"a1", None, b"a2"]), "huge": pa.array([b"x"] * 3)}
+    pa.parquet.write_table(pa.table(columns), stream)
+    assert cn.read_ids(stream.getvalue()) == ["a1", "a2"]
 
 
 def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
@@ -142,6 +152,17 @@ def test_arrow_columns_are_lists_of_strings(column):
     assert ids_of(column) == IDS
 
 
-@pytest.mark.parametrize("other", [IDS, (*IDS,), pd.Series(IDS), pd.Index(IDS), JOBS, "a1", None, {"a1"}])
+@pytest.mark.parametrize("other", [IDS, (*IDS,), pd.Series(IDS), pd.Index(IDS), {"a1"}])
 def test_what_is_no_arrow_column_stays_what_it_is(other):
     assert ids_of(other) is other
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [(JOBS, "a table"), ("a1", "str"), (None, "NoneType"), (pd.NaT, "NaTType")],
+)
+def test_what_is_no_column_of_ids_is_refused_by_every_call(tmp_path, other, said):
+    for call in (ids_of, cn.JobStore(tmp_path).jobs, cn.JobStore(tmp_path).ended_ids, cn.watch_jobs):
+        if other is not None or call is ids_of or call is cn.watch_jobs:  # of a store it means all
+            with pytest.raises(SettingsError, match=f"job_ids is {said}: pass "):
+                call(other)

@@ -607,11 +607,12 @@ def test_a_listing_again_does_not_store_ended_jobs_again(wire, tmp_path):
     assert sorted(pd.read_parquet(tmp_path)["job_id"]) == ["a1", "a2", "a2"]
 
 
-def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp_path, monkeypatch):
-    def refuse(_store, _jobs):
+@pytest.mark.parametrize("step", ["add", "name_queues"])
+def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp_path, monkeypatch, step):
+    def refuse(_store, *_what):
         raise FileError("no room")
 
-    monkeypatch.setattr(JobStore, "add", refuse)
+    monkeypatch.setattr(JobStore, step, refuse)
     with pytest.raises(FileError, match="no room") as caught:
         list_jobs(
             tag="Translation",
@@ -621,6 +622,19 @@ def test_a_store_that_fails_ends_the_listing_with_what_was_listed(half_time, tmp
             **WEEK,
         )
     assert len(caught.value.jobs) > 100
+
+
+def test_a_store_that_is_full_still_tells_what_it_knows_of_the_window(wire, tmp_path, monkeypatch):
+    queue = Queue(wire, spread(30), **LATER)
+    list_days(queue, tmp_path, days=(22, 23))
+
+    def refuse(*_what):
+        raise FileError("no room")
+
+    monkeypatch.setattr("cosai_nb.query.list.mark_listed", refuse)
+    with pytest.raises(FileError, match="no room") as caught:
+        list_days(queue, tmp_path)
+    assert len(caught.value.jobs) == 30
 
 
 def test_a_list_without_end_ends_with_a_sentence():

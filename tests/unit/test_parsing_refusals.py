@@ -59,6 +59,10 @@ def job(inner):
         (EXTERNAL, "DOCTYPE"),
         (EXTERNAL_DTD, "DOCTYPE"),
         (b"<!DOCTYPE html><html></html>", "DOCTYPE"),
+        (
+            b"<Response><RequestId>1</RequestId><Error><Code>Oops</Code></Error></Response>",
+            "an <Error>: Oops",
+        ),
     ],
 )
 def test_malformed_answers_are_refused_at_once(parse, body, phrase):

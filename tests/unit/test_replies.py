@@ -57,6 +57,11 @@ def test_status_and_code_decide(wire, status, code, kind, retryable):
     assert "why" in str(error)
 
 
+@pytest.mark.parametrize("status", [204, 302, 304, 403, 404, 999])
+def test_what_only_the_user_can_change_says_where_to_look(wire, status):
+    assert " Check " in str(judge(wire.fault(status, "", "why")))
+
+
 def test_the_header_tells_the_request_id_where_the_body_does_not(wire):
     error = judge(wire.reply(500, "", x_ci_request_id="from-header"))
     assert error.request_id == "from-header"
