@@ -20,7 +20,7 @@ Only ASCII is replaced, so a Chinese sentence keeps its words. Every pattern rea
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,11 +28,12 @@ import pandas as pd
 from cosai_nb.errors import FrameError
 from cosai_nb.schema import UNFINISHED as UNFINISHED_OUTCOMES
 from cosai_nb.schema import Outcome
-from cosai_nb.stats.counts import Counted, Groups, batches, class_codes, count, count_all, hours_of
+from cosai_nb.stats.counts import NO_HOUR, Counted, Groups, batches, class_codes, count, count_all, hours_of
 from cosai_nb.stats.intervals import FEW_HOURS, MIN_HOURS, Sample, share_that_ends
 from cosai_nb.stats.measures import (
     ENDED,
     GAVE_UP,
+    HOUR_MS,
     MISSING,
     UNFINISHED,
     UNUSABLE,
@@ -54,6 +55,9 @@ _A_TENTH = 0.1
 _READ_FIRST = ["jobs", "ended", "failed", "unfinished", "rate", "low", "high", "note"]
 _BEFORE = -1
 """Second of a failure before the start, on the clock of the run: before all others."""
+_MOST_HOURS = 400
+"""Runs of hours are tried in so many steps at most."""
+_WORSE, _SURPRISE = 2.0, 1e-4
 _NEEDS_JOBS = "messages, times and examples need single jobs: pass the jobs frame"
 LONGEST = 300
 EXAMPLES = 3
@@ -326,6 +330,63 @@ def _notes(told: dict[str, Any], timeless: Floats) -> list[str]:
     for group in np.flatnonzero(hours < MIN_HOURS).tolist():
         found[group].append(FEW_HOURS[hours[group]])
     return ["; ".join(notes) for notes in found]
+
+
+class Spell(NamedTuple):
+    """How many of the jobs that were created from ``begin`` to ``end`` [ms since the epoch] ended, and failed."""
+
+    begin: int
+    end: int
+    ended: int
+    failed: int
+
+
+def worst_spell(counted: Counted) -> Spell | None:
+    """Return the hours of creation in which failures cluster, None where none stand out.
+
+    Parameters
+    ----------
+    counted : Counted
+        With ``jobs`` by ``outcome``.
+
+    Notes
+    -----
+    The scan statistic of Kulldorff (1997): of all runs of hours with at most half of the jobs the one that two rates, inside
+    and outside, explain best. It stands out where the likelihood ratio is beyond chance for as many runs as were tried, and,
+    because the failures of an hour often have one cause, the rate inside is more than twice that outside.
+    """
+    table = counted.tables["jobs"]
+    hour, failed = hours_of(table), (table["outcome"] == str(Outcome.FAILED)).to_numpy()
+    rows = np.flatnonzero(
+        (failed | (table["outcome"] == str(Outcome.SUCCESS)).to_numpy()) & (hour != NO_HOUR)
+    )
+    hours, place = np.unique(hour[rows], return_inverse=True)
+    jobs = table["jobs"].to_numpy()[rows]
+    each = np.array(
+        [np.bincount(place, jobs, len(hours)), np.bincount(place, jobs * failed[rows], len(hours))]
+    )
+    edges = np.append(np.arange(0, len(hours), max(-(-len(hours) // _MOST_HOURS), 1)), len(hours))
+    sums = np.column_stack((np.zeros(2), np.cumsum(each, axis=1)))[:, edges]
+    first, last = np.triu_indices(len(edges), 1)
+    inside, total = sums[:, last] - sums[:, first], sums[:, -1:]
+    outside = total - inside
+    gain = _likelihood(inside) + _likelihood(outside) - _likelihood(total)
+    # ended inside × failed outside, and the other way round: the rates without a division
+    worse = inside[1] * outside[0] > _WORSE * outside[1] * inside[0]
+    gain[~worse | (inside[0] > outside[0])] = 0.0
+    if not len(gain) or gain.max() <= np.log(len(gain) / _SURPRISE):
+        return None
+    best = int(gain.argmax())
+    begin, end = hours[edges[first[best]]], hours[edges[last[best]] - 1] + 1
+    ended, lost = inside[:, best].astype(int).tolist()
+    return Spell(int(begin) * HOUR_MS, int(end) * HOUR_MS, ended, lost)
+
+
+def _likelihood(numbers: Floats) -> Floats:
+    """Return the logarithm of the binomial likelihood, at its best, of (ended, failed)."""
+    ended, failed = numbers
+    told = [part * np.log(np.maximum(part, 1)) for part in (failed, ended - failed, ended)]
+    return told[0] + told[1] - told[2]
 
 
 def error_pareto(jobs: Any) -> pd.DataFrame:

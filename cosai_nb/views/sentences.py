@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from cosai_nb.stats.failures import worst_spell
+from cosai_nb.stats.histogram import choose
 from cosai_nb.stats.latency import NEEDS_JOBS, name_of
+from cosai_nb.stats.measures import moments
 from cosai_nb.stats.slo import check_slo
 from cosai_nb.views.answers import QUEUE
 from cosai_nb.views.plots.axes import MOST_GROUPS
@@ -47,6 +50,7 @@ from cosai_nb.views.wording import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cosai_nb.stats.counts import Counted
     from cosai_nb.views.answers import Answers
     from cosai_nb.views.selection import Selection
 
@@ -292,7 +296,7 @@ def _failing(answers: Answers) -> Line:
     if not whole["failed"]:
         text = f"No job has failed ({_interval(whole)}; {known})."
         return Line("Failures: none", text, "good", *to)
-    name, row, compared = "All jobs", whole, known
+    name, row, compared, counted = "All jobs", whole, known, answers.counted
     rates = answers.grouped.failures
     failing = rates[rates["rate"].notna() & (rates["failed"] > 0)]
     if len(rates) > 1 and len(failing):  # a group with a few failures is chosen only where there is no other
@@ -301,10 +305,26 @@ def _failing(answers: Answers) -> Line:
         key, row = order.index[0], order.iloc[0]
         name = group_name(answers.by, answers.name(answers.by, key))
         compared = f"all jobs: {failure_rate(whole)}, {known}"
+        labels = key if isinstance(key, tuple) else (key,)
+        counted = choose(counted, dict(zip(answers.by, labels, strict=True)))
         to = _to(answers, answers.by, key, "Failure rate over time")
     rate = "undecided" if math.isnan(row["rate"]) else share(row["rate"])
-    text = f"{_failed_of_ended(row)} ({_interval(row)}); {compared}. {_most_common(answers)}"
-    return Line(f"{name}: failure rate {rate}", text.rstrip(), "", *to)
+    told = [
+        f"{_failed_of_ended(row)} ({_interval(row)}); {compared}.",
+        _spell(counted, answers.tz),
+        _most_common(answers),
+    ]
+    return Line(f"{name}: failure rate {rate}", " ".join(filter(None, told)), "", *to)
+
+
+def _spell(counted: Counted, tz: str) -> str:
+    """Say when failures clustered, empty where they did not."""
+    worst = worst_spell(counted)
+    if worst is None:
+        return ""
+    begin, end = (when(moment, tz) for moment in moments([worst.begin, worst.end]))
+    failed = f"{count(worst.failed)} of {count(worst.ended)} failed ({share(worst.failed / worst.ended)})"
+    return f"Of those created {begin} to {end}, {failed}."
 
 
 def _most_common(answers: Answers) -> str:

@@ -12,7 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 import cosai_nb as cn
 from cosai_nb.errors import FrameError, SettingsError
-from cosai_nb.stats.failures import error_pareto, failure_rates, normalise
+from cosai_nb.stats.counts import count
+from cosai_nb.stats.failures import error_pareto, failure_rates, normalise, worst_spell
 from cosai_nb.stats.histogram import DurationHistogram
 from tests.simulate import hand_made
 
@@ -413,3 +414,40 @@ def test_by_the_hour_of_start_an_incident_is_seen_when_it_came():
     ) == (101, 5)
     with pytest.raises(SettingsError, match="by_start=True needs the jobs frame"):
         failure_rates(DurationHistogram.from_jobs(jobs), by_start=True, detail=True)
+
+
+# --- when failures cluster ---
+
+
+def failing(each_hour):
+    """Return 50 jobs an hour, of which so many fail, counted by outcome."""
+    outcome = np.concatenate([["failed"] * number + ["success"] * (50 - number) for number in each_hour])
+    return count(table(outcome, np.arange(len(outcome)) * 72, 10), ("outcome",), "jobs")
+
+
+def test_the_hours_in_which_failures_cluster_are_found_with_their_numbers():
+    spell = worst_spell(failing([1] * 7 + [20, 18] + [1] * 11))
+    assert [pd.Timestamp(ms, unit="ms", tz="UTC") - START for ms in spell[:2]] == [
+        pd.Timedelta("7h"),
+        pd.Timedelta("9h"),
+    ]
+    assert spell[2:] == (100, 38)
+
+
+@pytest.mark.parametrize(
+    "each_hour", [[5] * 20, [5, 6] * 10, [0] * 20, [50] * 20, [1] * 7 + [4] + [1] * 12, []]
+)
+def test_failures_that_do_not_cluster_beyond_chance_are_no_spell(each_hour):
+    assert (
+        worst_spell(failing(each_hour) if each_hour else count(table([], [], []), ("outcome",), "jobs"))
+        is None
+    )
+
+
+def test_where_most_of_the_time_is_bad_the_good_hours_are_no_spell():
+    assert worst_spell(failing([20] * 15 + [1] * 5)) is None
+
+
+def test_chance_alone_is_hardly_ever_a_spell():
+    rng = np.random.default_rng(5)
+    assert [worst_spell(failing(rng.binomial(50, 0.1, 60))) for _ in range(20)] == [None] * 20

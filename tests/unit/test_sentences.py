@@ -192,6 +192,7 @@ def test_the_failing_group_is_named_with_rate_numbers_and_error():
         "Most common error: InternalError, 60 jobs, 100 % of the failures, 2026-11-01 05:00 to 2026-11-01 05:59."
         in line.text
     )
+    assert "Of those created 2026-11-01 05:00 to 2026-11-01 06:00, 60 of 60 failed (100 %)." in line.text
     assert (line.anchor, line.picture) == ("tag=Speech", "Failure rate over time")
 
 
