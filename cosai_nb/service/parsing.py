@@ -46,6 +46,7 @@ _REPEATED = frozenset(column.path for column in WIRE if column.dtype == "categor
 # shapes kept, and characters of one: recognised words make shapes without end
 _MAX_SHAPES, _MAX_SHAPE = 1_000, 10_000
 _MAX_KNOWN, _MAX_KNOWN_TEXT = 4_096, 64
+_CONTENT = frozenset({"JobsDetail", "NonExistJobIds", "QueueList"})
 _SEPARATORS = re.compile(r"[,;\s]+")
 _DECLARATION = re.compile(
     r"""\ufeff?(?:<\?xml version=["']1\.0["'](?: encoding=["'][A-Za-z][\w.-]*["'])?\s*\?>)?\s*""", re.ASCII
@@ -363,7 +364,9 @@ def _response(body: bytes) -> tuple[Element, bytes, str | None]:
     """Return the tree of a well-formed Response, its valid bytes, and which defect was repaired."""
     root, valid, repaired = _well_formed(body)
     name = _local(root)
-    if name == "Error" or _children(root, "Error"):  # the answer to nothing, not one without jobs
+    inside = {_local(node) for node in root}
+    # the answer to nothing, not one without jobs
+    if name == "Error" or ("Error" in inside and not inside & _CONTENT):
         fault = parse_error(valid)
         raise MalformedError(
             f"The answer came as a success but is an <Error>: {fault.code}: {fault.message}",

@@ -71,7 +71,11 @@ class Jobs(NamedTuple):
         waiting = (kind == UNFINISHED) & known & (state != str(State.PAUSE)).to_numpy(dtype=bool)
         stale, paused = waiting & (seen < -STALE_S), (kind == UNFINISHED) & ~waiting
         moves = begun, gave_up, waiting & ~stale, stale, paused
-        return cls(origin, *times, most, pd.factorize(tag)[0], *moves)
+        codes, labels = pd.factorize(tag)
+        in_order = np.append(
+            np.argsort(np.argsort(labels.astype(str))), -1
+        )  # whichever comes first in a source
+        return cls(origin, *times, most, in_order[codes], *moves)
 
     def take(self, rows: Any) -> Jobs:
         """Return some of the jobs."""

@@ -164,7 +164,7 @@ def project(recent: pd.DataFrame) -> Projection:
 
 def _should_run(jobs: Jobs) -> float:
     """Return how many jobs would run after the newest record, by the run times of their tags."""
-    number, begun = 0.0, np.flatnonzero(jobs.begun & ~np.isnan(jobs.ran))
+    number, begun = 0.0, np.flatnonzero(jobs.begun & ~np.isnan(jobs.ran) & (jobs.ended <= jobs.seen.max()))
     for _, mine in by_label(jobs.tag[begun]):
         part = jobs.take(begun[mine])
         longer = np.searchsorted(np.sort(part.ran), jobs.seen.max() - part.moved, side="right")
@@ -187,7 +187,8 @@ def _project_part(
     ahead = np.flatnonzero(part.moved > now)
     if not len(ahead):
         return
-    # of one second none is known to be first: tags that stand below each other in the frame are mixed
+    # of one second none is known to be first: tags are mixed, whatever the order of the rows
+    ahead = ahead[np.lexsort((part.tag[ahead], part.created[ahead]))]
     ahead = ahead[np.lexsort((_spread_evenly(len(ahead)), part.created[ahead]))]
     created = part.created[ahead]
     first, last = (np.searchsorted(created, created, side=side) for side in ("left", "right"))
