@@ -57,7 +57,8 @@ _BEFORE = -1
 """Second of a failure before the start, on the clock of the run: before all others."""
 _MOST_HOURS = 400
 """Runs of hours are tried in so many steps at most."""
-_WORSE, _SURPRISE = 2.0, 1e-4
+_WORSE = 2.0  # times the rate outside
+_SURPRISE = 1e-4  # chance of such a run where failures do not cluster
 _NEEDS_JOBS = "messages, times and examples need single jobs: pass the jobs frame"
 LONGEST = 300
 EXAMPLES = 3
@@ -451,7 +452,7 @@ def error_pareto(jobs: Any) -> pd.DataFrame:
 
 FAULT = ("job_id", "code", "message", "creation_time", "end_time")
 """The columns of failed jobs that errors are told by."""
-_FAULT = ("code", "message", "jobs", "first_seen", "last_seen", "example_ids", "note")
+_ROW = ("code", "message", "jobs", "first_seen", "last_seen", "example_ids", "note")
 
 
 def _by_code(counted: Counted) -> pd.DataFrame:
@@ -464,7 +465,7 @@ def _by_code(counted: Counted) -> pd.DataFrame:
         (code, unknown[0], number, *unknown[1:])
         for (code,), number in zip(groups.plain_labels, numbers, strict=True)
     ]
-    return pd.DataFrame(rows, columns=list(_FAULT)).astype({"code": object, "message": object})
+    return pd.DataFrame(rows, columns=list(_ROW)).astype({"code": object, "message": object})
 
 
 def _by_message(jobs: Any) -> pd.DataFrame:
@@ -482,7 +483,7 @@ def _by_message(jobs: Any) -> pd.DataFrame:
         known = mine["seen"][mine["seen"] != MISSING]
         first, last = (int(known.min()), int(known.max())) if len(known) else (MISSING, MISSING)
         rows.append((*labels, len(mine), first, last, mine["job_id"].head(EXAMPLES).tolist(), ""))
-    return pd.DataFrame(rows, columns=list(_FAULT)).astype(
+    return pd.DataFrame(rows, columns=list(_ROW)).astype(
         {"code": object, "message": object, "example_ids": object}
     )
 

@@ -145,11 +145,11 @@ def project(recent: pd.DataFrame) -> Projection:
         return Projection.of_none(nobody := np.zeros(0, dtype=bool), nobody)
     jobs = Jobs.of(recent)
     plan, of_class = Projection.of_none(jobs.stale, jobs.paused), classes_of(recent)
-    for queue, counted in by_label(recent["queue_id"]):
+    for queue, every in by_label(recent["queue_id"]):
         # one queue has one projection, however far back a caller counts
-        moved = jobs.moved[counted]
+        moved = jobs.moved[every]
         newest = np.sort(moved[np.isfinite(moved)])[-NEWEST:]
-        rows = counted[moved >= min([-RECENT_MS / 1000, *newest[:1]])]
+        rows = every[moved >= min([-RECENT_MS / 1000, *newest[:1]])]
         alive = np.isnan(jobs.ended[rows]) & ~jobs.gave_up[rows] & (jobs.seen[rows] >= -STALE_S)
         now = float(jobs.seen[rows[alive]].min(initial=0.0))
         if not (alive.any() or jobs.waiting[rows].any()):
@@ -173,7 +173,7 @@ def _should_run(jobs: Jobs) -> float:
 
 
 def _spread_evenly(number: int) -> Floats:
-    """Return so many fractions, of which those that follow each other are spread evenly from 0 to 1, as every second of them is."""
+    """Return so many fractions of 1 such that any stretch of them is spread evenly: multiples of the golden section."""
     found: Floats = np.arange(1, number + 1) * ((5**0.5 - 1) / 2) % 1
     return found
 

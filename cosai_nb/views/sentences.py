@@ -309,11 +309,14 @@ def _failing(answers: Answers) -> Line:
         counted = choose(counted, dict(zip(answers.by, labels, strict=True)))
         to = _to(answers, answers.by, key, "Failure rate over time")
     rate = "undecided" if math.isnan(row["rate"]) else share(row["rate"])
-    told = [
-        f"{_failed_of_ended(row)} ({_interval(row)}); {compared}.",
-        _spell(counted, answers.tz),
-        _most_common(answers),
-    ]
+    own, spell = f"{_failed_of_ended(row)} ({_interval(row)})", _spell(counted, answers.tz)
+    # "those" are the jobs that were named last
+    told = (
+        [f"{own}.", spell, f"In comparison, {compared}."]
+        if spell and row is not whole
+        else [f"{own}; {compared}.", spell]
+    )
+    told.append(_most_common(answers))
     return Line(f"{name}: failure rate {rate}", " ".join(filter(None, told)), "", *to)
 
 
